@@ -1,0 +1,30 @@
+"""What a user can do wrong, told in one message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user asked for can't be done; shown without a traceback, exit code 2.
+
+    message: what was found and what was expected, naming the file, row or key.
+    hint: the likely fix, one sentence.
+    field: the config key that is at fault, if one is (the web form marks it).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'Did you mean X?' for the nearest known names, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
