@@ -1,0 +1,169 @@
+"""The names in a run directory; no other module knows them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# What a training run leaves besides its records: weights, tokenizer, model card, summaries. A directory that holds any
+# of these is in use, so a run can never be started over the folder of a base model.
+OUTPUT_PATTERNS = (
+    "README.md",
+    "adapter_config.json",
+    "adapter_model*.safetensors*",
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors*",
+    "pytorch_model*.bin*",
+    "*.gguf",
+    "chat_template.jinja",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "training_loss.png",
+    "training_*.png",
+    "*_results.json",
+    "trainer_state.json",
+    "training_args.bin",
+)
+RECORD_NAMES = (
+    "config.yaml",
+    "resolved.yaml",
+    "env.json",
+    "state.json",
+    "metrics.jsonl",
+    "events.jsonl",
+    "samples.jsonl",
+    "refused.jsonl",
+    "trainer_log.jsonl",
+    "stop",
+    "logs",
+)
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Checkpoint:
+    """A checkpoint whose marker was written, so everything in it is whole."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """Where the parts of the run in `root` lie."""
+
+    root: Path
+
+    @property
+    def asked(self) -> Path:
+        """The configuration as the user wrote it."""
+        return self.root / "config.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        """The configuration as it ran; training with this file repeats the run."""
+        return self.root / "resolved.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "env.json"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples.jsonl"
+
+    @property
+    def refused(self) -> Path:
+        """Data rows that could not be used, one per line with file, line and reason."""
+        return self.root / "refused.jsonl"
+
+    @property
+    def trainer_log(self) -> Path:
+        """The progress in LLaMA-Factory's keys, which its users' tools read."""
+        return self.root / "trainer_log.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        """A file that asks the run to save and end."""
+        return self.root / "stop"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def attempt_log(self, attempt: int) -> Path:
+        return self.logs / f"attempt_{attempt}.log"
+
+    def last_attempt(self) -> int:
+        """The highest attempt that has a log, 0 when none has."""
+        numbers = [int(path.stem.rpartition("_")[2]) for path in self.logs.glob("attempt_*.log")]
+        return max(numbers, default=0)
+
+    @property
+    def launch_log(self) -> Path:
+        """What a detached process printed."""
+        return self.logs / "launch.log"
+
+    @property
+    def loss_plot(self) -> Path:
+        return self.root / "training_loss.png"
+
+    @property
+    def model_card(self) -> Path:
+        return self.root / "README.md"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.root / f"checkpoint-{step}"
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The complete checkpoints, lowest step first."""
+        if not self.root.is_dir():
+            return []
+        found = []
+        for path in self.root.iterdir():
+            name = _CHECKPOINT.fullmatch(path.name)
+            if name and is_complete(path):
+                found.append(Checkpoint(int(name[1]), path))
+        return sorted(found)
+
+    def own_files(self) -> list[Path]:
+        """Everything in the directory that a run writes; files of anyone else are not among them."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path for path in self.root.iterdir() if _is_own(path))
+
+
+def complete_marker(checkpoint: Path) -> Path:
+    """The file written last into a checkpoint."""
+    return checkpoint / "COMPLETE"
+
+
+def is_complete(checkpoint: Path) -> bool:
+    return complete_marker(checkpoint).is_file()
+
+
+def is_run(path: Path) -> bool:
+    return (path / "state.json").is_file()
+
+
+def _is_own(path: Path) -> bool:
+    if path.name in RECORD_NAMES or _CHECKPOINT.match(path.name):
+        return True
+    return any(path.match(pattern) for pattern in OUTPUT_PATTERNS)
