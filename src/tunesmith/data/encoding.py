@@ -1,0 +1,93 @@
+"""Which character encoding a text file is in: UTF-8 where it can be, otherwise found out and said."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from tunesmith.errors import UserError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CHUNK = 1 << 20
+_SCANNED = 64  # chunks looked at for bytes that are not UTF-8; a stray one behind that is refused with its row
+# Han characters that ordinary Chinese text is full of, simplified and traditional; garbled text hits them by chance only.
+_FREQUENT = frozenset(
+    "的一是不了在人有我他这這中大来來上国國个個到说說们們为為子和你地出道也时時年得就那要下以生会會自着著去之过過家学學对對"
+    "可她里裡后後小么麼心多天而能好都然没沒日于於起还還发發成事只作当當想看文无無开開手十用主行方又如前所本见見经經头頭面公"
+    "同三已老从從动動两兩长長请請什吗嗎答问問题題"
+)
+
+
+def detect_encoding(path: Path) -> str:
+    """Python's name of the encoding of a file; UserError when it is none that text is written in."""
+    with path.open("rb") as file:
+        head = file.read(_CHUNK)
+        for mark, name in _MARKS:
+            if head.startswith(mark):
+                return name
+        if (wide := _utf16_without_mark(head)) is not None:
+            return wide
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        chunk, sample = head, head
+        for _ in range(_SCANNED):
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                sample = sample if chunk is head else chunk[max(0, error.start - 65536) : error.start + 65536]
+                return _guess(sample, path)
+            if not chunk:
+                break
+            chunk = file.read(_CHUNK)
+    return "utf-8"
+
+
+def decode_file(path: Path) -> tuple[str, str]:
+    """(text, encoding) of a small file."""
+    name = detect_encoding(path)
+    try:
+        return path.read_text(encoding=name), name
+    except UnicodeError as error:
+        raise UserError(f"{path} looks like {name} and has bytes that are not ({error}).", hint=_HINT) from None
+
+
+_HINT = "Save the file as UTF-8."
+
+
+def _utf16_without_mark(head: bytes) -> str | None:
+    """UTF-16 of mostly Latin text shows as zero bytes at every second place."""
+    sample = head[:4096]
+    if len(sample) < 4 or b"\0" not in sample:
+        return None
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if odd > len(sample) // 8 > even:
+        return "utf-16-le"
+    return "utf-16-be" if even > len(sample) // 8 > odd else None
+
+
+def _guess(sample: bytes, path: Path) -> str:
+    """The likeliest encoding of bytes that are not UTF-8."""
+    chinese = {name: _share_of_frequent(sample, name) for name in ("gb18030", "big5hkscs")}
+    best = max(chinese, key=lambda name: chinese[name])
+    if chinese[best] > 0.1:
+        return best
+    from charset_normalizer import from_bytes
+
+    match = from_bytes(sample, threshold=0.3).best()
+    if match is None:
+        raise UserError(f"{path} is not text in any known encoding; is it a text file?", hint=_HINT)
+    return match.encoding
+
+
+def _share_of_frequent(sample: bytes, encoding: str) -> float:
+    """Share of frequent Han characters among all beyond ASCII; 0 when the bytes are not in this encoding."""
+    text = sample.decode(encoding, errors="replace")
+    beyond = [char for char in text if char > "\x7f"]
+    if not beyond or text.count("�") > 2 + len(beyond) // 100:
+        return 0.0
+    return sum(char in _FREQUENT for char in beyond) / len(beyond)
