@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,10 +39,31 @@ def collect() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "packages": versions(PACKAGES),
-        "command": sys.argv,
+        "command": without_secrets(sys.argv),
         "folder": str(Path.cwd()),
         "git": git_state(Path.cwd()),
     }
+
+
+def is_secret(key: str) -> bool:
+    """Whether a configuration key holds something that must not be written down: hf_hub_token, api_key …"""
+    return re.search(r"(^|[_-])(token|key|secret|password)$", key.lstrip("-").lower()) is not None
+
+
+def without_secrets(arguments: Iterable[str]) -> list[str]:
+    """Command-line arguments with the value after a secret key (`key=value`, `--key value`) starred out."""
+    kept: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if hide_next:
+            kept.append("***")
+        elif equals and is_secret(key):
+            kept.append(f"{key}=***")
+        else:
+            kept.append(argument)
+        hide_next = not equals and not hide_next and key.startswith("--") and is_secret(key)
+    return kept
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -164,6 +164,7 @@ def is_run(path: Path) -> bool:
 
 
 def _is_own(path: Path) -> bool:
-    if path.name in RECORD_NAMES or _CHECKPOINT.match(path.name):
+    half_written = path.name.startswith(".") and path.name.endswith(".part")
+    if path.name in RECORD_NAMES or _CHECKPOINT.fullmatch(path.name) or half_written:
         return True
     return any(path.match(pattern) for pattern in OUTPUT_PATTERNS)

@@ -171,8 +171,9 @@ class Run:
 
 
 def flat_yaml(config: Mapping[str, Any]) -> str:
-    """A flat configuration as YAML, one key per line (JSON values are YAML values)."""
-    return "".join(f"{key}: {_yaml_value(value)}\n" for key, value in config.items())
+    """A flat configuration as YAML, one key per line (JSON values are YAML values); secrets are left out."""
+    known = {key: value for key, value in config.items() if not environment.is_secret(key)}
+    return "".join(f"{key}: {_yaml_value(value)}\n" for key, value in known.items())
 
 
 def _yaml_value(value: Any) -> str:

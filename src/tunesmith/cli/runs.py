@@ -1,0 +1,125 @@
+"""`tunesmith runs`: what was trained, how it goes, how runs differ, and stopping and resuming them."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunesmith.cli.runs_show import list_all, show, show_comparison
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+from tunesmith.runs.read import RunReader, find_run
+
+_POLL_SECONDS = 0.5
+
+
+def run(arguments: list[str]) -> int:
+    """`tunesmith runs …`; alone it lists."""
+    parser = _parser()
+    options = parser.parse_args(arguments or ["list"])
+    action: Callable[[argparse.Namespace], int] = options.action
+    return action(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--root", type=Path, default=Path("saves"), help=tr("folder that holds the runs (saves)"))
+    parser = argparse.ArgumentParser(
+        prog="tunesmith runs",
+        description=tr("RUN is a run's folder, the end of its path, or `last` for the newest."),
+    )
+    commands = parser.add_subparsers(required=True, metavar="list | show | compare | stop | resume | logs")
+
+    def add(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=[shared])
+        command.set_defaults(action=action)
+        return command
+
+    add("list", lambda options: list_all(options.root), tr("all runs, newest first"))
+    command = add("show", lambda options: show(_find(options), options.key), tr("state, loss curve and checkpoints"))
+    command.add_argument("run", nargs="?", default="last")
+    command.add_argument("--key", default="loss", help=tr("the metric to draw (loss)"))
+    command = add("compare", _compare, tr("what differs in the configurations, and how the runs ended"))
+    command.add_argument("runs", nargs="+", metavar="RUN")
+    command = add("stop", _stop, tr("ask a run to save and end"))
+    command.add_argument("run")
+    command.add_argument("--wait", type=float, default=600.0, help=tr("seconds to wait for the end (600)"))
+    command = add("resume", _resume, tr("go on from the last checkpoint"))
+    command.add_argument("run")
+    command = add("logs", _logs, tr("what the run printed in its last attempt"))
+    command.add_argument("run", nargs="?", default="last")
+    command.add_argument("-n", "--lines", type=int, default=50, help=tr("only the last lines; 0 for all (50)"))
+    return parser
+
+
+def _find(options: argparse.Namespace) -> RunReader:
+    return find_run(options.run, options.root)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if len(options.runs) < 2:
+        raise UserError(tr("`runs compare` needs two runs or more."))
+    return show_comparison([find_run(name, options.root) for name in options.runs])
+
+
+def _stop(options: argparse.Namespace) -> int:
+    run = _find(options)
+    state = run.state()
+    if not state.active:
+        raise UserError(tr("{path} is not running: it is {status}.").format(path=run.path, status=state.status))
+    run.layout.stop.touch()
+    print(tr("Asked {path} to save and stop at the end of its present step.").format(path=run.path), flush=True)
+    deadline = time.monotonic() + options.wait
+    while (state := run.state()).active and state.pid is not None:
+        if time.monotonic() > deadline:
+            print(tr("It has not stopped yet; it still will. Process {pid}.").format(pid=state.pid))
+            return 1
+        time.sleep(_POLL_SECONDS)
+    print(tr("It is {status} at step {step}.").format(status=state.status, step=state.step))
+    if run.checkpoints():
+        print(tr("Go on with: tunesmith runs resume {path}").format(path=run.path))
+    return 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from tunesmith.cli.train import train
+    from tunesmith.config.load import load_job
+
+    run = _find(options)
+    state = run.state()
+    if state.active and state.pid is not None:
+        raise UserError(tr("{path} is at work already.").format(path=run.path))
+    if state.status == "finished":
+        raise UserError(
+            tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
+            hint=tr("To train on, raise num_train_epochs and give resume_from_checkpoint: true in its configuration."),
+        )
+    checkpoints = run.checkpoints()
+    if not checkpoints:
+        raise UserError(
+            tr("{path} has no complete checkpoint to resume from.").format(path=run.path),
+            hint=tr("Train it afresh: tunesmith train {config} overwrite_output_dir=true").format(
+                config=run.layout.resolved
+            ),
+        )
+    last = checkpoints[-1]
+    given = [f"output_dir={run.path}", f"resume_from_checkpoint={last.path}"]
+    overrides: dict[str, Any] = dict(item.split("=", 1) for item in given)
+    resolved = load_job([run.layout.resolved], overrides, verb="train")
+    print(tr("Resuming {path} after step {step}.").format(path=run.path, step=last.step), flush=True)
+    return train(resolved, [str(run.layout.resolved), *given], resume=last.path)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    layout = _find(options).layout
+    log = layout.attempt_log(layout.last_attempt())
+    if not log.is_file() or not log.stat().st_size:
+        log = layout.launch_log
+    if not log.is_file():
+        raise UserError(tr("{path} has no log yet.").format(path=layout.root))
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    print("\n".join(lines[-options.lines :] if options.lines else lines))
+    return 0

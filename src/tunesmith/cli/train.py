@@ -1,0 +1,139 @@
+"""`tunesmith train` and `tunesmith plan`: from a configuration to a run, or to what the run would need."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+
+if TYPE_CHECKING:
+    from tunesmith.config.load import Resolved
+
+TRAIN_HELP = """\
+tunesmith train CONFIG.yaml [key=value | --key value …]
+
+Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys; what is given after it wins.
+
+  tunesmith train examples/lora.yaml
+  tunesmith train examples/lora.yaml learning_rate=2e-5 num_train_epochs=1
+  tunesmith train --model_name_or_path Qwen/Qwen3-0.6B --dataset mine.jsonl --output_dir saves/mine
+
+  --dry-run   check the configuration and print it as it would run; nothing is loaded or written
+
+The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
+num_train_epochs, per_device_train_batch_size, gradient_accumulation_steps, cutoff_len.
+`tunesmith help KEY` explains any of them, `tunesmith plan CONFIG.yaml` tells what the run will need.
+Several GPUs are used on their own; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C saves and stops."""
+
+PLAN_HELP = """\
+tunesmith plan CONFIG.yaml [key=value | --key value …]
+
+Checks a run before it starts: data, tokens, truncation, memory (with one real micro-step), disk and time.
+Every line is pass, warn or fail with the fix. Exit code 1 when a line fails."""
+
+_MARKS = {"pass": "[green]pass[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a preflight: how it stands, what was looked at, what was found, what to do."""
+
+    status: str
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def run(arguments: list[str]) -> int:
+    """`tunesmith train`."""
+    if wants_help(arguments):
+        print(tr(TRAIN_HELP))
+        return 0
+    dry_run = "--dry-run" in arguments
+    given = [argument for argument in arguments if argument != "--dry-run"]
+    resolved = resolve(given, "train")
+    if dry_run:
+        return _print_resolved(resolved)
+    _tell_notes(resolved)
+    return train(resolved, given)
+
+
+def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = None) -> int:
+    """Train here, or through torchrun where there are several devices; `arguments` are those that led to `resolved`."""
+    from tunesmith.jobs import launch
+
+    wanted = launch.spread(os.environ)
+    if not wanted.alone:
+        # All processes must mean the same run, and a default output_dir holds the time.
+        return launch.run_spread(["train", *arguments, f"output_dir={resolved.job.run.output_dir}"], wanted)
+    from tunesmith.jobs import execute
+
+    execute.train(resolved, resume=resume)
+    return 0
+
+
+def plan(arguments: list[str]) -> int:
+    """`tunesmith plan`."""
+    if wants_help(arguments):
+        print(tr(PLAN_HELP))
+        return 0
+    resolved = resolve(arguments, "plan")
+    _tell_notes(resolved)
+    from tunesmith.jobs import execute
+
+    lines = [Line(line.status, line.what, line.detail, line.fix) for line in execute.plan(resolved)]
+    return print_lines(lines)
+
+
+def resolve(arguments: list[str], verb: str) -> Resolved:
+    """The job that the arguments describe."""
+    from tunesmith.config.load import load_job, parse_arguments
+
+    files, overrides = parse_arguments(arguments)
+    if not files and not overrides:
+        raise UserError(
+            tr("`tunesmith {verb}` needs a configuration file or keys.").format(verb=verb),
+            hint=f"tunesmith {verb} CONFIG.yaml, or: tunesmith {verb} --help",
+        )
+    return load_job(files, overrides, verb=verb)
+
+
+def wants_help(arguments: list[str]) -> bool:
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def print_lines(lines: list[Line]) -> int:
+    """Print a preflight and return its exit code: 1 when a line fails."""
+    from rich.markup import escape
+
+    from tunesmith.cli.terminal import console
+
+    screen = console()
+    width = max((len(line.what) for line in lines), default=0)
+    for line in lines:
+        screen.print(f"{_MARKS[line.status]}  {escape(line.what):<{width}}  {escape(line.detail)}")
+        if line.fix and line.status != "pass":
+            screen.print(f"{'':<{width + 8}}→ {escape(line.fix)}")
+    return 1 if any(line.status == "fail" for line in lines) else 0
+
+
+def _print_resolved(resolved: Resolved) -> int:
+    from tunesmith.config.load import dump_yaml
+
+    _tell_notes(resolved)
+    print(dump_yaml(resolved.job).rstrip())
+    return 0
+
+
+def _tell_notes(resolved: Resolved) -> None:
+    """Notes go to stderr, so that the resolved configuration can be piped into a file."""
+    from rich.markup import escape
+
+    from tunesmith.cli.terminal import console
+
+    for note in resolved.notes:
+        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(note)}")
