@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -55,9 +55,9 @@ class DatasetEntry:
     num_samples: int | None = None
     formatting: str | None = None
     ranking: bool = False
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
     columns_given: bool = False
-    tags: Tags = Tags()
+    tags: Tags = field(default_factory=Tags)
     notes: tuple[str, ...] = ()
 
     @property
@@ -166,24 +166,24 @@ class Catalog:
         )
 
 
-def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, field: str = "dataset") -> list[DatasetEntry]:
+def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: str = "dataset") -> list[DatasetEntry]:
     """The data sets meant by a comma list or a list of names and paths; UserError for one that is not to be found."""
     asked = names.split(",") if isinstance(names, str) else list(names or ())
     asked = [name.strip() for name in asked if name.strip()]
     if str(dataset_dir) == "ONLINE":
         return [_online(name) for name in asked]
     catalog = Catalog.load(dataset_dir)
-    return [_resolve_one(name, catalog, Path(dataset_dir), field) for name in asked]
+    return [_resolve_one(name, catalog, Path(dataset_dir), key) for name in asked]
 
 
-def _resolve_one(name: str, catalog: Catalog, folder: Path, field: str) -> DatasetEntry:
+def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str) -> DatasetEntry:
     if name in catalog:
         entry = catalog.entry(name)
         if entry.place == "file" and entry.hub_repo is None and not Path(entry.location).exists():
             raise UserError(
                 f"Data set {name!r} should lie at {Path(entry.location).absolute()}, and there is nothing there.",
                 hint=f"Correct its `file_name` in {catalog.where} (it counts from that file's folder).",
-                field=field,
+                field=key,
             )
         return entry
     for path in (Path(name), folder / name):
@@ -196,7 +196,7 @@ def _resolve_one(name: str, catalog: Catalog, folder: Path, field: str) -> Datas
     raise UserError(
         f"There is no data set or file called {name!r} (looked in {looked}).",
         hint=hint or f"Give a file's path, or the folder of your {INFO} as `dataset_dir`.",
-        field=field,
+        field=key,
     )
 
 
@@ -236,7 +236,7 @@ def _check_keys(where: str, raw: Mapping[str, Any], known: Mapping[str, type]) -
 
 def _named(kind: type[T], raw: Mapping[str, Any] | None, where: str) -> T:
     """Columns or Tags with what the entry names; what it does not name keeps its usual value, null switches off."""
-    known = [field.name for field in dataclasses.fields(kind)]
+    known = [one.name for one in dataclasses.fields(kind)]
     for key, value in (raw or {}).items():
         if key not in known:
             hint = did_you_mean(key, known) or f"Known: {', '.join(known)}."

@@ -16,7 +16,7 @@ _MARKS = (
 )
 _CHUNK = 1 << 20
 _SCANNED = 64  # chunks looked at for bytes that are not UTF-8; a stray one behind that is refused with its row
-# Han characters that ordinary Chinese text is full of, simplified and traditional; garbled text hits them by chance only.
+# Han characters that ordinary Chinese text is full of; garbled text hits them by chance only.
 _FREQUENT = frozenset(
     "的一是不了在人有我他这這中大来來上国國个個到说說们們为為子和你地出道也时時年得就那要下以生会會自着著去之过過家学學对對"
     "可她里裡后後小么麼心多天而能好都然没沒日于於起还還发發成事只作当當想看文无無开開手十用主行方又如前所本见見经經头頭面公"
@@ -72,6 +72,9 @@ def _utf16_without_mark(head: bytes) -> str | None:
 
 def _guess(sample: bytes, path: Path) -> str:
     """The likeliest encoding of bytes that are not UTF-8."""
+    read = sample.decode("utf-8", errors="replace")
+    if sum(char > "\x7f" for char in read) > 20 * read.count("�"):
+        return "utf-8"  # with a few damaged bytes
     chinese = {name: _share_of_frequent(sample, name) for name in ("gb18030", "big5hkscs")}
     best = max(chinese, key=lambda name: chinese[name])
     if chinese[best] > 0.1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ Reader = Callable[[Path, str, Advance], Iterator[Line]]
 
 _CHUNK = 4 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
+_STRAY = re.compile("[\udc80-\udcff]")
 _FIELD_LIMIT = 1 << 30  # characters in a csv cell; the csv module's own limit of 128 KiB cuts long documents off
 _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true/false", type(None): "null"}
 
@@ -47,6 +49,9 @@ def read_jsonl(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
     """One JSON object a line; a damaged line is a RowError, blank lines are passed over."""
     loads = json.loads
     for number, line in _lines(path, encoding, advance):
+        if isinstance(line, RowError):
+            yield number, line
+            continue
         try:
             row = loads(line)
         except ValueError as error:
@@ -58,13 +63,13 @@ def read_jsonl(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
 def read_txt(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
     """One document a line, under the key `text`; blank lines are passed over."""
     for number, line in _lines(path, encoding, advance):
-        yield number, {"text": line}
+        yield number, {"text": line} if isinstance(line, str) else line
 
 
 def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
     """A table with a header; separated by commas, or by semicolons or tabs where the header has no comma."""
     csv.field_size_limit(_FIELD_LIMIT)
-    with path.open("r", encoding=encoding, newline="") as file:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, newline="") as file:
         head = file.readline()
         file.seek(0)
         mark = "\t" if path.suffix.lower() == ".tsv" else next((m for m in ",;\t" if m in head), ",")
@@ -77,7 +82,7 @@ def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
                 if cells and not (len(cells) == 1 and not cells[0].strip()):
                     yield start, _table_row(names, cells)
                 start = table.line_num + 1
-                advance(0)
+                advance(raw.tell())
         except csv.Error as error:
             raise UserError(
                 f"{path} is damaged at line {table.line_num}: {error}.",
@@ -100,16 +105,21 @@ def _check_header(path: Path, names: list[str]) -> None:
         raise UserError(f"The first line of {path} must name the columns, and it {found}.", field="dataset")
 
 
-def _lines(path: Path, encoding: str, advance: Advance) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank, without their line ends; only \\n and \\r\\n end a line."""
-    done = 0
-    with path.open("r", encoding=encoding, newline="\n") as file:
+def _lines(path: Path, encoding: str, advance: Advance) -> Iterator[tuple[int, str | RowError]]:
+    """Numbered lines that are not blank, without their line ends; only \\n and \\r\\n end a line.
+
+    Bytes that are not in the encoding cost only their line: it comes as a RowError.
+    """
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, "surrogateescape", newline="\n") as file:
         for number, line in enumerate(file, 1):
-            done += len(line)
             if number & 1023 == 0:
-                advance(done)
+                advance(raw.tell())
             line = line.rstrip("\r\n")
-            if line and not line.isspace():
+            if not line or line.isspace():
+                continue
+            if not line.isascii() and _STRAY.search(line):
+                yield number, RowError(f"the line holds bytes that are not {encoding.upper()}; save the file as UTF-8")
+            else:
                 yield number, line
     advance(path.stat().st_size)
 
@@ -121,7 +131,7 @@ def _not_an_object(row: object) -> RowError:
 def _first_line_is_object(path: Path, encoding: str) -> bool:
     for _, line in _lines(path, encoding, lambda done: None):
         try:
-            return isinstance(json.loads(line), dict)
+            return isinstance(line, str) and isinstance(json.loads(line), dict)
         except ValueError:
             return False
     return False
@@ -200,7 +210,8 @@ def _next_value(path: Path, text: _Text, number: int) -> object:
             return row
         except json.JSONDecodeError as error:
             if text.ended:
-                what = f"{error.msg}, column {error.colno}" if error.pos < len(text.buffer) else "the file ends inside it"
+                inside = error.pos < len(text.buffer)
+                what = f"{error.msg}, column {error.colno}" if inside else "the file ends inside it"
                 raise _damaged(path, number, text.line_of(max(error.pos, text.at)), what) from None
             text.more(size)
             size *= 2  # a damaged row is only known as such at the end of the file

@@ -1,4 +1,4 @@
-"""Readers of the binary tables: parquet, arrow and spreadsheets. Rows are numbered from 1 (a sheet's as it shows them)."""
+"""Readers of binary tables: parquet, arrow, spreadsheets. Rows are numbered from 1 (a sheet's as it shows them)."""
 
 from __future__ import annotations
 

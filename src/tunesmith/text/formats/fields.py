@@ -10,7 +10,8 @@ from tunesmith.text.conversation import Message, ToolCall
 from tunesmith.text.formats import Columns, Row
 from tunesmith.text.rows import RowError
 
-_KINDS = {type(None): "empty", bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+_NUMBER = "a number"
+_KINDS = {type(None): "empty", bool: "true/false", int: _NUMBER, float: _NUMBER, list: "a list", dict: "an object"}
 _TRAIN_FLAGS = ("train", "loss", "weight", "loss_weight")
 _MEDIA = ("images", "videos", "audios")
 

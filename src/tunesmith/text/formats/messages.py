@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from tunesmith.text.conversation import Conversation, Message
@@ -146,7 +147,7 @@ def _check_system_place(systems: list[str], turns: list[Message], number: int) -
     if not turns:
         return
     if systems:
-        raise RowError(f"message {number} is a second system message inside the conversation; only the head may hold it")
+        raise RowError(f"message {number} is a second system message; only the head of a conversation may hold one")
     if any(turn.role == "assistant" for turn in turns):
         raise RowError(f"message {number} is a system message after an answer was given; move it to the head")
 
@@ -195,7 +196,7 @@ def _check_order(turns: list[Message]) -> None:
         raise RowError("there is no message besides the system's")
     if turns[0].role != "user":
         raise RowError(f"the conversation starts with the {turns[0].role}, expected the user")
-    for before, turn in zip(turns, turns[1:], strict=False):
+    for before, turn in pairwise(turns):
         if turn.role == before.role and turn.role != "tool":
             raise RowError(f"two messages of the {turn.role} follow each other")
         if turn.role == "tool" and before.role == "user":
