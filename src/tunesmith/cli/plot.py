@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 _BLANK = 0x2800
 # The bit of each dot in a braille character, by row and column.
@@ -37,7 +38,7 @@ def draw(xs: Sequence[float], ys: Sequence[float], *, width: int = 70, height: i
 def _joined(dots: list[tuple[int, int]]) -> set[tuple[int, int]]:
     """The dots and those on the straight lines between neighbours."""
     filled = set(dots)
-    for (x0, y0), (x1, y1) in zip(dots, dots[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(dots):
         steps = max(abs(x1 - x0), abs(y1 - y0))
         for i in range(1, steps):
             filled.add((x0 + round((x1 - x0) * i / steps), y0 + round((y1 - y0) * i / steps)))

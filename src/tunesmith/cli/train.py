@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunesmith.cli.preflight import Line, print_lines
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 
@@ -34,18 +34,6 @@ tunesmith plan CONFIG.yaml [key=value | --key value …]
 
 Checks a run before it starts: data, tokens, truncation, memory (with one real micro-step), disk and time.
 Every line is pass, warn or fail with the fix. Exit code 1 when a line fails."""
-
-_MARKS = {"pass": "[green]pass[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a preflight: how it stands, what was looked at, what was found, what to do."""
-
-    status: str
-    what: str
-    detail: str
-    fix: str = ""
 
 
 def run(arguments: list[str]) -> int:
@@ -104,21 +92,6 @@ def resolve(arguments: list[str], verb: str) -> Resolved:
 
 def wants_help(arguments: list[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
-
-
-def print_lines(lines: list[Line]) -> int:
-    """Print a preflight and return its exit code: 1 when a line fails."""
-    from rich.markup import escape
-
-    from tunesmith.cli.terminal import console
-
-    screen = console()
-    width = max((len(line.what) for line in lines), default=0)
-    for line in lines:
-        screen.print(f"{_MARKS[line.status]}  {escape(line.what):<{width}}  {escape(line.detail)}")
-        if line.fix and line.status != "pass":
-            screen.print(f"{'':<{width + 8}}→ {escape(line.fix)}")
-    return 1 if any(line.status == "fail" for line in lines) else 0
 
 
 def _print_resolved(resolved: Resolved) -> int:
