@@ -1,0 +1,134 @@
+"""All data of a job, from names to samples to train and to evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.config.data import DataConfig
+from tunesmith.config.objective import ObjectiveConfig
+from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.mixing import mix, sample_rows, split
+from tunesmith.data.report import DataReport
+from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared
+from tunesmith.data.tokenize import Report, TokenizeOptions, tokenize_dataset
+from tunesmith.data.tokens import ChunkedStore, Samples, TokenStore
+from tunesmith.text.encode import ENCODER_VERSION, EncodeOptions, Encoder
+
+if TYPE_CHECKING:
+    from tunesmith.text.template import ChatTemplate
+    from tunesmith.text.tokenizer import Tokenizer
+
+_ENDLESS = 1 << 62  # cutoff for documents that are cut into chunks later
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def prepare(
+    data: DataConfig,
+    objective: ObjectiveConfig,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    *,
+    seed: int,
+    cache_dir: Path,
+    report: Report = _silent,
+) -> PreparedData:
+    """Tokenize every data set of the job (or find it in the cache), mix, split, and lay documents in full rows.
+
+    report(done, total) is called with bytes of the current data set. Raises UserError for whatever can't be used.
+    """
+    options = tokenize_options(data, objective, tokenizer, template)
+    if data.tokenized_path is None:
+        return _prepare(data, options, seed, cache_dir, report)
+    folder = Path(data.tokenized_path)
+    settings = {**_settings(data), "stage": options.stage, "seed": seed}
+    if is_saved(folder):
+        return load_prepared(folder, settings, tokenizer.fingerprint)
+    prepared = _prepare(data, options, seed, cache_dir, report)
+    return save_prepared(prepared, folder, settings, tokenizer.fingerprint)
+
+
+def packs_documents(data: DataConfig, stage: str) -> bool:
+    """Whether documents are laid end to end and cut into full rows."""
+    return stage == "pt" and data.packing is not False
+
+
+def tokenize_options(
+    data: DataConfig, objective: ObjectiveConfig, tokenizer: Tokenizer, template: ChatTemplate | None
+) -> TokenizeOptions:
+    """How the job makes token samples of rows."""
+    encode = EncodeOptions(
+        cutoff_len=_ENDLESS if packs_documents(data, objective.stage) else data.cutoff_len,
+        train_on_prompt=data.train_on_prompt,
+        mask_history=data.mask_history,
+        thinking=data.enable_thinking,
+    )
+    return TokenizeOptions(
+        stage=objective.stage,
+        encoder=Encoder(tokenizer, template, encode),
+        encoder_key=repr((tokenizer.fingerprint, template and template.fingerprint, encode, ENCODER_VERSION)),
+        placeholders=data.placeholders,
+        max_samples=data.max_samples,
+        strict=data.strict,
+        batch_rows=data.preprocessing_batch_size,
+        overwrite=data.overwrite_cache,
+    )
+
+
+def _prepare(
+    data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: Path, report: Report
+) -> PreparedData:
+    asked = resolve(data.dataset, data.dataset_dir)
+    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+    done = [tokenize_dataset(entry, options, cache_dir, report) for entry in asked + held]
+    stores = [
+        TokenStore.of(file).select(sample_rows(len(file), entry.num_samples, data.max_samples, seed))
+        for entry, (file, _) in zip(asked + held, done, strict=True)
+    ]
+    train = _mixed(stores[: len(asked)], data, seed)
+    evals = dict(_evals(held, stores[len(asked) :], data))
+    if data.val_size and train is not None:
+        kept, apart = split(len(train), data.val_size, seed)
+        train, evals = train.select(kept), {"eval": train.select(apart)}
+    rows = ChunkedStore if packs_documents(data, options.stage) else _as_they_are
+    final_train = None if train is None else rows(train, data.cutoff_len)
+    final_evals = {name: rows(store, data.cutoff_len) for name, store in evals.items()}
+    counts = sum(len(store) for store in final_evals.values())
+    found = DataReport(tuple(one for _, one in done), (), 0 if final_train is None else len(final_train), counts)
+    return PreparedData(final_train, final_evals, found)
+
+
+def _as_they_are(store: TokenStore, length: int) -> Samples:
+    return store
+
+
+def _mixed(stores: Sequence[TokenStore], data: DataConfig, seed: int) -> TokenStore | None:
+    if not stores:
+        return None
+    which, rows = mix([len(store) for store in stores], data.mix_strategy, data.interleave_probs, seed)
+    return TokenStore.joined(stores, which, rows)
+
+
+def _evals(
+    entries: Sequence[DatasetEntry], stores: Sequence[TokenStore], data: DataConfig
+) -> Iterator[tuple[str, TokenStore]]:
+    """One set named `eval`, or each under its own name."""
+    if data.eval_on_each_dataset:
+        for entry, store in zip(entries, stores, strict=True):
+            yield Path(entry.name).stem, store
+    elif stores:
+        which, rows = mix([len(store) for store in stores], "concat", (), 0)
+        yield "eval", TokenStore.joined(stores, which, rows)
+
+
+def _settings(data: DataConfig) -> dict[str, Any]:
+    """The settings that decide what the samples are, for a word where a saved folder was made with others."""
+    names = (
+        "dataset eval_dataset dataset_dir placeholders max_samples val_size mix_strategy interleave_probs template"
+        " default_system tool_format enable_thinking preserve_thinking cutoff_len train_on_prompt mask_history packing"
+    )
+    return {name: getattr(data, name) for name in names.split()}
