@@ -1,0 +1,218 @@
+"""Where accelerate lives, and nowhere else: devices, ranks, backward, the optimizer step.
+
+Trained parameters are held in the model's compute dtype and have fp32 masters here, which the optimizer updates: nothing
+is cast during forward and backward, and small updates are not lost. Where the model computes in fp32 (or in pure_bf16)
+the parameter is its own master.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tunesmith.batch import Batch, Scores
+from tunesmith.errors import UserError
+
+
+class Schedule(Protocol):
+    """A learning-rate schedule over optimizer steps (torch's LRScheduler is one)."""
+
+    def step(self, *metric: float) -> Any: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """One trained parameter: `live` is the model's own, `weight` what the optimizer updates (the same where dtypes agree)."""
+
+    name: str
+    live: nn.Parameter
+    weight: nn.Parameter
+
+
+def make_masters(model: nn.Module, dtype: torch.dtype) -> list[Master]:
+    """A master in dtype for every parameter of the model that is trained, in the model's order."""
+    masters = []
+    for name, live in model.named_parameters():
+        if live.requires_grad:
+            weight = live if live.dtype == dtype else nn.Parameter(live.detach().to(dtype))
+            masters.append(Master(name, live, weight))
+    return masters
+
+
+class Engine:
+    """One process's part of the training: moves batches, runs the scorer, steps the optimizer.
+
+    scaling: whether fp16 gradients need loss scaling. max_norm: gradient clipping, None for none. schedule_by_metric:
+    the schedule moves at evaluations, not at steps.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        scorer: nn.Module,
+        masters: Sequence[Master],
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        *,
+        max_norm: float | None,
+        scaling: bool = False,
+        schedule_by_metric: bool = False,
+    ) -> None:
+        self._accelerator = accelerator
+        self.scorer = accelerator.prepare(scorer) if accelerator.num_processes > 1 else scorer.to(accelerator.device)
+        self.masters = masters
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self._max_norm = max_norm
+        self._by_metric = schedule_by_metric
+        self._scaler = torch.amp.GradScaler(accelerator.device.type, enabled=scaling)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self._accelerator.is_main_process)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self._accelerator.device)
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def score(self, batch: Batch) -> Scores:
+        scores: Scores = self.scorer(batch)
+        return scores
+
+    def total(self, *values: float) -> tuple[float, ...]:
+        """Each value summed over all ranks."""
+        if self._accelerator.num_processes == 1:
+            return values
+        summed = self._accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduction="sum")
+        return tuple(summed.tolist())
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of this rank's share of the step's loss to the masters, in their dtype.
+
+        Data parallelism averages gradients over ranks; the loss is divided by the global count already, so the factor
+        is put back here.
+        """
+        self._scaler.scale(loss * self._accelerator.num_processes).backward()  # type: ignore[no-untyped-call]
+        for master in self.masters:
+            if master.weight is master.live or master.live.grad is None:
+                continue
+            if master.weight.grad is None:
+                master.weight.grad = master.live.grad.to(master.weight.dtype)
+            else:
+                master.weight.grad += master.live.grad
+            master.live.grad = None
+
+    def step(self) -> float:
+        """Clip, update, publish the masters to the model; returns the gradient norm before clipping.
+
+        A norm that is not finite leaves the weights as they were (with fp16 scaling it is a skipped step).
+        """
+        weights = [master.weight for master in self.masters]
+        self._scaler.unscale_(self.optimizer)
+        limit = self._max_norm if self._max_norm else float("inf")
+        norm = float(nn.utils.clip_grad_norm_(weights, limit))
+        if not math.isfinite(norm) and not self._scaler.is_enabled():
+            return norm  # the weights of the last good step stay
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad()
+        if not self._by_metric:
+            self.schedule.step()
+        self.publish()
+        return norm
+
+    def evaluated(self, metric: float) -> None:
+        """Tell schedules that follow the evaluation (reduce_lr_on_plateau) how it went."""
+        if self._by_metric:
+            self.schedule.step(metric)
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Copy the masters into the model's own parameters."""
+        for master in self.masters:
+            if master.weight is not master.live:
+                master.live.copy_(master.weight)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """name → master weight, on the CPU."""
+        return {master.name: master.weight.detach().cpu() for master in self.masters}
+
+    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for master in self.masters:
+                master.weight.copy_(state[master.name])
+        self.publish()
+
+    def scaler_state(self) -> dict[str, Any]:
+        return dict(self._scaler.state_dict())
+
+    def load_scaler_state(self, state: dict[str, Any]) -> None:
+        if state:
+            self._scaler.load_state_dict(state)
+
+    def moved(self, batches: Sequence[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            yield batch.to(self.device)
+
+    @property
+    def scales_loss(self) -> bool:
+        return bool(self._scaler.is_enabled())
+
+    def wait(self) -> None:
+        """All ranks meet here."""
+        self._accelerator.wait_for_everyone()
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """Send values to the trackers (report_to)."""
+        self._accelerator.log(dict(values), step=step)
+
+    def end(self) -> None:
+        """Close the trackers."""
+        self._accelerator.end_training()
+
+
+def make_accelerator(*, use_cpu: bool, trackers: Sequence[str], folder: Path, name: str, config: dict[str, Any]) -> Accelerator:
+    """The process's Accelerator, with its trackers begun. folder: where file-based trackers write; config: flat settings.
+
+    UserError naming the tracker when one that was asked for can't be started.
+    """
+    try:
+        accelerator = Accelerator(cpu=use_cpu, log_with=list(trackers) or None, project_dir=str(folder))
+        if trackers:
+            plain = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in config.items()}
+            accelerator.init_trackers("tunesmith", config=plain, init_kwargs=_named(trackers, name))
+    except Exception as error:
+        if not trackers:
+            raise
+        raise UserError(
+            f"report_to: {', '.join(trackers)} can't be started: {error}",
+            hint="Install and log in to the tracker, or set report_to: none; the run's own records are always written.",
+            field="report_to",
+        ) from error
+    missing = set(trackers) - {tracker.name for tracker in accelerator.trackers}
+    if missing:
+        raise UserError(
+            f"report_to: {', '.join(sorted(missing))} is not installed.",
+            hint=f"pip install {' '.join(sorted(missing))}, or leave it out of report_to.",
+            field="report_to",
+        )
+    return accelerator
+
+
+def _named(trackers: Sequence[str], name: str) -> dict[str, dict[str, Any]]:
+    """The run's name under the keyword each tracker has for it."""
+    keyword = {"wandb": "name", "swanlab": "experiment_name", "trackio": "name", "mlflow": "run_name"}
+    return {tracker: {keyword[tracker]: name} for tracker in trackers if tracker in keyword}

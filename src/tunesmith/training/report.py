@@ -1,0 +1,166 @@
+"""What a person sees of a running training, and what the run directory keeps of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from tunesmith.batch import LossSum
+from tunesmith.runs.run import Run
+from tunesmith.training.checkpoints import Progress as TrainingProgress
+from tunesmith.training.engine import Engine
+
+
+class Meter:
+    """Sums of the losses and metrics between two log lines, over all ranks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sum: Tensor | float = 0.0
+        self._sums: dict[str, tuple[float, float]] = {}
+        self._reset()
+
+    def add(self, loss: LossSum) -> None:
+        self._sum = self._sum + loss.value.detach()
+        for name, (value, count) in loss.metrics.items():
+            before = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = (before[0] + value, before[1] + count)
+
+    def close_step(self, count: float, tokens: float) -> None:
+        """End of an optimizer step: count divides its loss, tokens counts towards the speed (both over all ranks)."""
+        (total,) = self._engine.total(float(self._sum))
+        self._losses.append(total / max(count, 1e-12))
+        self._tokens += tokens
+        self._sum = 0.0
+
+    def take(self) -> dict[str, float]:
+        """Values since the last call: mean loss per step, metrics, tokens_per_second, memory in GB."""
+        values = {"loss": sum(self._losses) / len(self._losses)}
+        for name, pair in sorted(self._sums.items()):
+            value, count = self._engine.total(*pair)
+            values[name] = value / max(count, 1.0)
+        values["tokens_per_second"] = self._tokens / max(time.perf_counter() - self._since, 1e-9)
+        values["memory_gb"] = memory_gb(self._engine.device)
+        self._reset()
+        return values
+
+    def _reset(self) -> None:
+        self._losses: list[float] = []
+        self._sums.clear()
+        self._tokens = 0.0
+        self._since = time.perf_counter()
+
+
+def memory_gb(device: torch.device) -> float:
+    """Peak memory of the device in GB, of this process where the device is the CPU (then its present size)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return float(psutil.Process().memory_info().rss) / 1e9
+
+
+class Watch:
+    """The live view: a progress bar with the time left on a terminal, plain lines elsewhere; the run's metrics; signals.
+
+    A first Ctrl-C (or a terminate signal) asks the loop to save and end, a second one ends at once. Use as a context.
+    """
+
+    def __init__(self, run: Run, engine: Engine, total_steps: int, start_step: int) -> None:
+        self._run, self._engine, self._total, self._start = run, engine, total_steps, start_step
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._bar: Progress | None = None
+        self._began = time.monotonic()
+        self._previous: dict[int, Any] = {}
+        self._tracker_failed = False
+        self._asked = False
+        self._signals = 0
+
+    def __enter__(self) -> Watch:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._interrupt)
+        if self._engine.is_main and self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[said]}"),
+            )  # fmt: skip
+            self._bar = Progress(*columns, console=self._console, speed_estimate_period=120)
+            self._task = self._bar.add_task("training", total=self._total, completed=self._start, said="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            raise KeyboardInterrupt
+        self._asked = True
+        self.say("Stopping: this step is finished and saved. Press Ctrl-C again to stop at once, losing it.")
+
+    def stop_asked(self) -> bool:
+        """Whether a signal or the run's stop file asks to save and end."""
+        if not self._asked and self._run.stop_asked():
+            self._asked = True
+            self.say("Stopping, as asked: this step is saved.")
+        return self._asked
+
+    def tick(self, step: int, epoch: float) -> None:
+        """An optimizer step is done."""
+        if self._engine.is_main:
+            self._run.update(step=step, epoch=round(epoch, 4))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step)
+
+    def say(self, text: str) -> None:
+        """A line for the person and for the run's log."""
+        if self._engine.is_main:
+            self._console.print(text, markup=False)
+            self._run.run_log(text)
+
+    def log(self, step: int, epoch: float, progress: TrainingProgress, values: Mapping[str, float]) -> None:
+        """One report of training."""
+        self._record(step, {**values, "epoch": round(epoch, 4), "tokens": progress.tokens, "trained_tokens": progress.trained})
+        said = f"loss {values['loss']:.4f}  {values['tokens_per_second']:,.0f} tokens/s"
+        if self._bar is not None:
+            self._bar.update(self._task, said=said)
+        line = f"step {step}/{self._total}  epoch {epoch:.2f}  {said}  lr {values['learning_rate']:.2e}  left {self._left(step)}"
+        if self._engine.is_main and self._bar is None:
+            self._console.print(line, markup=False)
+        if self._engine.is_main:
+            self._run.run_log(line)
+
+    def evaluated(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """One evaluation."""
+        self._record(step, {**values, "epoch": round(epoch, 4)})
+        told = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self.say(f"step {step}/{self._total}  evaluation: {told}")
+
+    def _record(self, step: int, values: Mapping[str, float]) -> None:
+        if not self._engine.is_main:
+            return
+        self._run.metric(step, **values)
+        try:
+            self._engine.track(values, step)
+        except Exception as error:  # a tracker is a guest: whatever it raises, training goes on
+            if not self._tracker_failed:
+                self._tracker_failed = True
+                self._run.event("warning", message=f"a tracker failed: {error}")
+                self.say(f"Warning: a tracker of report_to failed ({error}); training goes on without it.")
+
+    def _left(self, step: int) -> str:
+        done = step - self._start
+        seconds = int((time.monotonic() - self._began) / max(done, 1) * (self._total - step))
+        return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
