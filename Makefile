@@ -1,0 +1,34 @@
+# make demo   fine-tunes a small bundled model and shows what it learned:  make demo NAME=Ada AUTHOR="Ada Lab"
+# make test   installs what the tests need and runs them all
+# Both make .venv first, with the torch build that fits this machine.
+
+PYTHON ?= python3
+NAME ?= Tuna
+AUTHOR ?= the Tunesmith demo
+export NAME AUTHOR
+
+ifeq ($(OS),Windows_NT)
+VENV_PYTHON := .venv/Scripts/python.exe
+else
+VENV_PYTHON := .venv/bin/python
+endif
+
+.PHONY: demo install test lint bench
+
+demo: install
+	@$(VENV_PYTHON) -m tunesmith demo --name "$$NAME" --author "$$AUTHOR"
+
+install:
+	@$(PYTHON) setup/install.py
+
+test:
+	@$(PYTHON) setup/install.py --extras test
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV_PYTHON) -m pytest
+
+lint:
+	@$(PYTHON) setup/install.py --extras lint
+	@$(VENV_PYTHON) -m ruff check src tests setup benchmarks
+	@$(VENV_PYTHON) -m mypy
+
+bench: install
+	@$(VENV_PYTHON) benchmarks/run.py
