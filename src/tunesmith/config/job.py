@@ -58,7 +58,7 @@ def default_output_dir(job: Job, now: datetime) -> str:
 def short_model_name(name_or_path: str) -> str:
     """The last part of a hub id or path that names the model, fit for a folder on every system."""
     parts = [part for part in re.split(r"[\\/]+", name_or_path) if part not in ("", ".", "..", "~")]
-    cached = [part for part in parts if part.startswith("models--")]  # a hub cache: models--owner--name/snapshots/<hash>
+    cached = [part for part in parts if part.startswith("models--")]  # hub cache: models--owner--name/snapshots/hash
     name = cached[-1].split("--")[-1] if cached else (parts[-1] if parts else "model")
     name = re.sub(r"\.gguf$", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "model"

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunesmith.config.section import Count, Decay, NonNegative, PositiveFloat, Section, Share
+from tunesmith.config.section import Decay, NonNegative, PositiveFloat, Section, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig(Section):
     """How the weights are moved: optimizer, learning rate and its schedule."""
 
-    optim: Literal[
-        "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"
-    ] = "adamw_torch_fused"
-    """The optimizer. The 8-bit and paged ones need bitsandbytes."""
+    optim: str = "adamw_torch_fused"
+    """The optimizer: `adamw_torch_fused`, `adamw_torch`, `sgd`, `adafactor`, `adagrad`, `rmsprop`, or with bitsandbytes
+    `adamw_8bit`, `paged_adamw_8bit`, `paged_adamw_32bit`; plug-ins may add more."""
     learning_rate: PositiveFloat = 5e-5
     """Highest learning rate. Usual: 1e-4 for LoRA, 1e-5 for full training."""
     weight_decay: NonNegative = 0.0
@@ -36,8 +35,8 @@ class OptimizerConfig(Section):
     """How the learning rate moves over the run, after the warm-up."""
     lr_scheduler_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the schedule, for example `{min_lr: 1e-6}` or `{num_cycles: 2}`."""
-    warmup_steps: Count = 0
-    """Steps over which the learning rate rises from zero. Wins over `warmup_ratio`."""
+    warmup_steps: NonNegative = 0
+    """Steps over which the learning rate rises from zero; below 1 a share of all steps. Wins over `warmup_ratio`."""
     warmup_ratio: Share = 0.0
     """The same as a share of all steps."""
     neftune_noise_alpha: NonNegative | None = None

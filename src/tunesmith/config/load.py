@@ -1,0 +1,165 @@
+"""The way from files and flags to a resolved job, and back to a file that runs it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config import arguments, reading
+from tunesmith.config.checking import check, idle_notes
+from tunesmith.config.fields import fields
+from tunesmith.config.job import SECTIONS, Job, with_output_dir
+from tunesmith.config.legacy import TRAINING_VERBS, Renamed, refuse, settle
+from tunesmith.config.legacy_keys import LEGACY, REFUSED_VALUES
+from tunesmith.config.reading import Setting
+from tunesmith.config.values import build_job, shape
+from tunesmith.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A job ready to run. notes: what is to be said about the settings; asked: the fields that were set, no secrets."""
+
+    job: Job
+    notes: tuple[str, ...]
+    asked: dict[str, Any]
+
+
+def load_job(
+    files: Sequence[Path], overrides: Mapping[str, Any], *, verb: str = "train", now: datetime | None = None
+) -> Resolved:
+    """The job that files and overrides describe; later files win over earlier, overrides over files.
+
+    verb: the command it is for (`train`, `plan`, `chat`, `data` …): one file may feed several, so a setting is refused
+    only where it matters. now: time for the name of a run directory that was not given. UserError for anything wrong.
+    """
+    notes: list[str] = []
+    given: dict[str, Setting] = {}
+    for file in files:
+        settings, said = reading.read_file(Path(file), free=_free)
+        notes += said
+        for setting in settings:
+            _lay(given, setting)
+    for key, value in overrides.items():
+        _lay(given, Setting(key, arguments.flag_value(value, free=_free(key)) if isinstance(value, str) else value))
+
+    kept = _settle_legacy(given, verb, notes)
+    kept = {key: Setting(key, shape(fields()[key], it.value), it.where) for key, it in kept.items()}
+    kept = _settle_values(kept, verb, notes)
+    job = build_job(kept)
+    check(job, verb)
+    notes += idle_notes(job, kept.keys(), verb)
+    if verb in TRAINING_VERBS:
+        job = with_output_dir(job, now or datetime.now())
+    flat = to_flat(job)
+    return Resolved(job, tuple(dict.fromkeys(notes)), {key: flat[key] for key in kept if key in flat})
+
+
+def parse_arguments(argv: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
+    """Split `cfg.yaml key=value --key value --flag` into files and overrides."""
+
+    def is_flag(key: str) -> bool:
+        return key in fields() and str(fields()[key].forms[0]) == "true or false"
+
+    return arguments.split_arguments(argv, is_flag=is_flag)
+
+
+def to_flat(job: Job) -> dict[str, Any]:
+    """Every key and its value, as plain lists, mappings and scalars, in the order of the sections; no secrets."""
+    return {
+        key: _plain(getattr(getattr(job, field.section), key)) for key, field in fields().items() if not field.secret
+    }
+
+
+def dump_yaml(job: Job) -> str:
+    """The resolved job as a config file: loading it gives the same job (but for secrets)."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        bare = value not in reading.NULL_WORDS and isinstance(reading.plain(value), str)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if bare else "'")
+
+    Dumper.add_representer(str, text)
+    flat = to_flat(job)
+    parts = []
+    for name in SECTIONS:
+        part = {key: value for key, value in flat.items() if fields()[key].section == name}
+        body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        parts.append(f"# {name}\n{body}")
+    return "\n".join(parts)
+
+
+def _free(key: str) -> bool:
+    """Whether the values below a key have no types of their own (`lr_scheduler_kwargs`)."""
+    field = fields().get(key.partition(".")[0])
+    mapping = field.takes("mapping") if field else None
+    return mapping is not None and mapping.item is not None and mapping.item.kind == "anything"
+
+
+def _lay(given: dict[str, Setting], setting: Setting) -> None:
+    """Lay a setting over what was given before; `placeholders.name` changes one entry of a mapping."""
+    head, dot, rest = setting.key.partition(".")
+    field = fields().get(head)
+    if not dot or field is None or field.takes("mapping") is None:
+        given[setting.key] = setting
+        return
+    before = given[head].value if head in given and isinstance(given[head].value, dict) else {}
+    given[head] = Setting(head, {**before, rest: setting.value}, setting.where)
+
+
+def _settle_legacy(given: Mapping[str, Setting], verb: str, notes: list[str]) -> dict[str, Setting]:
+    """The settings that are fields, renamed ones among them; says or refuses the rest."""
+    kept: dict[str, Setting] = {key: setting for key, setting in given.items() if key in fields()}
+    unknown = [setting for key, setting in given.items() if key not in fields() and key not in LEGACY]
+    if unknown:
+        raise _unknown(unknown)
+    for key, setting in given.items():
+        entry = LEGACY.get(key)
+        if entry is None or setting.value is None:
+            continue
+        if not isinstance(entry, Renamed):
+            said = settle(key, setting.value, entry, verb=verb, where=setting.where)
+            notes += [said] if said else []
+            continue
+        if entry.to in kept:
+            notes.append(f"{key}: no effect, because {entry.to} is set too.")
+            continue
+        value = entry.value(setting.value)
+        kept[entry.to] = Setting(entry.to, value, setting.where)
+        notes.append(f"{key}: {entry.line}")
+    return kept
+
+
+def _settle_values(kept: dict[str, Setting], verb: str, notes: list[str]) -> dict[str, Setting]:
+    """Without the values that LLaMA-Factory knows and that don't matter to this command; refuses those that do."""
+    settled = {}
+    for key, setting in kept.items():
+        table = REFUSED_VALUES.get(key, {})
+        words = setting.value if isinstance(setting.value, list) else [setting.value]
+        refused = [word for word in words if isinstance(word, str) and word in table]
+        notes += [refuse(f"{key}: {word}", table[word], key=key, verb=verb, where=setting.where) for word in refused]
+        if not refused:
+            settled[key] = setting
+    return settled
+
+
+def _unknown(settings: list[Setting]) -> UserError:
+    known = [*fields(), *LEGACY]
+    lines = []
+    for setting in settings:
+        where = f"{setting.where}: " if setting.where else ""
+        lines.append(" ".join([f"{where}there is no key `{setting.key}`.", did_you_mean(setting.key, known)]).strip())
+    hint = "`tunesmith help` lists every key." if len(lines) > 1 or lines[0].endswith(".") else "Correct or remove it."
+    return UserError("\n".join(lines), hint=hint, field=settings[0].key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value

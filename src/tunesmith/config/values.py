@@ -1,0 +1,70 @@
+"""From the words that were given to a validated job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from tunesmith.config.fields import Field, fields
+from tunesmith.config.job import SECTIONS, Job
+from tunesmith.config.reading import Setting
+from tunesmith.errors import UserError, did_you_mean
+
+
+def shape(field: Field, value: Any) -> Any:
+    """The value in the form its field has: comma strings as lists, `true` as a bool. Null where a field can't be null
+    stays None and means the default."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if field.takes("list") and not isinstance(value, Mapping | None):
+        items = value.split(",") if isinstance(value, str) else value
+        items = list(items) if isinstance(items, list | tuple) else [items]
+        items = [item.strip() if isinstance(item, str) else item for item in items]
+        return [] if items == ["none"] else [item for item in items if item != ""]
+    if field.takes("true or false") and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return value
+
+
+def build_job(settings: Mapping[str, Setting]) -> Job:
+    """Validate shaped settings of known fields. UserError with a line for each that doesn't fit."""
+    from pydantic import TypeAdapter, ValidationError
+
+    sections: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, cls in SECTIONS.items():
+        given = {
+            key: setting.value
+            for key, setting in settings.items()
+            if fields()[key].section == name and (setting.value is not None or fields()[key].nullable)
+        }
+        if not given:
+            sections[name] = cls()
+            continue
+        try:
+            sections[name] = TypeAdapter(cls).validate_python(given)
+        except ValidationError as error:
+            wrong += dict.fromkeys(str(problem["loc"][0]) for problem in error.errors(include_url=False))
+    if wrong:
+        raise _refusal([settings[key] for key in wrong])
+    return Job(**sections)
+
+
+def _refusal(wrong: list[Setting]) -> UserError:
+    lines = []
+    for setting in wrong:
+        field = fields()[setting.key]
+        found = "something else" if field.secret else _found(setting.value)
+        where = f"{setting.where}: " if setting.where else ""
+        lines.append(f"{where}{setting.key} is {found}, expected {field.expected}.")
+    first = fields()[wrong[0].key]
+    word = wrong[0].value if isinstance(wrong[0].value, str) else ""
+    hint = did_you_mean(word, first.choices) or f"`tunesmith help {first.name}` says more."
+    return UserError("\n".join(lines), hint=hint, field=first.name)
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        return _found(value[0])
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
