@@ -1,0 +1,1 @@
+"""One file per architecture; each adds its table to ARCHITECTURES."""
