@@ -175,7 +175,7 @@ def test_own_tags_and_columns():
         ({"conversations": "hello"}, "not JSON"),
         ({"conversations": {"a": 1}}, "is an object, expected a list"),
         ({"chat": []}, "columns found: chat"),
-        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0.5}]}, "weight"),
+        ({"messages": [{"role": "user", "content": "q", "weight": 0.5}]}, "'weight' of a message is 0.5"),
     ],
 )
 def test_conversations_that_are_refused(row, reason):
