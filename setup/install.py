@@ -35,7 +35,7 @@ LOOK_AT_TORCH = (
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (whatever python3 is there runs this)
         return with_newer_python()
     parser = argparse.ArgumentParser(description="Make .venv and install Tunesmith into it.")
     parser.add_argument("--extras", default="", help="comma list of extras: test, lint, modelscope …")

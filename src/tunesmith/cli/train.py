@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     resolved = resolve(given, "train")
     if dry_run:
         return _print_resolved(resolved)
-    _tell_notes(resolved)
+    tell_notes(resolved)
     return train(resolved, given)
 
 
@@ -70,7 +70,7 @@ def plan(arguments: list[str]) -> int:
         print(tr(PLAN_HELP))
         return 0
     resolved = resolve(arguments, "plan")
-    _tell_notes(resolved)
+    tell_notes(resolved)
     from tunesmith.jobs import execute
 
     lines = [Line(line.status, line.what, line.detail, line.fix) for line in execute.plan(resolved)]
@@ -97,13 +97,18 @@ def wants_help(arguments: list[str]) -> bool:
 def _print_resolved(resolved: Resolved) -> int:
     from tunesmith.config.load import dump_yaml
 
-    _tell_notes(resolved)
+    tell_notes(resolved)
     print(dump_yaml(resolved.job).rstrip())
     return 0
 
 
-def _tell_notes(resolved: Resolved) -> None:
-    """Notes go to stderr, so that the resolved configuration can be piped into a file."""
+def tell_notes(resolved: Resolved) -> None:
+    """Notes go to stderr, so that the resolved configuration can be piped into a file.
+
+    A worker that was started beside others says nothing: the process that started it has.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return
     from rich.markup import escape
 
     from tunesmith.cli.terminal import console
