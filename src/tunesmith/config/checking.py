@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tunesmith.config.job import Job
 from tunesmith.config.legacy import TRAINING_VERBS
@@ -13,19 +13,23 @@ from tunesmith.errors import UserError
 def check(job: Job, verb: str) -> None:
     """UserError naming every rule that the job breaks."""
     broken = [rule for rule in RULES if verb in rule.verbs and rule.broken(job)]
-    if broken:
-        *others, last = broken
-        lines = [f"{rule.message}\n  → {rule.hint}" for rule in others] + [last.message]
-        raise UserError("\n".join(lines), hint=last.hint, field=broken[0].field)
+    raise_all([UserError(rule.message, hint=rule.hint, field=rule.field) for rule in broken])
 
 
-def idle_notes(job: Job, asked: Collection[str], verb: str) -> list[str]:
-    """A line for each asked group of keys that will do nothing."""
+def raise_all(errors: Sequence[UserError]) -> None:
+    """Raise all that is wrong as one error, so that a user sees it at once; nothing where nothing is wrong."""
+    if errors:
+        *others, last = errors
+        raise UserError("\n".join([*map(str, others), last.message]), hint=last.hint, field=errors[0].field)
+
+
+def idle_notes(job: Job, changed: Collection[str], verb: str) -> list[str]:
+    """A line for each group of keys that were changed from their defaults and will do nothing."""
     if verb not in TRAINING_VERBS:
         return []
     notes = []
     for idle in IDLE:
-        named = [key for key in idle.keys if key in asked]
+        named = [key for key in idle.keys if key in changed]
         if named and idle.when(job):
             notes.append(f"{', '.join(named)}: no effect, because {idle.because}.")
     return notes

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.config.reading import plain
-from tunesmith.errors import UserError
 
 TRAINING_VERBS = frozenset({"train", "plan"})
 
@@ -43,37 +42,29 @@ class Renamed:
     def line(self) -> str:
         if self.values is None:
             return f"Read as `{self.to}`."
-        pairs = ", ".join(f"`{_word(old)}` as `{self.to}: {_word(new)}`" for old, new in self.values.items())
+        pairs = ", ".join(f"`{word(old)}` as `{self.to}: {word(new)}`" for old, new in self.values.items())
         return f"Read as `{self.to}`: {pairs}."
 
     def value(self, given: Any) -> Any:
-        return given if self.values is None else self.values.get(plain(given), given)
+        return given if self.values is None else self.values.get(_switch(given), given)
 
 
 Legacy = Noted | Refused | Renamed
 
 
-def settle(key: str, value: Any, entry: Noted | Refused, *, verb: str, where: str = "") -> str | None:
-    """What is to be said of a legacy key that is set to value, None for nothing; UserError if it is refused."""
-    if plain(value) in (None, "", *entry.neutral):
-        return None
-    if isinstance(entry, Noted):
-        return f"{key}: {entry.line}"
-    secret = key.endswith("token")
-    return refuse(key if secret else f"{key}: {_word(value)}", entry, key=key, verb=verb, where=where)
+def asks(entry: Noted | Refused, value: Any) -> bool:
+    """Whether the value asks for anything that we don't do anyway."""
+    return _switch(value) not in (None, "", *entry.neutral)
 
 
-def refuse(what: str, entry: Refused, *, key: str, verb: str, where: str = "") -> str:
-    """Raise the UserError of a refused setting, or return the note for a command that it doesn't matter to."""
-    if verb not in entry.verbs:
-        return f"{what} does not matter to `{verb}`."
-    at = f" ({where})" if where else ""
-    raise UserError(f"`{what}` is refused{at}: {entry.line}", hint=f"Remove `{key}` or change it.", field=key)
+def word(value: Any) -> str:
+    """A value as one would write it in YAML."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _word(value: Any) -> str:
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, dict | list)
-        else str(value)
-    )
+def _switch(value: Any) -> Any:
+    """A value typed by its looks, YAML's older words for true and false among them."""
+    words = {"yes": True, "on": True, "no": False, "off": False}
+    return words.get(value.lower(), plain(value)) if isinstance(value, str) else value

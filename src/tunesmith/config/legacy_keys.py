@@ -19,7 +19,7 @@ def _each(keys: str, entry: Legacy) -> dict[str, Legacy]:
 
 def _settings_of(switch: str, keys: str) -> dict[str, Legacy]:
     """Settings that mean nothing while the thing they belong to is refused."""
-    return _each(keys, Noted(f"has no effect; it belongs to {switch}."))
+    return _each(keys, Noted(f"no effect; part of {switch}."))
 
 
 MODEL_KEYS: dict[str, Legacy] = {
@@ -53,7 +53,7 @@ MODEL_KEYS: dict[str, Legacy] = {
     **_each(
         "image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches video_max_pixels video_min_pixels"
         " video_fps video_maxlen use_audio_in_video audio_sampling_rate",
-        Noted("has no effect: this version trains on text only.", (False,)),
+        Noted("no effect: this version trains on text only.", (False,)),
     ),
     **_settings_of(
         "the vLLM engine, which is not used",
@@ -77,9 +77,9 @@ MODEL_KEYS: dict[str, Legacy] = {
 }
 
 DATA_KEYS: dict[str, Legacy] = {
-    "media_dir": Noted("has no effect: this version trains on text only."),
+    "media_dir": Noted("no effect: this version trains on text only."),
     "preprocessing_num_workers": Noted("rows are tokenized in batches, without worker processes."),
-    "eval_num_beams": Noted("has no effect; it belongs to do_predict."),
+    "eval_num_beams": Noted("no effect; part of do_predict."),
     "ignore_pad_token_for_loss": Noted("there is no padding, so padding is never trained.", (True,)),
     "data_shared_file_system": Noted("one process prepares the data and the others read its cache.", (False,)),
 }
@@ -95,7 +95,7 @@ FINETUNING_KEYS: dict[str, Legacy] = {
     **_settings_of("use_eaft_loss, which is refused", "eaft_alpha"),
     **_each(
         "freeze_vision_tower freeze_multi_modal_projector freeze_language_model",
-        Noted("has no effect: this version trains on text only.", (False,)),
+        Noted("no effect: this version trains on text only.", (False,)),
     ),
     "compute_accuracy": Noted("the accuracy of tokens is always part of an evaluation.", (False,)),
     "include_effective_tokens_per_second": Noted("tokens per second are always reported.", (False,)),
@@ -138,8 +138,8 @@ FINETUNING_KEYS: dict[str, Legacy] = {
 
 GENERATION_KEYS: dict[str, Legacy] = {
     "num_beams": Refused("chat streams its answer, which beam search can't.", (1,), CHAT),
-    "length_penalty": Noted("has no effect; it belongs to beam search.", (1.0,)),
-    "max_length": Noted("has no effect; `max_new_tokens` limits the answer."),
+    "length_penalty": Noted("no effect; part of beam search.", (1.0,)),
+    "max_length": Noted("no effect; `max_new_tokens` limits the answer."),
 }
 
 BACKEND_KEYS: dict[str, Legacy] = {

@@ -7,7 +7,7 @@ from tunesmith.config.legacy import Legacy, Noted, Refused, Renamed
 _LOADER = Noted("batches are made from memory-mapped tokens, without loader processes.", (0, False))
 _DEVICE = Noted("the device is found by itself; `use_cpu: true` leaves the GPU alone.", (False,))
 _GROUPED = Noted("rows are not padded, so sorting them by length would gain nothing.", (False,))
-_PUSH = Noted("has no effect; it belongs to push_to_hub.", (False, "every_save"))
+_PUSH = Noted("no effect; part of push_to_hub.", (False, "every_save"))
 _LAUNCH = Noted("processes are set up by `tunesmith train` itself.")
 _METRICS = Noted("evaluation keeps sums, so its memory doesn't grow.", (False,))
 _HALF = Noted("`precision` alone decides about number formats.", ("auto", "O1", False))
@@ -16,9 +16,9 @@ RUNNING: dict[str, Legacy] = {
     "do_train": Refused("`tunesmith train` trains; a run that only evaluates is not in this version.", (True,)),
     "do_predict": Refused("prediction over a data set is not in this version; `tunesmith chat` answers questions."),
     "predict_with_generate": Refused("generated answers are not scored in this version; drop it to evaluate the loss."),
-    "generation_max_length": Noted("has no effect; it belongs to predict_with_generate."),
-    "generation_num_beams": Noted("has no effect; it belongs to predict_with_generate."),
-    "generation_config": Noted("has no effect; it belongs to predict_with_generate."),
+    "generation_max_length": Noted("no effect; part of predict_with_generate."),
+    "generation_num_beams": Noted("no effect; part of predict_with_generate."),
+    "generation_config": Noted("no effect; part of predict_with_generate."),
     "sortish_sampler": _GROUPED,
     "group_by_length": _GROUPED,
     "length_column_name": _GROUPED,
@@ -61,7 +61,7 @@ COMPUTING: dict[str, Legacy] = {
     "torch_compile_mode": Refused("torch.compile is not in this version.", ()),
     "torchdynamo": Refused("torch.compile is not in this version.", ()),
     "use_liger_kernel": Refused("Liger kernels are not used; the loss is computed in chunks without them."),
-    "liger_kernel_config": Noted("has no effect; it belongs to use_liger_kernel."),
+    "liger_kernel_config": Noted("no effect; part of use_liger_kernel."),
     "activation_checkpointing": Renamed("gradient_checkpointing"),
     "activation_checkpointing_kwargs": Noted("gradient checkpointing is always of the non-reentrant kind."),
     "gradient_checkpointing_kwargs": Noted("gradient checkpointing is always of the non-reentrant kind."),
@@ -88,8 +88,8 @@ REPORTING: dict[str, Legacy] = {
     "logging_nan_inf_filter": Noted("a loss that is not a number ends the run with checkpoints intact.", (True,)),
     "include_num_input_tokens_seen": Noted("tokens seen are always counted.", (False, "no")),
     "include_tokens_per_second": Noted("tokens per second are always reported.", (False,)),
-    "log_level": Noted("has no effect; the run's log holds everything.", ("passive",)),
-    "log_level_replica": Noted("has no effect; the run's log holds everything.", ("warning",)),
+    "log_level": Noted("no effect; the run's log holds everything.", ("passive",)),
+    "log_level_replica": Noted("no effect; the run's log holds everything.", ("warning",)),
     "disable_tqdm": Noted("progress is drawn on a terminal and printed as lines elsewhere."),
     "skip_memory_metrics": Noted("memory is always measured.", (True,)),
     "project": Noted("the tracker's own environment variable names the project.", ("huggingface",)),

@@ -12,11 +12,10 @@ from tunesmith.config import arguments, reading
 from tunesmith.config.checking import check, idle_notes
 from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job, with_output_dir
-from tunesmith.config.legacy import TRAINING_VERBS, Renamed, refuse, settle
-from tunesmith.config.legacy_keys import LEGACY, REFUSED_VALUES
+from tunesmith.config.legacy import TRAINING_VERBS
 from tunesmith.config.reading import Setting
-from tunesmith.config.values import build_job, shape
-from tunesmith.errors import UserError, did_you_mean
+from tunesmith.config.settle import settle
+from tunesmith.config.values import build_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,16 @@ def load_job(
     for key, value in overrides.items():
         _lay(given, Setting(key, arguments.flag_value(value, free=_free(key)) if isinstance(value, str) else value))
 
-    kept = _settle_legacy(given, verb, notes)
-    kept = {key: Setting(key, shape(fields()[key], it.value), it.where) for key, it in kept.items()}
-    kept = _settle_values(kept, verb, notes)
+    kept, said = settle(given, verb)
+    notes += said
     job = build_job(kept)
     check(job, verb)
-    notes += idle_notes(job, kept.keys(), verb)
+    flat = to_flat(job)
+    asked = {key: flat[key] for key in kept if key in flat}
+    notes += idle_notes(job, [key for key in asked if asked[key] != _plain(fields()[key].default)], verb)
     if verb in TRAINING_VERBS:
         job = with_output_dir(job, now or datetime.now())
-    flat = to_flat(job)
-    return Resolved(job, tuple(dict.fromkeys(notes)), {key: flat[key] for key in kept if key in flat})
+    return Resolved(job, tuple(dict.fromkeys(notes)), asked)
 
 
 def parse_arguments(argv: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
@@ -85,12 +84,16 @@ def dump_yaml(job: Job) -> str:
         bare = value not in reading.NULL_WORDS and isinstance(reading.plain(value), str)
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if bare else "'")
 
+    def row(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
     Dumper.add_representer(str, text)
+    Dumper.add_representer(list, row)
     flat = to_flat(job)
     parts = []
     for name in SECTIONS:
         part = {key: value for key, value in flat.items() if fields()[key].section == name}
-        body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
         parts.append(f"# {name}\n{body}")
     return "\n".join(parts)
 
@@ -111,52 +114,6 @@ def _lay(given: dict[str, Setting], setting: Setting) -> None:
         return
     before = given[head].value if head in given and isinstance(given[head].value, dict) else {}
     given[head] = Setting(head, {**before, rest: setting.value}, setting.where)
-
-
-def _settle_legacy(given: Mapping[str, Setting], verb: str, notes: list[str]) -> dict[str, Setting]:
-    """The settings that are fields, renamed ones among them; says or refuses the rest."""
-    kept: dict[str, Setting] = {key: setting for key, setting in given.items() if key in fields()}
-    unknown = [setting for key, setting in given.items() if key not in fields() and key not in LEGACY]
-    if unknown:
-        raise _unknown(unknown)
-    for key, setting in given.items():
-        entry = LEGACY.get(key)
-        if entry is None or setting.value is None:
-            continue
-        if not isinstance(entry, Renamed):
-            said = settle(key, setting.value, entry, verb=verb, where=setting.where)
-            notes += [said] if said else []
-            continue
-        if entry.to in kept:
-            notes.append(f"{key}: no effect, because {entry.to} is set too.")
-            continue
-        value = entry.value(setting.value)
-        kept[entry.to] = Setting(entry.to, value, setting.where)
-        notes.append(f"{key}: {entry.line}")
-    return kept
-
-
-def _settle_values(kept: dict[str, Setting], verb: str, notes: list[str]) -> dict[str, Setting]:
-    """Without the values that LLaMA-Factory knows and that don't matter to this command; refuses those that do."""
-    settled = {}
-    for key, setting in kept.items():
-        table = REFUSED_VALUES.get(key, {})
-        words = setting.value if isinstance(setting.value, list) else [setting.value]
-        refused = [word for word in words if isinstance(word, str) and word in table]
-        notes += [refuse(f"{key}: {word}", table[word], key=key, verb=verb, where=setting.where) for word in refused]
-        if not refused:
-            settled[key] = setting
-    return settled
-
-
-def _unknown(settings: list[Setting]) -> UserError:
-    known = [*fields(), *LEGACY]
-    lines = []
-    for setting in settings:
-        where = f"{setting.where}: " if setting.where else ""
-        lines.append(" ".join([f"{where}there is no key `{setting.key}`.", did_you_mean(setting.key, known)]).strip())
-    hint = "`tunesmith help` lists every key." if len(lines) > 1 or lines[0].endswith(".") else "Correct or remove it."
-    return UserError("\n".join(lines), hint=hint, field=settings[0].key)
 
 
 def _plain(value: Any) -> Any:

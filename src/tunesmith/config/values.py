@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from tunesmith.config.arguments import flag_value
 from tunesmith.config.fields import Field, fields
 from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.reading import Setting
@@ -16,12 +17,14 @@ def shape(field: Field, value: Any) -> Any:
     """The value in the form its field has: comma strings as lists, `true` as a bool. Null where a field can't be null
     stays None and means the default."""
     if isinstance(value, PurePath):
-        return str(value)
+        value = str(value)
     if field.takes("list") and not isinstance(value, Mapping | None):
         items = value.split(",") if isinstance(value, str) else value
         items = list(items) if isinstance(items, list | tuple) else [items]
-        items = [item.strip() if isinstance(item, str) else item for item in items]
+        items = [str(item).strip() if isinstance(item, str | PurePath) else item for item in items]
         return [] if items == ["none"] else [item for item in items if item != ""]
+    if field.takes("mapping") and isinstance(value, str) and value.lstrip().startswith("{"):
+        return flag_value(value, free=True)  # JSON in quotes, as transformers takes it
     if field.takes("true or false") and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     return value

@@ -1,0 +1,100 @@
+"""From all settings that were given to those of fields: other keys and values of LLaMA-Factory are noted or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.config.checking import raise_all
+from tunesmith.config.fields import fields
+from tunesmith.config.job import SECTIONS
+from tunesmith.config.legacy import Noted, Refused, Renamed, asks, word
+from tunesmith.config.legacy_keys import LEGACY, REFUSED_VALUES
+from tunesmith.config.reading import Setting
+from tunesmith.config.values import shape
+from tunesmith.errors import UserError, did_you_mean
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """What is said so far for one command. lines: what is said → the settings it is said of."""
+
+    verb: str
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    refused: list[UserError] = field(default_factory=list)
+
+    def note(self, setting: str, line: str) -> None:
+        self.lines.setdefault(line, []).append(setting)
+
+    def refuse(self, setting: Setting, value: Any, entry: Refused) -> None:
+        """Refuse a value of a setting, or note that it doesn't matter to this command."""
+        shown = setting.key if setting.key.endswith("token") else f"{setting.key}: {word(value)}"
+        if self.verb not in entry.verbs:
+            self.note(shown, f"does not matter to `{self.verb}`.")
+            return
+        where = f"{setting.where}: " if setting.where else ""
+        hint = f"Remove `{setting.key}` or change it."
+        self.refused.append(UserError(f"{where}`{shown}` is refused: {entry.line}", hint=hint, field=setting.key))
+
+    def notes(self) -> list[str]:
+        return [f"{', '.join(settings)}: {line}" for line, settings in self.lines.items()]
+
+
+def settle(given: Mapping[str, Setting], verb: str) -> tuple[dict[str, Setting], list[str]]:
+    """The settings of fields, in the form their fields have, and the notes on all others.
+
+    UserError naming every unknown key, or else everything that is refused for this command.
+    """
+    unknown = [setting for key, setting in given.items() if key not in fields() and key not in LEGACY]
+    if unknown:
+        raise _unknown(unknown)
+    verdicts = _Verdicts(verb)
+    kept = {key: setting for key, setting in given.items() if key in fields()}
+    for setting in given.values():
+        if setting.key in LEGACY and setting.value is not None:
+            _settle_key(setting, kept, verdicts)
+    settled = {}
+    for key, setting in kept.items():
+        shaped = Setting(key, shape(fields()[key], setting.value), setting.where)
+        known = _refused_words(shaped)
+        for it, entry in known.items():
+            verdicts.refuse(shaped, it, entry)
+        if not known:
+            settled[key] = shaped
+    raise_all(verdicts.refused)
+    return settled, verdicts.notes()
+
+
+def _settle_key(setting: Setting, kept: dict[str, Setting], verdicts: _Verdicts) -> None:
+    """Note or refuse a key that is no field; a renamed one joins the kept."""
+    entry = LEGACY[setting.key]
+    if isinstance(entry, Renamed):
+        if entry.to in kept:
+            verdicts.note(setting.key, f"no effect, because {entry.to} is set too.")
+            return
+        value = entry.value(setting.value)
+        kept[entry.to] = Setting(entry.to, value, setting.where)
+        verdicts.note(setting.key, f"read as `{entry.to}: {word(value)}`.")
+    elif asks(entry, setting.value):
+        if isinstance(entry, Noted):
+            verdicts.note(setting.key, entry.line)
+        else:
+            verdicts.refuse(setting, setting.value, entry)
+
+
+def _refused_words(setting: Setting) -> dict[str, Refused]:
+    """The words of a field's value that LLaMA-Factory knows and that are refused here."""
+    table = REFUSED_VALUES.get(setting.key, {})
+    words = setting.value if isinstance(setting.value, list) else [setting.value]
+    return {it: table[it] for it in words if isinstance(it, str) and it in table}
+
+
+def _unknown(settings: Sequence[Setting]) -> UserError:
+    lines = []
+    for setting in settings:
+        where = f"{setting.where}: " if setting.where else ""
+        near = did_you_mean(setting.key, fields()) or did_you_mean(setting.key, LEGACY)
+        lines.append(f"{where}there is no key `{setting.key}`. {near}".strip())
+    hint = f"`tunesmith help SECTION` lists the keys of: {', '.join(SECTIONS)}."
+    return UserError("\n".join(lines), hint=hint, field=settings[0].key)
