@@ -38,7 +38,15 @@ def test_a_run_brings_its_configuration_and_its_adapter(tmp_path: Path) -> None:
     job = load_job(files, overrides, verb="chat").job
     assert job.model.model_name_or_path == "some/model"
     assert job.data.template == "qwen3"
-    assert [str(path) for path in job.model.adapter_name_or_path or ()] == [str(run.path)]
+    assert job.adapter.adapter_name_or_path == (str(run.path),)
+
+
+def test_adapters_that_were_merged_before_training_stay_under_the_new_one(tmp_path: Path) -> None:
+    continued = Run.create(tmp_path / "continued", {}, RESOLVED + "adapter_name_or_path: [one, two]\n")
+    fresh = Run.create(tmp_path / "fresh", {}, RESOLVED + "adapter_name_or_path: [one]\ncreate_new_adapter: true\n")
+    for run in (continued, fresh):
+        write_adapter(run.path)
+        assert _keys_for([str(run.path)])[1] == f"adapter_name_or_path=one,{run.path}"
 
 
 def test_a_run_that_still_trains_lends_its_last_checkpoint(tmp_path: Path) -> None:

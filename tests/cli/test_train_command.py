@@ -157,3 +157,11 @@ def test_a_detached_job_outlives_its_starter_and_keeps_its_output(tmp_path: Path
     while birth(int(starter.stdout)) is not None:
         time.sleep(0.02)
     assert (run / "logs" / "launch.log").read_text(encoding="utf-8").startswith("tunesmith 0.")
+
+
+def test_torchrun_starts_one_process_per_device(tmp_path: Path) -> None:
+    """The command that is built is one that torchrun takes: each worker says its version."""
+    command = launch.torchrun_command(["version"], Spread(2, 1), {})
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tunesmith 0.") == 2

@@ -72,10 +72,19 @@ def _keys_for_run(folder: Path, layout: RunLayout) -> list[str]:
     candidates = [folder] if folder != layout.root else [folder, *(last.path for last in layout.checkpoints()[-1:])]
     for place in candidates:
         if (place / "adapter_config.json").is_file():
-            return [str(layout.resolved), f"adapter_name_or_path={place}"]
+            return [str(layout.resolved), f"adapter_name_or_path={','.join([*_merged(layout), str(place)])}"]
         if (place / "config.json").is_file():
             return [str(layout.resolved), f"model_name_or_path={place}", "adapter_name_or_path=null"]
     raise UserError(
         tr("The run {folder} has not saved a model yet.").format(folder=folder),
         hint=tr("Wait for its first checkpoint: tunesmith runs show {folder}").format(folder=layout.root),
     )
+
+
+def _merged(layout: RunLayout) -> list[str]:
+    """The adapters that the run merged into its base before it trained: its own adapter stands on them."""
+    from tunesmith.config.load import load_job
+
+    adapter = load_job([layout.resolved], {}, verb="chat").job.adapter
+    given = adapter.adapter_name_or_path
+    return list(given if adapter.create_new_adapter else given[:-1])

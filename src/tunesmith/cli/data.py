@@ -1,0 +1,82 @@
+"""`tunesmith data`: is this dataset fit to train on, and what does the model see of it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.cli.train import resolve, tell_notes, wants_help
+from tunesmith.errors import UserError, did_you_mean
+from tunesmith.i18n import tr
+
+if TYPE_CHECKING:
+    from tunesmith.config.load import Resolved
+
+HELP = """\
+tunesmith data check   NAME | FILE | CONFIG.yaml …  [key=value …]
+tunesmith data preview NAME | FILE | CONFIG.yaml …  [key=value …] [--rows N]
+
+check    counts the rows that can and can't be used and says why, finds duplicates, measures lengths and what
+         cutoff_len cuts off, and finds evaluation rows that are trained on too.
+preview  shows rows as the model sees them: text, token ids, and which tokens are trained.
+
+NAME is an entry of dataset_info.json (dataset_dir says where that lies), FILE a data file. Lengths and tokens need the
+tokenizer of a model: give model_name_or_path, or a CONFIG.yaml that has it.
+
+  tunesmith data check mine.jsonl
+  tunesmith data preview mine.jsonl model_name_or_path=Qwen/Qwen3-0.6B --rows 3"""
+
+_ACTIONS = ("check", "preview")
+
+
+def run(arguments: list[str]) -> int:
+    if not arguments or wants_help(arguments):
+        print(tr(HELP))
+        return 0 if arguments else 2
+    action, *rest = arguments
+    if action not in _ACTIONS:
+        raise UserError(
+            tr("There is no command `data {action}`.").format(action=action),
+            hint=did_you_mean(action, _ACTIONS) or tr("There are: data check, data preview."),
+        )
+    rest, rows = _rows(rest)
+    resolved = resolve(configuration(rest), "data")
+    tell_notes(resolved)
+    return _check(resolved) if action == "check" else _preview(resolved, rows)
+
+
+def configuration(arguments: list[str]) -> list[str]:
+    """The arguments with names and data files gathered into the key `dataset`; only YAML is a configuration here."""
+    datasets, others, follows_flag = [], [], False
+    for argument in arguments:
+        config = argument.lower().endswith((".yaml", ".yml"))
+        key = argument.startswith("-") or ("=" in argument and not Path(argument).exists())
+        if config or key or follows_flag:
+            others.append(argument)
+        else:
+            datasets.append(argument)
+        follows_flag = argument.startswith("--") and "=" not in argument and not follows_flag
+    return [*others, f"dataset={','.join(datasets)}"] if datasets else others
+
+
+def _rows(arguments: list[str]) -> tuple[list[str], int]:
+    """Take `--rows N` out of the arguments."""
+    if "--rows" not in arguments:
+        return arguments, 2
+    at = arguments.index("--rows")
+    number = arguments[at + 1] if at + 1 < len(arguments) else ""
+    if not number.isdigit():
+        raise UserError(tr("--rows needs a whole number, not {number!r}.").format(number=number))
+    return arguments[:at] + arguments[at + 2 :], int(number)
+
+
+def _check(resolved: Resolved) -> int:
+    from tunesmith.jobs import data
+
+    return data.check(resolved.job)
+
+
+def _preview(resolved: Resolved, rows: int) -> int:
+    from tunesmith.jobs import data
+
+    return data.preview(resolved.job, rows)
