@@ -20,6 +20,8 @@ class Sample:
 class CharEncoder:
     """Encodes each character as its code point."""
 
+    notes = ()
+
     def __init__(self, cutoff: int = 10_000) -> None:
         self.cutoff = cutoff
         self.rows = 0

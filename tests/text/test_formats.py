@@ -86,7 +86,8 @@ def test_thinking_at_the_head_of_an_answer_is_taken_apart():
 
 
 def test_openai_reasoning_content_is_thinking():
-    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "c"}]}
+    answer = {"role": "assistant", "content": "b", "reasoning_content": "c"}
+    row = {"messages": [{"role": "user", "content": "a"}, answer]}
     assert read("openai", row).messages[1] == Message("assistant", "b", thinking="c")
 
 
@@ -108,7 +109,7 @@ def test_sharegpt_with_tools():
 
 def test_openai_tool_calls_with_arguments_as_text_and_two_results():
     calls = [
-        {"id": str(n), "type": "function", "function": {"name": "f", "arguments": '{"n": %d}' % n}} for n in (1, 2)
+        {"id": str(n), "type": "function", "function": {"name": "f", "arguments": f'{{"n": {n}}}'}} for n in (1, 2)
     ]
     row = {
         "messages": [

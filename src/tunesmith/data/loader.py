@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tunesmith.batch import Batch
 from tunesmith.data.packing import pack
+from tunesmith.data.stream import Position, SampleStream, Unit, UnitReader
 
 Packing = Literal["none", "packed", "neat"]
 Segment = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -118,6 +119,51 @@ class BatchLoader:
     def _segments(self, row: int) -> list[Segment]:
         samples = [row] if self._plan is None else self._plan[row].tolist()
         segments = [(self._store.ids(sample), self._store.weights(sample)) for sample in samples]
+        return [join(segments)] if self._joined else segments
+
+
+class StreamLoader:
+    """As BatchLoader, of a stream: the order is again a pure function of seed and step, but going there takes reading.
+
+    `position` after step n, given to `seek(n + 1, position)`, lets a resumed run go on at once.
+    """
+
+    def __init__(
+        self,
+        stream: SampleStream,
+        *,
+        batch_size: int,
+        joined: bool,
+        accumulation: int = 1,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """joined: units of several samples are one segment (`packing` without `neat_packing`)."""
+        self._reader = UnitReader(stream.units, batch_size * accumulation * world)
+        self._accumulation = accumulation
+        self._rank = rank
+        self._world = world
+        self._joined = joined
+
+    @property
+    def position(self) -> Position:
+        """Where the stream stands after the last step that was asked for."""
+        return self._reader.position
+
+    def seek(self, number: int, position: Position) -> None:
+        """Say where step `number` starts."""
+        self._reader.seek(number, position)
+
+    def step(self, number: int) -> list[Batch]:
+        """This rank's micro-batches of optimizer step `number`, counted from 0."""
+        units = self._reader.group(number)
+        size = len(units) // self._accumulation
+        share = size // self._world
+        starts = range(self._rank * share, len(units), size)
+        return [make_batch([s for unit in units[i : i + share] for s in self._segments(unit)]) for i in starts]
+
+    def _segments(self, unit: Unit) -> list[Segment]:
+        segments = [(sample.input_ids, sample.weights) for sample in unit]
         return [join(segments)] if self._joined else segments
 
 

@@ -14,13 +14,12 @@ from tunesmith.data.report import DataReport
 from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared
 from tunesmith.data.tokenize import Report, TokenizeOptions, tokenize_dataset
 from tunesmith.data.tokens import ChunkedStore, Samples, TokenStore
-from tunesmith.text.encode import ENCODER_VERSION, EncodeOptions, Encoder
+from tunesmith.text.encode import EncodeOptions, Encoder
 
 if TYPE_CHECKING:
     from tunesmith.text.template import ChatTemplate
     from tunesmith.text.tokenizer import Tokenizer
 
-_ENDLESS = 1 << 62  # cutoff for documents that are cut into chunks later
 
 
 def _silent(done: int, total: int) -> None:
@@ -31,7 +30,7 @@ def prepare(
     data: DataConfig,
     objective: ObjectiveConfig,
     tokenizer: Tokenizer,
-    template: ChatTemplate,
+    template: ChatTemplate | None,
     *,
     seed: int,
     cache_dir: Path,
@@ -39,7 +38,8 @@ def prepare(
 ) -> PreparedData:
     """Tokenize every data set of the job (or find it in the cache), mix, split, and lay documents in full rows.
 
-    report(done, total) is called with bytes of the current data set. Raises UserError for whatever can't be used.
+    template may be None for stage pt. report(done, total) is called with bytes of the current data set.
+    Raises UserError for whatever can't be used.
     """
     options = tokenize_options(data, objective, tokenizer, template)
     if data.tokenized_path is None:
@@ -62,15 +62,16 @@ def tokenize_options(
 ) -> TokenizeOptions:
     """How the job makes token samples of rows."""
     encode = EncodeOptions(
-        cutoff_len=_ENDLESS if packs_documents(data, objective.stage) else data.cutoff_len,
+        cutoff_len=data.cutoff_len,
         train_on_prompt=data.train_on_prompt,
         mask_history=data.mask_history,
         thinking=data.enable_thinking,
+        cut_documents=not packs_documents(data, objective.stage),
     )
     return TokenizeOptions(
         stage=objective.stage,
         encoder=Encoder(tokenizer, template, encode),
-        encoder_key=repr((tokenizer.fingerprint, template and template.fingerprint, encode, ENCODER_VERSION)),
+        encoder_key=repr((tokenizer.fingerprint, template and template.fingerprint, encode)),
         placeholders=data.placeholders,
         max_samples=data.max_samples,
         strict=data.strict,

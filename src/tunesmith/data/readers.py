@@ -54,8 +54,8 @@ def read_jsonl(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
             continue
         try:
             row = loads(line)
-        except ValueError as error:
-            yield number, RowError(f"the line is not JSON: {error}")
+        except json.JSONDecodeError as error:
+            yield number, RowError(f"the line is not JSON: {error.msg} at column {error.colno}")
             continue
         yield number, row if type(row) is dict else _not_an_object(row)
 

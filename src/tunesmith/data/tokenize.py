@@ -35,6 +35,8 @@ _VERSION = 1  # of what this file makes of a row; a change makes older caches mi
 class RowEncoder(Protocol):
     """What data needs of text.encode.Encoder."""
 
+    notes: tuple[str, ...]
+
     def encode(self, examples: Sequence[Example]) -> list[TokenSample | RowError]: ...
 
 
@@ -95,7 +97,7 @@ def _tokenize(
         for batch in _batches(itertools.islice(rows, _limit(entry, options)), options.batch_rows):
             read += len(batch)
             examples = _examples(batch, reader, refusals, left, options.strict)
-            samples = list(_samples(examples, options.encoder, refusals, options.strict))
+            samples = list(usable_samples(examples, options.encoder, refusals, options.strict))
             truncated += sum(sample.truncated for sample in samples)
             writer.append(samples)
             report(min(meter.done, total), total)
@@ -114,7 +116,7 @@ def _tokenize(
             trained=writer.trained,
             placeholders=dict(left.most_common()),
             encodings={source.path.name: source.encoding for source in files if source.encoding},
-            notes=entry.notes + layout.notes,
+            notes=entry.notes + layout.notes + options.encoder.notes,
             seconds=time.perf_counter() - started,
         )
         report(total, total)
@@ -147,7 +149,7 @@ def _examples(
     return examples
 
 
-def _samples(
+def usable_samples(
     examples: list[ReadExample], encoder: RowEncoder, refusals: Refusals, strict: bool
 ) -> Iterator[TokenSample]:
     """The samples of a batch; a row the encoder refuses, or in which nothing is trained, is a refusal."""
