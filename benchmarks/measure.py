@@ -37,12 +37,12 @@ class CommandFailed(RuntimeError):
     """A measured command ended with an error; carries the end of what it printed."""
 
 
-def run(command: Sequence[str | Path], *, output: Path, log: Path | None = None,
+def run(command: Sequence[str | Path], *, output: Path, log: Path | None = None, one_core: bool = False,
         environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command to its end, its output going to the file `output`; watch `log` for complete lines if it is given."""
+    """Run a command to its end, its output going to the file `output`; watch `log` for complete lines if given."""
     output.parent.mkdir(parents=True, exist_ok=True)
     result = output.with_suffix(".cost.json")
-    spawn = [sys.executable, "-I", "-S", SPAWN, result, output, log or "-", *command]
+    spawn = [sys.executable, "-I", "-S", SPAWN, result, output, log or "-", "one" if one_core else "all", *command]
     subprocess.run([str(part) for part in spawn], check=True, env={**os.environ, **(environment or {})})
     cost = json.loads(result.read_text(encoding="utf-8"))
     result.unlink()

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 import measure
+import numpy as np
 import settings
 
 DRIVERS = Path(__file__).parent / "drivers"
@@ -69,29 +68,29 @@ class PreprocessFigures:
         return self.tools["tunesmith"].rows_per_second / self.tools["llamafactory"].rows_per_second
 
 
-def measure_preprocess(pythons: dict[str, Path], work: Path, *, rows: int, runs: int) -> PreprocessFigures:
-    """Preprocess the first `rows` rows of the 100,000 with each tool in turn, `runs` times, every time with empty caches."""
+def measure_preprocess(pythons: dict[str, Path], work: Path, dataset: str, *, runs: int) -> PreprocessFigures:
+    """Preprocess a data set with each tool in turn, `runs` times, every time with empty caches."""
     seen: dict[str, list[dict]] = {tool: [] for tool in pythons}
     for _ in range(runs):
         for tool, python in pythons.items():
-            seen[tool].append(tokenize(tool, python, work, "alpaca_100k", cutoff=2048, rows=rows))
-    tokens = {tool: Tokens.load(dump_of(work, tool, "alpaca_100k")) for tool in pythons}
+            seen[tool].append(tokenize(tool, python, work, dataset, cutoff=2048))
+    tokens = {tool: Tokens.load(dump_of(work, tool, dataset)) for tool in pythons}
     tools = {tool: _figures(seen[tool], int(tokens[tool].lengths.sum())) for tool in pythons}
     return PreprocessFigures(runs, tools, different_rows(tokens["llamafactory"], tokens["tunesmith"]))
 
 
-def tokenize(tool: str, python: Path, work: Path, dataset: str, *, cutoff: int, rows: int) -> dict:
+def tokenize(tool: str, python: Path, work: Path, dataset: str, *, cutoff: int) -> dict:
     """Run a tool's driver over a data set with empty caches; returns its figures and leaves its ids in `dump_of(…)`."""
     scratch = work / "scratch" / f"{tool}_{dataset}"
     shutil.rmtree(scratch, ignore_errors=True)
-    asked = settings.token_settings(work, dataset, cutoff=cutoff, rows=rows, out=scratch / "out")
+    asked = settings.token_settings(work, dataset, cutoff=cutoff, out=scratch / "out")
     config = settings.write(scratch / "settings.json", asked)
     output = work / "logs" / f"tokens_{tool}_{dataset}.txt"
     dump = dump_of(work, tool, dataset)
     dump.parent.mkdir(parents=True, exist_ok=True)
     command = [python, DRIVERS / f"{tool}_tokens.py", config, dump]
     environment = {**ONE_THREAD, "HF_HOME": str(scratch / "cache"), "TUNESMITH_CACHE": str(scratch / "cache")}
-    measure.run(command, environment=environment, output=output)
+    measure.run(command, environment=environment, output=output, one_core=True)
     shutil.rmtree(scratch)
     return json.loads(output.read_text(encoding="utf-8", errors="replace").splitlines()[-1])
 

@@ -1,9 +1,16 @@
 """The one configuration that both tools are given, and where its data set is registered."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
+
+RANK = 8
+BATCH = 4
+INFO = "dataset_info.json"
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 TOKEN_SETTINGS = {
     "stage": "sft",
@@ -18,11 +25,11 @@ TOKEN_SETTINGS = {
 TRAIN_SETTINGS = {
     **TOKEN_SETTINGS,
     "cutoff_len": 512,
-    "lora_rank": 8,
+    "lora_rank": RANK,
     "lora_alpha": 16,
     "lora_dropout": 0.0,
     "lora_target": "all",
-    "per_device_train_batch_size": 4,
+    "per_device_train_batch_size": BATCH,
     "gradient_accumulation_steps": 1,
     "learning_rate": 1.0e-4,
     "lr_scheduler_type": "cosine",
@@ -34,26 +41,29 @@ TRAIN_SETTINGS = {
     "report_to": "none",
     "dataloader_num_workers": 0,
     "plot_loss": False,
+    "bf16": True,
 }
 
-
-def register(data: Path, *names: str) -> None:
-    """Write `dataset_info.json` for the alpaca files `data/<name>.json`."""
-    info = {name: {"file_name": f"{name}.json"} for name in names}
-    (data / "dataset_info.json").write_text(json.dumps(info, indent=2), encoding="utf-8")
+FP32: Mapping[str, object] = MappingProxyType({"bf16": False})
 
 
-def token_settings(work: Path, dataset: str, *, cutoff: int, rows: int, out: Path) -> dict[str, object]:
-    """Settings of a preprocessing run over the first `rows` rows."""
+def register(data: Path) -> None:
+    """Write `dataset_info.json` for the alpaca files in the folder `data`, each under its name."""
+    info = {path.stem: {"file_name": path.name} for path in sorted(data.glob("*.json")) if path.name != INFO}
+    (data / INFO).write_text(json.dumps(info, indent=2), encoding="utf-8")
+
+
+def token_settings(work: Path, dataset: str, *, cutoff: int, out: Path) -> dict[str, object]:
+    """Settings of a preprocessing run."""
     return {**TOKEN_SETTINGS, "model_name_or_path": str(work / "q150m"), "dataset_dir": str(work / "data"),
-            "dataset": dataset, "cutoff_len": cutoff, "max_samples": rows, "output_dir": str(out)}  # fmt: skip
+            "dataset": dataset, "cutoff_len": cutoff, "output_dir": str(out)}  # fmt: skip
 
 
 def train_settings(work: Path, *, steps: int, out: Path, **more: object) -> dict[str, object]:
     """Settings of a LoRA run that continues the shared adapter for `steps` steps on the first rows, in file order."""
     return {**TRAIN_SETTINGS, "model_name_or_path": str(work / "q150m"),
             "adapter_name_or_path": str(work / "q150m_adapter"), "dataset_dir": str(work / "data"),
-            "dataset": "train_2k", "max_samples": 4 * (steps + 1), "max_steps": steps, "output_dir": str(out),
+            "dataset": "train_2k", "max_steps": steps, "output_dir": str(out),
             **more}  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """LoRA training side by side: tokens per second, memory, and the losses step by step.
 
-Both tools get the same YAML, model, data order, seed and first adapter. Each tool's thread count (and, for llamafactory,
-gradient checkpointing on or off) is chosen by a short run of every combination; then the chosen ones run in turn.
+Both tools get the same YAML, model, data order, seed and first adapter. Each tool's thread count is chosen by a short
+run of every count (for llamafactory with and without gradient checkpointing); then the chosen ones run in turn.
 """
 
 import json
@@ -9,12 +9,12 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 import measure
+import numpy as np
 import settings
 
 LEFT_OUT = 2
@@ -129,13 +129,14 @@ def read_log(cost: measure.Cost, steps: int) -> Trained:
     numbers = [row["current_steps"] for _, row in done]
     if numbers != list(range(1, steps + 1)):
         raise RuntimeError(f"the run logged steps {numbers}, expected 1 to {steps}")
-    pairs = list(zip(done, done[1:], strict=False))[LEFT_OUT - 1 :]
+    pairs = list(pairwise(done))[LEFT_OUT - 1 :]
     wall = [after.wall - before.wall for (before, _), (after, _) in pairs]
     cpu = [after.cpu - before.cpu for (before, _), (after, _) in pairs]
     return Trained(wall, cpu, [float(row["loss"]) for _, row in done], cost)
 
 
-def step_work(lengths: np.ndarray, trained: np.ndarray, flops: Callable[[np.ndarray, np.ndarray], float], *, batch: int) -> StepWork:
+def step_work(lengths: np.ndarray, trained: np.ndarray, *, batch: int,
+              flops: Callable[[np.ndarray, np.ndarray], float]) -> StepWork:
     """Cut rows into steps of `batch` rows in file order: `lengths` and `trained` int[rows]."""
     borders = range(0, len(lengths) - batch + 1, batch)
     return StepWork(

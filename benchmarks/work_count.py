@@ -14,7 +14,7 @@ PEAK = Path(__file__).parent / "drivers" / "matmul_peak.py"
 
 
 def step_flops(shape: Shape, lengths: np.ndarray, trained: np.ndarray, *, rank: int) -> float:
-    """Floating-point operations a LoRA step needs: `lengths` int[rows] tokens, `trained` int[rows] positions with a loss.
+    """Floating-point operations of a LoRA step: `lengths` int[rows] tokens, `trained` int[rows] positions with a loss.
 
     A product with frozen weights is done twice (forward, and backward to its input), one with adapter weights three
     times. Attention is counted causal and within rows, the output layer at trained positions only. Padding, recomputed

@@ -1,15 +1,12 @@
-"""Run inside llamafactory's environment: preprocess a data set with its get_dataset, time that call, save ids and labels.
+"""Run inside llamafactory's environment: preprocess a data set with its get_dataset, time that call, save the ids.
 
 Usage: llamafactory_tokens.py SETTINGS.json OUT.npz; prints one JSON line of figures.
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
-
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import numpy as np
 from llamafactory.data import get_dataset, get_template_and_fix_tokenizer

@@ -3,8 +3,9 @@
 The kernel's peak of a process starts at what its parent held when it was forked, so a large parent would be counted in
 every child. Linux only (reads /proc).
 
-Usage: spawn.py RESULT.json OUTPUT.txt LOG|- COMMAND …
-RESULT: {"code", "wall", "cpu", "peak_mib", "ticks": [[wall, cpu, line], …]}, a tick for each line of LOG at its arrival.
+Usage: spawn.py RESULT.json OUTPUT.txt LOG|- all|one COMMAND …      (all cores, or one)
+RESULT: {"code", "wall", "cpu", "peak_mib", "ticks": [[wall, cpu, line], …]},
+a tick for each line of LOG at its arrival.
 """
 
 import json
@@ -16,11 +17,13 @@ POLL_SECONDS = 0.005
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def main(result: str, output: str, log: str, *command: str) -> None:
+def main(result: str, output: str, log: str, cores: str, *command: str) -> None:
     ticks: list[tuple[float, float, str]] = []
     started = time.perf_counter()
     pid = os.fork()
     if not pid:
+        if cores == "one":
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         sink = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(sink, 1)
         os.dup2(sink, 2)

@@ -1,0 +1,130 @@
+"""Figures as Markdown: what is printed, and what is kept in results.md."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from preprocess import PreprocessFigures
+from start import StartFigures
+from train import Figures, largest_gap
+
+NAMES = {"llamafactory": "LLaMA-Factory", "tunesmith": "Tunesmith"}
+Peaks = dict[str, dict[int, float]]
+
+
+def machine(baseline_packages: str) -> str:
+    """What was measured, on what, and how busy it was."""
+    ours = ", ".join(f"{name} {version(name)}" for name in ("tunesmith", "torch", "transformers", "peft"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return "\n".join([
+        f"- Date: {date.today().isoformat()}; load average at the start {os.getloadavg()[0]:.1f}",
+        f"- Machine: {_cpu_name()}, {os.cpu_count()} cores, {_extensions()}, {memory:.0f} GiB, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        f"- Tunesmith side: {ours}",
+        f"- LLaMA-Factory side: {baseline_packages}",
+    ])  # fmt: skip
+
+
+def start_section(figures: StartFigures) -> str:
+    rows = [[NAMES[tool], f"{cost.wall:.3f}", f"{cost.cpu:.3f}", f"{cost.peak_mib:.0f}"]
+            for tool, cost in figures.cost.items()]  # fmt: skip
+    return "\n".join([
+        "## Start of the command line",
+        f"`llamafactory-cli version` and `tunesmith version` in turn, medians of {figures.runs} runs.\n",
+        table(["", "wall s", "CPU s", "peak MiB"], rows),
+        goal("starts faster", figures.ratio(), at_least=40),
+    ])  # fmt: skip
+
+
+def preprocess_section(figures: PreprocessFigures) -> str:
+    rows = [[NAMES[tool], f"{of.rows_per_second:,.0f}", f"{of.tokens_per_second:,.0f}", f"{of.wall:.2f}",
+             f"{of.cpu:.2f}", f"{of.peak_mib:,.0f}"] for tool, of in figures.tools.items()]  # fmt: skip
+    theirs, ours = figures.tools["llamafactory"], figures.tools["tunesmith"]
+    count = len(figures.different)
+    equal = ("ids and labels of every row are equal" if not count else
+             f"**{count} of {theirs.rows} rows differ**, first {figures.different[:10]}")  # fmt: skip
+    return "\n".join([
+        "## Preprocessing",
+        f"{theirs.rows:,} alpaca rows ({theirs.tokens:,} tokens, half English, half Chinese) to ids and labels, one "
+        f"core, one worker, empty caches, medians of {figures.runs} run(s). The time is that of the data call alone; "
+        "memory is that of its whole process.\n",
+        table(["", "rows/s", "tokens/s", "wall s", "CPU s", "peak MiB"], rows),
+        goal("rows per second", figures.ratio(), at_least=5),
+        goal("peak memory", ours.peak_mib / theirs.peak_mib, at_most=1),
+        f"- {equal}",
+    ])  # fmt: skip
+
+
+def train_section(figures: Sequence[Figures], exact: Sequence[Figures], peaks: Peaks, *, steps: int, runs: int) -> str:
+    """`figures` and `exact` begin with llamafactory as written and tunesmith; `exact` holds their fp32 runs."""
+    theirs, ours = figures[:2]
+    fastest = max((one for one in figures if one.variant.tool == "llamafactory"), key=lambda f: f.tokens_per_second)
+    spread = largest_gap(theirs.losses, exact[0].losses)
+    return "\n".join([
+        "## LoRA training",
+        f"148.6 M parameters, vocabulary 151,936, cutoff 512, batch 4, bf16, {steps} steps, {runs} run(s) in turn; "
+        "each tool with the thread count that suits it best. Tokens are non-padding tokens; the first two steps are "
+        "left out.\n",
+        table(["", "tokens/s (median)", "each run", "tokens/CPU-s", "useful GFLOP/s", "share of peak", "peak MiB",
+               "s outside the timed steps"], [_train_row(one, peaks) for one in figures]),
+        goal("tokens per second, same YAML", ours.tokens_per_second / theirs.tokens_per_second, at_least=4),
+        goal("tokens per second against its fastest setting", ours.tokens_per_second / fastest.tokens_per_second),
+        goal("peak memory, same YAML", ours.peak_mib / theirs.peak_mib, at_most=0.4),
+        f"- Matrix product 2048³: {_peaks(peaks)}. The share is useful arithmetic (no padding, no recomputation, "
+        "output layer at trained positions only) over the bf16 peak at that thread count.",
+        "\n### Losses, step by step\n",
+        _losses(theirs, ours, exact),
+        f"- Largest gap between the tools: fp32 {largest_gap(exact[0].losses, exact[1].losses):.1e}, "
+        f"bf16 {largest_gap(theirs.losses, ours.losses):.1e}; LLaMA-Factory's own bf16 against its fp32: {spread:.1e}.",
+    ])  # fmt: skip
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def goal(what: str, ratio: float, *, at_least: float | None = None, at_most: float | None = None) -> str:
+    """A ratio with its goal and whether it is reached."""
+    if at_least is None and at_most is None:
+        return f"- {what}: **{ratio:.2f}×**"
+    reached = ratio >= at_least if at_least is not None else ratio <= (at_most or 0)
+    bound = f"≥ {at_least:g}×" if at_least is not None else f"≤ {at_most:g}×"
+    return f"- {what}: **{ratio:.2f}×** (goal {bound}: {'reached' if reached else 'not reached'})"
+
+
+def _train_row(one: Figures, peaks: Peaks) -> list[str]:
+    share = one.gflops / peaks["bf16"][one.variant.threads]
+    runs = ", ".join(f"{speed:.0f}" for speed in one.speeds)
+    threads = f"{one.variant.threads} thread{'s' * (one.variant.threads > 1)}"
+    return [f"{NAMES[one.variant.tool]}, {one.variant.name}, {threads}", f"{one.tokens_per_second:.0f}", runs,
+            f"{one.tokens_per_cpu_second:.0f}", f"{one.gflops:.0f}", f"{share:.0%}", f"{one.peak_mib:,.0f}",
+            f"{one.start_seconds:.1f}"]  # fmt: skip
+
+
+def _losses(theirs: Figures, ours: Figures, exact: Sequence[Figures]) -> str:
+    columns = zip(theirs.losses, ours.losses, exact[0].losses, exact[1].losses, strict=True)
+    rows = [[str(step), *(f"{value:.6f}" for value in (a, b)), f"{b - a:+.1e}", *(f"{v:.6f}" for v in (c, d)),
+             f"{d - c:+.1e}"] for step, (a, b, c, d) in enumerate(columns, 1)]  # fmt: skip
+    return table(["step", "LLaMA-Factory bf16", "Tunesmith bf16", "gap", "LLaMA-Factory fp32", "Tunesmith fp32", "gap"],
+                 rows)
+
+
+def _peaks(peaks: Peaks) -> str:
+    return "; ".join(f"{name} " + ", ".join(f"{value:.0f} GFLOP/s with {count} thread{'s' * (count > 1)}"
+                                            for count, value in by.items()) for name, by in peaks.items())  # fmt: skip
+
+
+def _cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _extensions() -> str:
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    known = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return "/".join(known) or "no AVX"

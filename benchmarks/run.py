@@ -1,0 +1,142 @@
+"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training; prints ratios, writes results.md.
+
+    python benchmarks/run.py [--only start|preprocess|train] [--quick] [--runs N] [--steps N] [--rows N]
+
+The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
+makes the models and data sets. Linux only. A quick call uses small sizes and leaves results.md alone.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import baseline_env
+import corpus
+import report
+import settings
+import work_count
+from preprocess import Tokens, dump_of, measure_preprocess, tokenize
+from start import measure_start
+from train import NO_CHECKPOINTING, Bench, Variant, step_work
+
+import models
+
+HERE = Path(__file__).parent
+PARTS = ("start", "preprocess", "train")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are: the working folder, and each tool's interpreter and command."""
+
+    work: Path
+    pythons: dict[str, Path]
+    commands: dict[str, Path]
+
+
+def main() -> None:
+    options = arguments()
+    place = prepare_place(HERE / "work")
+    parts: dict[str, Callable[[], str]] = {
+        "start": lambda: report.start_section(measure_start(place.commands, place.work, runs=options.runs + 2)),
+        "preprocess": lambda: preprocess(place, options.rows, options.runs),
+        "train": lambda: train(place, options.steps, options.runs),
+    }
+    machine = report.machine(installed_there(place))
+    for part in [options.only] if options.only else PARTS:
+        section = f"{parts[part]()}\n\n{machine}\n"
+        print(f"\n{section}", flush=True)
+        if not options.quick:
+            keep(place.work / "sections", part, section)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure Tunesmith beside LLaMA-Factory on this machine.")
+    parser.add_argument("--only", choices=PARTS, help="run one part")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one run; results.md stays as it is")
+    parser.add_argument("--runs", type=int, help="runs of each measurement (3; quick 1)")
+    parser.add_argument("--steps", type=int, help="training steps (12; quick 6)")
+    parser.add_argument("--rows", type=int, help="rows to preprocess (100000; quick 5000)")
+    options = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        parser.error("the figures are read from /proc, so the benchmark needs Linux")
+    options.runs = options.runs or (1 if options.quick else 3)
+    options.steps = options.steps or (6 if options.quick else 12)
+    options.rows = options.rows or (5_000 if options.quick else 100_000)
+    return options
+
+
+def prepare_place(work: Path) -> Place:
+    """Install, fetch and generate whatever is missing; everything made once stays."""
+    work.mkdir(parents=True, exist_ok=True)
+    baseline = baseline_env.ensure_baseline(work)
+    ours = Path(sys.prefix)
+    pythons = {"llamafactory": baseline_env.python_of(baseline), "tunesmith": baseline_env.python_of(ours)}
+    commands = {"llamafactory": baseline_env.script_of(baseline, "llamafactory-cli"),
+                "tunesmith": baseline_env.script_of(ours, "tunesmith")}  # fmt: skip
+    return Place(work, pythons, commands)
+
+
+def preprocess(place: Place, rows: int, runs: int) -> str:
+    name = f"alpaca_{rows}"
+    models.ensure_model(place.work, "q150m")
+    corpus.write_rows(place.work / "data" / f"{name}.json", place.work, rows=rows, mean_length=128, spread=0.7, seed=1)
+    settings.register(place.work / "data")
+    return report.preprocess_section(measure_preprocess(place.pythons, place.work, name, runs=runs))
+
+
+def train(place: Place, steps: int, runs: int) -> str:
+    """Choose each tool's threads, run in turn in bf16, and once in fp32 to compare the arithmetic."""
+    bench = training_bench(place)
+    counts = sorted({1, os.cpu_count() or 1})
+    written = [Variant("llamafactory", count) for count in counts]
+    lean = [Variant("llamafactory", count, "no gradient checkpointing", NO_CHECKPOINTING) for count in counts]
+    ours = [Variant("tunesmith", count) for count in counts]
+    short = min(steps, 6)
+    chosen = [bench.best(variants, steps=short) for variants in (written, ours, lean)]
+    figures = bench.in_turn(chosen, steps=steps, runs=runs)
+    exact = [Variant(one.tool, one.threads, "fp32", settings.FP32) for one in chosen[:2]]
+    return report.train_section(figures, bench.in_turn(exact, steps=steps, runs=1), work_count.matmul_peaks(counts),
+                                steps=steps, runs=runs)
+
+
+def training_bench(place: Place) -> Bench:
+    """The model, adapter and data of the training part. The rows' seed is one that brings a row as long as the cutoff
+    within the first steps, since peak memory is that of the longest batch."""
+    model = models.ensure_model(place.work, "q150m")
+    models.ensure_adapter(place.work, model, rank=settings.RANK)
+    data = place.work / "data"
+    corpus.write_rows(data / "train_2k.json", place.work, rows=2_000, mean_length=60, spread=0.9, seed=9)
+    settings.register(data)
+    tokenize("llamafactory", place.pythons["llamafactory"], place.work, "train_2k", cutoff=512)
+    tokens = Tokens.load(dump_of(place.work, "llamafactory", "train_2k"))
+    shape = models.SHAPES["q150m"]
+    work = step_work(tokens.lengths, tokens.trained(), batch=settings.BATCH,
+                     flops=lambda lengths, trained: work_count.step_flops(shape, lengths, trained, rank=settings.RANK))
+    return Bench(place.work, place.commands, work)
+
+
+def installed_there(place: Place) -> str:
+    """The versions in llamafactory's environment."""
+    names = ("llamafactory", "torch", "transformers", "peft", "datasets", "tokenizers")
+    code = f"from importlib.metadata import version as v; print(', '.join(f'{{n}} {{v(n)}}' for n in {names}))"
+    return subprocess.run([place.pythons["llamafactory"], "-c", code], check=True, capture_output=True,
+                          text=True).stdout.strip()  # fmt: skip
+
+
+def keep(sections: Path, part: str, text: str) -> None:
+    """Save a part's section and write results.md from the sections of all parts, each with its own date."""
+    sections.mkdir(parents=True, exist_ok=True)
+    (sections / f"{part}.md").write_text(text, encoding="utf-8")
+    head = "# Tunesmith beside LLaMA-Factory\n\nWritten by `make bench`; README.md says how it is measured.\n"
+    found = [sections / f"{name}.md" for name in PARTS]
+    texts = [path.read_text(encoding="utf-8") for path in found if path.is_file()]
+    (HERE / "results.md").write_text("\n".join([head, *texts]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
