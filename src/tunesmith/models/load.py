@@ -1,0 +1,199 @@
+"""A located model, loaded: configuration, weights in the dtype they are computed in, attention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import __version__ as transformers_version
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from tunesmith.config.model import ModelConfig
+from tunesmith.errors import UserError, did_you_mean
+from tunesmith.models import attention
+from tunesmith.models.gguf.materialize import stream_weights
+from tunesmith.models.locate import LocalModel
+from tunesmith.models.precision import Precision
+from tunesmith.models.quantize_on_load import quantization_config
+from tunesmith.models.rope_scaling import stretch_positions
+from tunesmith.models.shards import weight_files
+from tunesmith.models.vocabulary import Vocabulary, fit_embeddings
+from tunesmith.models.weights import all_plain, read_safetensors
+
+Note = Callable[[str], None]
+"""Takes a sentence that the user should see."""
+
+FIELD = "model_name_or_path"
+
+
+def load_model(
+    model: ModelConfig,
+    located: LocalModel,
+    precision: Precision,
+    vocabulary: Vocabulary,
+    *,
+    device: torch.device,
+    training: bool,
+    cutoff_len: int | None = None,
+    note: Note = lambda sentence: None,
+) -> PreTrainedModel:
+    """The causal language model on `device`, every weight in `precision.compute`, in evaluation mode.
+
+    vocabulary: of `prepare_vocabulary`; its folder has the configuration too. cutoff_len: what `rope_scaling` reaches.
+    UserError for everything that is wrong with the model; nothing is ever left at random weights unasked.
+    """
+    config = load_config(vocabulary.folder, model)
+    if model.rope_scaling and cutoff_len:
+        config, sentence = stretch_positions(config, model.rope_scaling, cutoff_len)
+        note(sentence)
+    config.use_cache = not training
+    attend = choose_attention(model.flash_attn, device, training=training, note=note)
+    loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device)
+    name = located.repository or str(located.path)
+    loaded.config._name_or_path = loaded.name_or_path = name  # what an adapter will say it was trained on
+    may_grow = model.resize_vocab or bool(vocabulary.new_ids)
+    fit_embeddings(loaded, vocabulary, may_grow=may_grow)
+    if model.upcast_layernorm:
+        _upcast_norms(loaded)
+    return loaded.eval()
+
+
+def load_config(folder: Path, model: ModelConfig) -> PreTrainedConfig:
+    """The configuration in a folder. UserError for an unknown architecture, or one that brings untrusted code."""
+    try:
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'config.json'} can't be read: {error}.", field=FIELD) from error
+    model_type = raw.get("model_type", "")
+    own_code = "AutoConfig" in raw.get("auto_map", {}) or "AutoModelForCausalLM" in raw.get("auto_map", {})
+    if model_type not in CONFIG_MAPPING and not (own_code and model.trust_remote_code):
+        if own_code:
+            raise UserError(
+                f"{model.model_name_or_path} brings Python code of its own that would run on this machine.",
+                hint="Read the .py files of the model, and set trust_remote_code: true if you trust its author.",
+                field="trust_remote_code",
+            )
+        raise UserError(
+            f"{folder} is a model of type {model_type!r}, which transformers {transformers_version} does not know.",
+            hint=did_you_mean(model_type, CONFIG_MAPPING) or "A newer transformers may: pip install -U transformers",
+            field=FIELD,
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} can't be used: {error}", field=FIELD) from error
+
+
+def choose_attention(asked: str, device: torch.device, *, training: bool, note: Note) -> str:
+    """transformers' name of the attention for `flash_attn`; what is not installed here is replaced, with a word."""
+    attention.register()
+    if asked == "disabled":
+        return "eager"
+    if asked in ("fa2", "fa3"):
+        package = "flash_attn" if asked == "fa2" else "flash_attn_interface"
+        if device.type == "cuda" and find_spec(package) is not None:
+            return "flash_attention_2" if asked == "fa2" else "flash_attention_3"
+        missing = f"the {package} package is not installed" if device.type == "cuda" else "there is no NVIDIA GPU"
+        note(f"flash_attn: {asked} was not taken, {missing}; PyTorch's own fused attention is used.")
+    return attention.ATTENTION_NAME if training else "sdpa"
+
+
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """Recompute activations in the backward pass. Call it before adapters are put on."""
+    options = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    if hasattr(model, "activation_checkpointing_enable"):  # transformers ≥ 5.20
+        model.activation_checkpointing_enable(**options)
+    else:
+        model.gradient_checkpointing_enable(**options)
+
+
+def _with_weights(
+    model: ModelConfig,
+    located: LocalModel,
+    config: PreTrainedConfig,
+    precision: Precision,
+    attend: str,
+    folder: Path,
+    device: torch.device,
+) -> PreTrainedModel:
+    quantize = quantization_config(model, precision, device)
+    empty = _empty_model(config, model)
+    shared: dict[str, Any] = {
+        "dtype": precision.compute,
+        "attn_implementation": attend if getattr(empty, "_supports_attention_backend", False) else None,
+    }
+    if model.train_from_scratch:
+        fresh = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code, **shared)
+        return fresh.to(device)
+    streamed = _stream(located, config, precision.compute, device) if quantize is None else None
+    if streamed is None:
+        if located.kind == "gguf":
+            raise UserError(
+                "A GGUF base can't be quantized again while loading.",
+                hint="Leave quantization_bit out, or give the model as a hub id or folder.",
+                field="quantization_bit",
+            )
+        place = {"device_map": {"": device}, "quantization_config": quantize, "output_loading_info": True}
+        trust = {"trust_remote_code": model.trust_remote_code}
+        return _checked(AutoModelForCausalLM.from_pretrained, located.path, config=config, **place, **trust, **shared)
+    if (folder / "generation_config.json").is_file():
+        shared["generation_config"] = GenerationConfig.from_pretrained(folder)
+    options = {"config": empty.config, "state_dict": streamed, "output_loading_info": True}
+    return _checked(type(empty).from_pretrained, None, **options, **shared).to(device)
+
+
+def _stream(
+    located: LocalModel, config: PreTrainedConfig, dtype: torch.dtype, device: torch.device
+) -> dict[str, Tensor] | None:
+    """The weights, read into `dtype` one by one; None where transformers' own loader does better or knows more."""
+    if located.kind == "gguf":
+        return dict(stream_weights(located.path, dtype))
+    files = weight_files(located.path)
+    if device.type != "cpu" or getattr(config, "quantization_config", None) is not None or not all_plain(files):
+        return None
+    return dict(read_safetensors(files, dtype))
+
+
+def _checked(load: Callable[..., Any], path: Path | None, **options: Any) -> PreTrainedModel:
+    """Load, and refuse a model of which a part would stay random."""
+    try:
+        loaded, info = load(path, **options)
+    except (RuntimeError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(f"The model can't be loaded: {first}", field=FIELD) from error
+    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info.get("mismatched_keys", ()))
+    if wrong:
+        raise UserError(
+            f"{len(wrong)} weights that config.json asks for are not in the model's files, for example {wrong[0]}.",
+            hint="The files don't belong together, or are of a model without a language head; download it again.",
+            field=FIELD,
+        )
+    assert isinstance(loaded, PreTrainedModel)
+    return loaded
+
+
+def _empty_model(config: PreTrainedConfig, model: ModelConfig) -> PreTrainedModel:
+    """The model without storage. UserError if the architecture is not a causal language model."""
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+    except ValueError as error:
+        raise UserError(
+            f"{config.model_type} is not a causal language model, so it can't be trained to answer.",
+            hint="Choose a text generation model.",
+            field=FIELD,
+        ) from error
+
+
+def _upcast_norms(model: nn.Module) -> None:
+    """Normalization weights in float32; what comes out keeps the dtype of what went in."""
+    for module in model.modules():
+        if "norm" in type(module).__name__.lower():
+            module.float()
+            module.register_forward_hook(lambda _, inputs, output: output.to(inputs[0].dtype))
