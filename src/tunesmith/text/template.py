@@ -1,0 +1,241 @@
+"""Conversations as the model sees them, and which characters of that the assistant wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tunesmith.errors import UserError
+from tunesmith.text.conversation import Conversation, Message, Rendered, Span
+from tunesmith.text.families import Family, family_names, load_family
+from tunesmith.text.jinja import compile_template, content_tests, names_used
+from tunesmith.text.rows import RowError
+from tunesmith.text.skeleton import Dialect, Skeleton, Turn, build_skeleton
+from tunesmith.text.tokenizer import Tokenizer
+from tunesmith.text.tools import ToolFormat, tool_format
+
+KEPT_SKELETONS = 4096
+
+
+class ChatTemplate:
+    """One prompt format with one tokenizer's special tokens; the same conversation always gives the same text.
+
+    A template only ever sees placeholders for the texts of a conversation, so what a person wrote is never read as
+    markup, and all conversations of one shape (roles, which texts are empty) share one rendering. Where a template
+    looks into the texts (trims them, searches them for a tag) the shape says so, or the text itself is rendered.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        tokenizer: Tokenizer,
+        *,
+        own: bool = False,
+        default_system: str | None = None,
+        tools: str | None = None,
+        preserve_thinking: bool = False,
+    ) -> None:
+        """own: the template came with the tokenizer and speaks transformers' language of messages and tools."""
+        self.name, self.source, self.own = family.name, family.source, own
+        self.default_system = family.default_system if default_system is None else default_system
+        self.preserve_thinking = preserve_thinking
+        self.tool_format: ToolFormat = tool_format(tools or family.tools)
+        self._family, self._tokenizer = family, tokenizer
+        self._trims, self._sought = content_tests(family.source) if own else (False, ())
+        names = names_used(family.source)
+        constants = {"bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""}
+        self._dialect = Dialect(
+            compiled=compile_template(family.source),
+            own=own,
+            reasons="reasoning_content" in names if own else family.reasoning,
+            native_tools=own and "tools" in names and tools is None,
+            marked=re.search(r"\{%[-+]?\s*generation\b", family.source) is not None,
+            tools=self.tool_format,
+            constants=constants | tokenizer.named_tokens,
+            control=tokenizer.control_pattern,
+            trims=self._trims,
+        )
+        self._skeletons: dict[Any, Skeleton] = {}
+
+    @property
+    def stop_words(self) -> tuple[str, ...]:
+        """Texts of the tokens that end an answer: the family's, the tokenizer's and generation_config.json's."""
+        return tuple(dict.fromkeys([*self._family.stop, *map(self._tokenizer.token_text, self._tokenizer.stop_ids)]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a rendering could."""
+        facts = [self.source, self.default_system, self.tool_format.name, self.own, self.preserve_thinking]
+        return hashlib.sha256(json.dumps([*facts, self._tokenizer.fingerprint]).encode()).hexdigest()[:16]
+
+    def render(
+        self,
+        conversation: Conversation,
+        *,
+        generation_prompt: bool = False,
+        thinking: bool | None = None,
+        keep_reasoning: bool | None = None,
+    ) -> Rendered:
+        """The text, the assistant's spans and the literals; RowError where the template can't show this conversation.
+
+        thinking: True, an answer without reasoning gets an empty think block that is trained; False, reasoning is
+        dropped and the empty block belongs to the prompt; None, reasoning is kept where there is some and the empty
+        block belongs to the prompt where there is none. keep_reasoning: whether earlier answers keep theirs (default:
+        when training, or with preserve_thinking). With generation_prompt the text ends where the model goes on, and
+        there are no spans. A turn whose reasoning the template dropped has no span: it would teach not to think.
+        """
+        messages = conversation.messages
+        shift = 0
+        if self.default_system and not conversation.system:
+            shift = 1 if conversation.system is None else 0
+            messages = (Message("system", self.default_system), *messages[1 - shift :])
+        keep = self.preserve_thinking or (not generation_prompt if keep_reasoning is None else keep_reasoning)
+        if any(message.thinking is not None for message in messages):
+            messages = self._without_reasoning(messages, thinking, keep)
+        opaque = not self._sought or not any(map(self._is_sought, messages))
+        shapes = [] if conversation.tools or not opaque else [self._shape(message) for message in messages]
+        key = (generation_prompt, thinking, keep, *shapes) if shapes and None not in shapes else None
+        skeleton = self._skeletons.get(key) if key else None
+        if skeleton is None:
+            turn = Turn(messages, conversation.tools, generation_prompt, thinking, keep, opaque)
+            skeleton = build_skeleton(self._dialect, turn)
+            if key and len(self._skeletons) < KEPT_SKELETONS:
+                self._skeletons[key] = skeleton
+        return self._fill(skeleton, messages, () if generation_prompt else skeleton.marks, shift)
+
+    def _without_reasoning(self, messages: Sequence[Message], thinking: bool | None, keep: bool) -> tuple[Message, ...]:
+        """Reasoning taken out of all answers, or of those before the last question (a model's own template does that)."""
+        questions = [i for i, message in enumerate(messages) if message.role == "user"]
+        first_kept = (
+            len(messages) if thinking is False else 0 if keep or self._dialect.own else max(questions, default=0)
+        )
+        return tuple(
+            replace(message, thinking=None) if i < first_kept and message.thinking is not None else message
+            for i, message in enumerate(messages)
+        )
+
+    def _shape(self, message: Message) -> tuple[Any, ...] | None:
+        """What a template can tell about a message without reading its texts; None if it reads more (tool calls)."""
+        content, thinking = message.content, message.thinking
+        if message.tool_calls or message.role == "tool":
+            return None
+        if not self._trims:
+            return message.role, not content, None if thinking is None else not thinking
+        return message.role, _margins(content), None if thinking is None else _margins(thinking)
+
+    def _is_sought(self, message: Message) -> bool:
+        text = message.content if message.thinking is None else message.content + message.thinking
+        return any(word in text for word in self._sought)
+
+    def _fill(self, skeleton: Skeleton, messages: Sequence[Message], marks: Sequence[Any], shift: int) -> Rendered:
+        at = len(skeleton.parts[0])
+        pieces, starts, literals = [skeleton.parts[0]], [0], []
+        for (kind, number), part in zip(skeleton.slots, skeleton.parts[1:], strict=True):
+            if kind == "p":
+                value = skeleton.kept[number]
+                literals.append((at, at + len(value)))
+            else:
+                value = messages[number].content if kind == "c" else messages[number].thinking or ""
+                value = value.strip() if self._trims else value
+                literals += [(at + m.start(), at + m.end()) for m in self._dialect.control.finditer(value)]
+            at += len(value)
+            pieces += (value, part)
+            starts.append(at)
+            at += len(part)
+        spans = tuple(Span(starts[p] + i, starts[q] + j, number - shift) for number, p, i, q, j in marks)
+        return Rendered("".join(pieces), spans, tuple(literals))
+
+
+def _margins(text: str) -> tuple[str, str] | str:
+    """The white space around a text, or all of a blank one."""
+    core = text.strip()
+    return (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]) if core else text
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTemplate:
+    """The template of a run, and what its user should know about the choice."""
+
+    template: ChatTemplate
+    notes: tuple[str, ...] = ()
+
+
+def choose_template(
+    name: str | None,
+    tokenizer: Tokenizer,
+    *,
+    default_system: str | None = None,
+    tools: str | None = None,
+    preserve_thinking: bool = False,
+    thinking: bool | None = None,
+) -> ChosenTemplate:
+    """The named family; without a name the tokenizer's own template; UserError where there is neither."""
+    options: dict[str, Any] = {"default_system": default_system, "tools": tools, "preserve_thinking": preserve_thinking}
+    own = None
+    if tokenizer.chat_template:
+        own = Family("own", tokenizer.chat_template)
+    if name is None:
+        if own is None:
+            raise UserError(
+                "This model has no chat template of its own, and `template:` is not set.",
+                hint=f"Set template to the model's family; for a base model chatml or default. Known: {', '.join(sorted(family_names()))}.",
+                field="template",
+            )
+        return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options))
+    family = load_family(name)
+    if "eos_token" in family.source and not tokenizer.eos_token:
+        raise UserError(
+            f"The template {name!r} ends answers with the model's end token, but this tokenizer names none.",
+            hint="Set eos_token in tokenizer_config.json, or use a template with its own stop token, such as chatml.",
+            field="template",
+        )
+    template = ChatTemplate(family, tokenizer, **options)
+    notes = _spelled_out(family, tokenizer)
+    if own is not None:
+        notes += _disagreement(template, ChatTemplate(own, tokenizer, own=True, **options), thinking)
+    return ChosenTemplate(template, tuple(notes))
+
+
+def _spelled_out(family: Family, tokenizer: Tokenizer) -> list[str]:
+    """Control tokens of the family that this vocabulary lacks: they would be several ordinary tokens."""
+    wanted = dict.fromkeys([*family.stop, *re.findall(r"<[|｜][^|｜<>{}]+[|｜]>", family.source)])
+    missing = [token for token in wanted if tokenizer.id_of(token) is None]
+    if not missing:
+        return []
+    return [
+        f"The template {family.name} uses {', '.join(missing)}, which this model's vocabulary lacks; they are spelled "
+        "with several tokens. Add them with add_special_tokens, or choose another template."
+    ]
+
+
+_PROBES = {
+    "a question": (Message("user", "Why?"), Message("assistant", "Because.")),
+    "a system message": (Message("system", "Be brief."), Message("user", "Why?"), Message("assistant", "Because.")),
+    "two rounds": (
+        Message("user", "Why?"), Message("assistant", "Because."), Message("user", "Really?"), Message("assistant", "Yes."),
+    ),
+}  # fmt: skip
+
+
+def _disagreement(named: ChatTemplate, own: ChatTemplate, thinking: bool | None) -> list[str]:
+    """One sentence on the first conversation that the two write differently."""
+    for what, messages in _PROBES.items():
+        conversation = Conversation(messages)
+        try:
+            ours, theirs = (t.render(conversation, thinking=thinking).text for t in (named, own))
+        except RowError as error:
+            return [f"The model's own chat template can't be compared with {named.name}: {error.reason}."]
+        if ours != theirs:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+            )
+            near = max(at - 12, 0)
+            return [
+                f"The template {named.name} writes {what} as …{ours[near : at + 30]!r}, the model's own chat template "
+                f"as …{theirs[near : at + 30]!r}; {named.name} is used. Leave `template:` out to use the model's own."
+            ]
+    return []

@@ -1,0 +1,439 @@
+"""A model's tokenizer, without torch: text to ids with control tokens parsed exactly where they are meant."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+
+from tunesmith.errors import UserError
+from tunesmith.text.fast_bpe import FastBpe, split_pattern
+from tunesmith.text.spelling import control_pattern
+
+_ORDINARY_WORD = re.compile(r"[\s▁]+|</?[a-z][a-z0-9]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class CutText:
+    """A text and where to cut it: the pieces are encoded apart. literals: characters whose control tokens are text."""
+
+    text: str
+    cuts: tuple[int, ...] = ()
+    literals: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """How a control token behaves where it stands in text."""
+
+    id: int
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+
+
+class Tokenizer:
+    """Built by `Tokenizer.load`; holds the vocabulary, the special tokens and the model's own chat template.
+
+    A control token is one of the tokenizer's added tokens that ordinary text does not reach (Gemma's added newline runs
+    and HTML tags are ordinary words of its vocabulary, not controls).
+    """
+
+    def __init__(
+        self, spec: Mapping[str, Any], settings: Mapping[str, Any], *, split_special_tokens: bool = False
+    ) -> None:
+        """spec: a parsed tokenizer.json. settings: tokenizer_config.json with what the other files add (see `load`)."""
+        self._spec, self._settings = spec, settings
+        self._backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
+        self._control = {} if split_special_tokens else _control_tokens(spec)
+        self._pattern = control_pattern(self._control)
+        self._flagged = any(c.lstrip or c.rstrip or c.single_word for c in self._control.values())
+        self._prefix = _prefix_rule(spec)
+        self._plain = tokenizers.Tokenizer.from_str(json.dumps(_plain_spec(spec)))
+        self._tail = self._plain
+        if self._prefix:
+            self._tail = tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(_plain_spec(spec))))
+        self._fast: FastBpe | None = None
+        self.split_special_tokens = split_special_tokens
+
+    @classmethod
+    def load(cls, folder: Path | str, *, split_special_tokens: bool = False) -> Tokenizer:
+        """The tokenizer in a model folder; UserError where there is none or it can't be read."""
+        folder = Path(folder)
+        settings = _read_settings(folder)
+        spec = _read_json(folder / "tokenizer.json") or _convert(folder)
+        _add_missing_tokens(spec, settings)
+        return cls(spec, settings, split_special_tokens=split_special_tokens)
+
+    # What is known of it
+
+    @property
+    def control_tokens(self) -> Mapping[str, int]:
+        return {token: control.id for token, control in self._control.items()}
+
+    @property
+    def control_pattern(self) -> re.Pattern[str]:
+        return self._pattern
+
+    @property
+    def chat_template(self) -> str | None:
+        return self._settings.get("chat_template")
+
+    @property
+    def bos_token(self) -> str | None:
+        return self._settings.get("bos_token")
+
+    @property
+    def eos_token(self) -> str | None:
+        return self._settings.get("eos_token")
+
+    @property
+    def named_tokens(self) -> dict[str, str]:
+        """Special tokens by the names that chat templates use: bos_token, image_token …"""
+        return {k: v for k, v in self._settings.items() if k.endswith("_token") and isinstance(v, str)}
+
+    @property
+    def bos_id(self) -> int | None:
+        return self.id_of(self.bos_token)
+
+    @property
+    def eos_id(self) -> int | None:
+        return self.id_of(self.eos_token)
+
+    @property
+    def pad_id(self) -> int | None:
+        """The padding token's id; the end token's where there is none."""
+        pad = self.id_of(self._settings.get("pad_token"))
+        return self.eos_id if pad is None else pad
+
+    @cached_property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Every id that ends an answer by what the model's files say: the end token and generation_config.json's."""
+        asked = self._settings.get("generation_eos")
+        listed = [] if asked is None else [asked] if isinstance(asked, int) else list(asked)
+        own = [self.eos_id] if self.eos_id is not None else []
+        return tuple(dict.fromkeys(own + listed))
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the highest id."""
+        return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever the ids of any text could."""
+        text = json.dumps([self._spec, self.bos_token, self.eos_token, self.split_special_tokens], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def document_frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids put before and after a document in continued pre-training: what the model saw when it was made."""
+        starts = self._settings.get("add_bos_token")
+        if starts is None:
+            starts = self.bos_id is not None and self._backend.encode("").ids[:1] == [self.bos_id]
+        # Llama 3's chat models end turns with another token than the one that ends documents.
+        end = self.id_of("<|end_of_text|>") if self.eos_token == "<|eot_id|>" else self.eos_id
+        return (self.bos_id,) if starts and self.bos_id is not None else (), () if end is None else (end,)
+
+    def id_of(self, token: str | None) -> int | None:
+        return None if token is None else self._backend.token_to_id(token)
+
+    def token_text(self, token_id: int) -> str:
+        """One token as readable text; a lone piece of a character shows as the replacement character."""
+        name = self._backend.id_to_token(token_id)
+        if name is None:
+            return f"<{token_id}?>"
+        if name in self._control:
+            return name
+        text = self._backend.decode([token_id], skip_special_tokens=False)
+        return " " + text if name.startswith("▁") and not text.startswith(" ") else text
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
+        return self._backend.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+
+    # Encoding
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 ids of each text, control tokens parsed, nothing added."""
+        return self._each([CutText(text) for text in texts])
+
+    def encode_ordinary(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 ids of each text, where even what spells a control token is text."""
+        return self._each([CutText(text, (), ((0, len(text)),)) for text in texts])
+
+    def _each(self, texts: Sequence[CutText]) -> list[np.ndarray]:
+        ids, lengths = self.encode_cut(texts)
+        return np.split(ids, np.cumsum(lengths)[:-1]) if texts else []
+
+    def encode_cut(self, texts: Sequence[CutText]) -> tuple[np.ndarray, np.ndarray]:
+        """The pieces of all texts: ids end to end (int32) and the length of each piece (int64), in order.
+
+        A text with n cuts has n + 1 pieces. A piece that goes on in the middle of a line does not get the space that
+        some tokenizers put before a text.
+        """
+        texts = list(texts)
+        whole = [self._goes_whole(cut) for cut in texts]
+        if all(whole) and self._fast and texts:
+            return self._fast.encode([piece for cut in texts for piece in _pieces(cut)], control=True)
+        arrays: list[list[np.ndarray] | None] = [None] * len(texts)
+        self._fill_whole(texts, whole, arrays)
+        self._fill_by_segments(texts, whole, arrays)
+        pieces = [array for of_text in arrays for array in of_text or ()]
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        return (np.concatenate(pieces) if pieces else np.zeros(0, np.int32)), lengths
+
+    def accelerate(self, samples: Sequence[str]) -> str | None:
+        """Switch to a faster encoder if it gives the same ids on these texts; a sentence where it can't."""
+        if split_pattern(self._spec) is None or self._ambiguous():
+            return "This tokenizer's kind has no faster encoder; its own is used."
+        try:
+            fast = FastBpe(_plain_spec(self._spec), self.control_tokens)
+        except ValueError:
+            return "This tokenizer's vocabulary has no faster encoder; its own is used."
+        texts = [text for text in samples if fast.takes(text) and not self._pattern.search(text)]
+        ids, lengths = fast.encode(texts, control=False)
+        expected = self._plain.encode_batch_fast(texts, add_special_tokens=False)
+        ends = np.cumsum(lengths).tolist()
+        for start, end, encoding in zip([0, *ends], ends, expected, strict=False):
+            if ids[start:end].tolist() != encoding.ids:
+                return "The faster encoder splits some of this data differently; the tokenizer's own is used."
+        self._fast = fast
+        return None
+
+    @property
+    def accelerated(self) -> bool:
+        return self._fast is not None
+
+    def _ambiguous(self) -> bool:
+        """Whether one control token begins another, which the faster encoder may read as the shorter one."""
+        ordered = sorted(self._control)
+        return any(after.startswith(before) for before, after in zip(ordered, ordered[1:], strict=False))
+
+    def _goes_whole(self, cut: CutText) -> bool:
+        return self._fast is not None and not cut.literals and not self._flagged and self._fast.takes(cut.text)
+
+    def _fill_whole(
+        self, texts: Sequence[CutText], whole: Sequence[bool], arrays: list[list[np.ndarray] | None]
+    ) -> None:
+        chosen = [i for i, yes in enumerate(whole) if yes]
+        if not chosen or not self._fast:
+            return
+        ids, lengths = self._fast.encode([piece for i in chosen for piece in _pieces(texts[i])], control=True)
+        split = iter(np.split(ids, np.cumsum(lengths)[:-1]))
+        for i in chosen:
+            arrays[i] = [next(split) for _ in range(len(texts[i].cuts) + 1)]
+
+    def _fill_by_segments(
+        self, texts: Sequence[CutText], whole: Sequence[bool], arrays: list[list[np.ndarray] | None]
+    ) -> None:
+        plans = {i: [list(piece) for piece in self._segments(texts[i])] for i, yes in enumerate(whole) if not yes}
+        wanted = dict.fromkeys(s for plan in plans.values() for piece in plan for s in piece if isinstance(s, tuple))
+        known = self._encode_segments(list(wanted))
+        for i, plan in plans.items():
+            arrays[i] = [
+                np.concatenate(
+                    [
+                        np.zeros(0, np.int32),
+                        *(np.array([s], np.int32) if isinstance(s, int) else known[s] for s in piece),
+                    ]
+                )
+                for piece in plan
+            ]
+
+    def _encode_segments(self, segments: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], np.ndarray]:
+        known: dict[tuple[str, bool], np.ndarray] = {}
+        for goes_on, backend in ((False, self._plain), (True, self._tail)):
+            texts = [text for text, tail in segments if tail == goes_on]
+            if self._fast and not any("\ufdd4" in text for text in texts):
+                ids, lengths = self._fast.encode(texts, control=False)
+                arrays = np.split(ids, np.cumsum(lengths)[:-1]) if texts else []
+            else:
+                encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+                arrays = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+            known |= {(text, goes_on): array for text, array in zip(texts, arrays, strict=True)}
+        return known
+
+    def _segments(self, cut: CutText) -> Iterator[list[int | tuple[str, bool]]]:
+        """Per piece: control ids and (ordinary text, whether it goes on in the middle of a line)."""
+        controls = self._controls_in(cut)
+        fresh = True
+        for start, end in zip((0, *cut.cuts), (*cut.cuts, len(cut.text)), strict=True):
+            piece: list[int | tuple[str, bool]] = []
+            at = start
+            while controls and controls[0][0] < end:
+                left, right, token_id = controls.pop(0)
+                if left > at:
+                    piece.append((cut.text[at:left], self._continues(fresh, at)))
+                piece.append(token_id)
+                at, fresh = min(right, end), True
+            if at < end:
+                piece.append((cut.text[at:end], self._continues(fresh, at)))
+                fresh = False
+            yield piece
+
+    def _continues(self, fresh: bool, at: int) -> bool:
+        """Whether text at this place lacks the space that the tokenizer puts before a text."""
+        return bool(self._prefix) and not (fresh if self._prefix == "always" else at == 0)
+
+    def _controls_in(self, cut: CutText) -> list[tuple[int, int, int]]:
+        """(start, end, id) of control tokens that are meant, with the white space they swallow."""
+        found: list[tuple[int, int, int]] = []
+        text, at = cut.text, 0
+        while match := self._pattern.search(text, at):
+            start, end = match.span()
+            inside = next((stop for begin, stop in cut.literals if begin < end and start < stop), None)
+            control = self._control[match.group()]
+            joined = control.single_word and bool(re.search(r"\w$", text[:start]) or re.match(r"\w", text[end:]))
+            if inside is not None or joined:
+                at = start + 1 if inside is None else max(start + 1, min(inside, end))
+                continue
+            left = len(text[:start].rstrip()) if control.lstrip else start
+            right = len(text) - len(text[end:].lstrip()) if control.rstrip else end
+            found.append((max(left, at), right, control.id))
+            at = right
+        return found
+
+
+def _pieces(cut: CutText) -> Iterator[str]:
+    start = 0
+    for end in cut.cuts:
+        yield cut.text[start:end]
+        start = end
+    yield cut.text[start:] if start else cut.text
+
+
+# Reading the files of a model folder
+
+
+def _read_json(path: Path) -> Any:
+    """The parsed file, None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not valid JSON ({error}).",
+            hint="The download may be incomplete; fetch the model again.",
+            field="model_name_or_path",
+        ) from None
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, completed by the other files; special tokens as plain strings."""
+    special = _read_json(folder / "special_tokens_map.json") or {}
+    settings = special | {
+        k: v for k, v in (_read_json(folder / "tokenizer_config.json") or {}).items() if v is not None
+    }
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        value = settings.get(name)
+        settings[name] = value.get("content") if isinstance(value, dict) else value
+    template = settings.get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template}
+        settings["chat_template"] = named.get("default")
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        settings["chat_template"] = own.read_text(encoding="utf-8")
+    generation = _read_json(folder / "generation_config.json") or _read_json(folder / "config.json") or {}
+    settings["generation_eos"] = generation.get("eos_token_id")
+    return settings
+
+
+def _convert(folder: Path) -> dict[str, Any]:
+    """A tokenizer.json made by transformers for a folder that only has an older format."""
+    from transformers import AutoTokenizer
+
+    try:
+        slow = AutoTokenizer.from_pretrained(str(folder))
+        return json.loads(slow.backend_tokenizer.to_str())
+    except Exception as error:
+        raise UserError(
+            f"{folder} has no tokenizer.json, and no other tokenizer in it could be read ({type(error).__name__}: {error}).",
+            hint="Check that model_name_or_path is a model folder with its tokenizer files.",
+            field="model_name_or_path",
+        ) from error
+
+
+def _add_missing_tokens(spec: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """tokenizer_config.json may list added tokens that tokenizer.json lacks; models trained with them need them."""
+    known = {token["content"] for token in spec.get("added_tokens", ())}
+    listed = settings.get("added_tokens_decoder") or {}
+    for number, token in sorted(listed.items(), key=lambda item: int(item[0])):
+        if token["content"] not in known:
+            flags = {
+                name: bool(token.get(name)) for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
+            }
+            spec.setdefault("added_tokens", []).append({"id": int(number), "content": token["content"], **flags})
+
+
+# Variants of a tokenizer.json
+
+
+def _is_ordinary_word(token: Mapping[str, Any], vocab: Any) -> bool:
+    return not token["special"] and token["content"] in vocab and bool(_ORDINARY_WORD.fullmatch(token["content"]))
+
+
+def _vocab_of(spec: Mapping[str, Any]) -> set[str]:
+    vocab = spec["model"].get("vocab", {})
+    return {piece[0] for piece in vocab} if isinstance(vocab, list) else set(vocab)
+
+
+def _control_tokens(spec: Mapping[str, Any]) -> dict[str, _Control]:
+    vocab = _vocab_of(spec)
+    return {
+        token["content"]: _Control(
+            token["id"], bool(token.get("lstrip")), bool(token.get("rstrip")), bool(token.get("single_word"))
+        )
+        for token in spec.get("added_tokens", ())
+        if not _is_ordinary_word(token, vocab)
+    }
+
+
+def _plain_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer that knows no control tokens and adds none."""
+    vocab = _vocab_of(spec)
+    kept = [token for token in spec.get("added_tokens", ()) if _is_ordinary_word(token, vocab)]
+    return {**spec, "added_tokens": kept, "post_processor": None, "truncation": None, "padding": None}
+
+
+def _steps(part: Any) -> list[Any]:
+    """The members of a normalizer or pre-tokenizer, whether or not it is a sequence."""
+    return [] if not part else part.get("normalizers", part.get("pretokenizers", [part]))
+
+
+def _prefix_rule(spec: Mapping[str, Any]) -> str:
+    """Where the tokenizer puts a space of its own: 'always' (after every control token), 'first' (text start), ''."""
+    if any(step["type"] == "Prepend" for step in _steps(spec.get("normalizer"))):
+        return "always"
+    for step in _steps(spec.get("pre_tokenizer")):
+        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
+            return "always"
+        scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
+        if step["type"] == "Metaspace" and scheme != "never":
+            return "first" if scheme == "first" else "always"
+    return ""
+
+
+def _without_prefix(spec: Mapping[str, Any]) -> dict[str, Any]:
+    changed = copy.deepcopy({name: spec.get(name) for name in ("normalizer", "pre_tokenizer")})
+    normalizer = changed["normalizer"]
+    if normalizer and normalizer["type"] == "Prepend":
+        changed["normalizer"] = None
+    elif normalizer and "normalizers" in normalizer:
+        normalizer["normalizers"] = [step for step in normalizer["normalizers"] if step["type"] != "Prepend"]
+    for step in _steps(changed["pre_tokenizer"]):
+        if step["type"] == "ByteLevel":
+            step["add_prefix_space"] = False
+        elif step["type"] == "Metaspace":
+            step["prepend_scheme"] = "never"
+    return {**spec, **changed}
