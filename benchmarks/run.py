@@ -19,9 +19,10 @@ import corpus
 import report
 import settings
 import work_count
+from measure import CommandFailed
 from preprocess import Tokens, dump_of, measure_preprocess, tokenize
 from start import measure_start
-from train import NO_CHECKPOINTING, Bench, Variant, step_work
+from train import Bench, Variant, step_work
 
 import models
 
@@ -94,7 +95,7 @@ def train(place: Place, steps: int, runs: int) -> str:
     bench = training_bench(place)
     counts = sorted({1, os.cpu_count() or 1})
     written = [Variant("llamafactory", count) for count in counts]
-    lean = [Variant("llamafactory", count, "no gradient checkpointing", NO_CHECKPOINTING) for count in counts]
+    lean = [Variant("llamafactory", count, "no gradient checkpointing", settings.NO_CHECKPOINTING) for count in counts]
     ours = [Variant("tunesmith", count) for count in counts]
     short = min(steps, 6)
     chosen = [bench.best(variants, steps=short) for variants in (written, ours, lean)]
@@ -139,4 +140,7 @@ def keep(sections: Path, part: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CommandFailed as failure:
+        sys.exit(str(failure))

@@ -1,16 +1,13 @@
 """The one configuration that both tools are given, and where its data set is registered."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import yaml
 
 RANK = 8
 BATCH = 4
 INFO = "dataset_info.json"
-NOTHING: Mapping[str, object] = MappingProxyType({})
 
 TOKEN_SETTINGS = {
     "stage": "sft",
@@ -44,7 +41,9 @@ TRAIN_SETTINGS = {
     "bf16": True,
 }
 
-FP32: Mapping[str, object] = MappingProxyType({"bf16": False})
+Extra = tuple[tuple[str, object], ...]
+FP32: Extra = (("bf16", False),)
+NO_CHECKPOINTING: Extra = (("disable_gradient_checkpointing", True),)
 
 
 def register(data: Path) -> None:

@@ -19,7 +19,6 @@ import settings
 
 LEFT_OUT = 2
 """Steps at the start that are not timed: memory is first touched and kernels are chosen there."""
-NO_CHECKPOINTING = {"disable_gradient_checkpointing": True}
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Variant:
     tool: str
     threads: int
     name: str = "as written"
-    more: Mapping[str, object] = settings.NOTHING
+    more: settings.Extra = ()
 
     @property
     def label(self) -> str:
@@ -81,7 +80,7 @@ class Bench:
         """Train once; the step times are the gaps between the lines of the tool's own log."""
         out = self.work / "runs" / variant.tool
         shutil.rmtree(out, ignore_errors=True)
-        asked = settings.train_settings(self.work, steps=steps, out=out, **variant.more)
+        asked = settings.train_settings(self.work, steps=steps, out=out, **dict(variant.more))
         config = settings.write(self.work / "yaml" / f"{variant.tool}.yaml", asked)
         environment = {"OMP_NUM_THREADS": str(variant.threads), "HF_HUB_OFFLINE": "1",
                        "HF_HOME": str(self.work / "cache")}  # fmt: skip
