@@ -320,6 +320,12 @@ def test_flags_reach_the_job() -> None:
     assert job.model.gradient_checkpointing is True
 
 
+def test_brackets_in_text_are_text() -> None:
+    for text in ("[You are] kind", "{curly", "{name: x}"):
+        job = load_job([], {**BASE, "default_system": text, "placeholders.name": text}, verb="train").job
+        assert job.data.default_system == job.data.placeholders["name"] == text
+
+
 @pytest.mark.parametrize("word", ["train", "cfg.toml", "--", "=5"])
 def test_a_word_that_means_nothing_is_refused(word: str) -> None:
     with pytest.raises(UserError, match="neither a config file"):

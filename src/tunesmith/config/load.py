@@ -43,7 +43,7 @@ def load_job(
         for setting in settings:
             _lay(given, setting)
     for key, value in overrides.items():
-        _lay(given, Setting(key, arguments.flag_value(value, free=_free(key)) if isinstance(value, str) else value))
+        _lay(given, Setting(key, _said(key, value) if isinstance(value, str) else value))
 
     kept, said = settle(given, verb)
     notes += said
@@ -96,6 +96,16 @@ def dump_yaml(job: Job) -> str:
         body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
         parts.append(f"# {name}\n{body}")
     return "\n".join(parts)
+
+
+def _said(key: str, text: str) -> Any:
+    """What a flag's text says: brackets are a list or mapping only where the field may be one."""
+    head, dot, _ = key.partition(".")
+    field = fields().get(head)
+    is_text = field is not None and not field.takes("list") and not field.takes("mapping")
+    if is_text or (dot and field is not None and not _free(key)):
+        return None if text in reading.NULL_WORDS else text
+    return arguments.flag_value(text, free=_free(key))
 
 
 def _free(key: str) -> bool:

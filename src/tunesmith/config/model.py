@@ -47,9 +47,9 @@ class ModelConfig(Section):
     """Start from random weights: only the model's shape and tokenizer are used."""
 
     add_tokens: tuple[str, ...] = ()
-    """Ordinary tokens to add to the vocabulary (needs `resize_vocab`)."""
+    """Ordinary tokens to add to the vocabulary; the embeddings grow with it."""
     add_special_tokens: tuple[str, ...] = ()
-    """Control tokens to add to the vocabulary (needs `resize_vocab`)."""
+    """Control tokens to add to the vocabulary; the embeddings grow with it."""
     resize_vocab: bool = False
     """Grow the embeddings when the tokenizer has more tokens than the model. New rows start at the mean of the old."""
     split_special_tokens: bool = False

@@ -106,9 +106,9 @@ MODEL_RULES: tuple[Rule, ...] = (
     Rule(
         "quantization_bit",
         _quantized,
-        excludes=lambda job: job.model.resize_vocab,
-        message="resize_vocab can't change the embeddings of a quantized model.",
-        hint="Remove quantization_bit or resize_vocab.",
+        excludes=lambda job: job.model.resize_vocab or bool(job.model.add_tokens or job.model.add_special_tokens),
+        message="The vocabulary of a quantized model can't grow (resize_vocab, add_tokens, add_special_tokens).",
+        hint="Remove quantization_bit, or the keys about new tokens.",
     ),
     Rule(
         "quantization_bit",
@@ -130,13 +130,6 @@ MODEL_RULES: tuple[Rule, ...] = (
         excludes=lambda job: job.model.train_from_scratch,
         message="train_from_scratch starts from random weights: there is nothing to quantize.",
         hint="Remove quantization_bit or train_from_scratch.",
-    ),
-    Rule(
-        "resize_vocab",
-        lambda job: bool(job.model.add_tokens or job.model.add_special_tokens),
-        requires=lambda job: job.model.resize_vocab,
-        message="New tokens (add_tokens, add_special_tokens) need a larger vocabulary.",
-        hint="Set resize_vocab: true.",
     ),
 )
 

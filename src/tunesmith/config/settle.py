@@ -74,7 +74,7 @@ def _settle_key(setting: Setting, kept: dict[str, Setting], verdicts: _Verdicts)
             verdicts.note(setting.key, f"no effect, because {entry.to} is set too.")
             return
         value = entry.value(setting.value)
-        kept[entry.to] = Setting(entry.to, value, setting.where)
+        kept[entry.to] = Setting(entry.to, value, ", ".join(filter(None, [setting.where, setting.key])))
         verdicts.note(setting.key, f"read as `{entry.to}: {word(value)}`.")
     elif asks(entry, setting.value):
         if isinstance(entry, Noted):

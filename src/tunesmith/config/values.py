@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.arguments import flag_value
 from tunesmith.config.fields import Field, fields
 from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.reading import Setting
 from tunesmith.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def shape(field: Field, value: Any) -> Any:
@@ -32,7 +36,7 @@ def shape(field: Field, value: Any) -> Any:
 
 def build_job(settings: Mapping[str, Setting]) -> Job:
     """Validate shaped settings of known fields. UserError with a line for each that doesn't fit."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     sections: dict[str, Any] = {}
     wrong: list[str] = []
@@ -46,12 +50,19 @@ def build_job(settings: Mapping[str, Setting]) -> Job:
             sections[name] = cls()
             continue
         try:
-            sections[name] = TypeAdapter(cls).validate_python(given)
+            sections[name] = _adapter(name).validate_python(given)
         except ValidationError as error:
             wrong += dict.fromkeys(str(problem["loc"][0]) for problem in error.errors(include_url=False))
     if wrong:
         raise _refusal([settings[key] for key in wrong])
     return Job(**sections)
+
+
+@cache
+def _adapter(section: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(SECTIONS[section])
 
 
 def _refusal(wrong: list[Setting]) -> UserError:
