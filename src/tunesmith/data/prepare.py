@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from tunesmith.data.catalog import DatasetEntry, resolve
 from tunesmith.data.mixing import mix, sample_rows, split
 from tunesmith.data.report import DataReport
 from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared
+from tunesmith.data.stream import MemoryStore, SampleStream, StreamSettings
 from tunesmith.data.tokenize import Report, TokenizeOptions, tokenize_dataset
 from tunesmith.data.tokens import ChunkedStore, Samples, TokenStore
 from tunesmith.text.encode import EncodeOptions, Encoder
@@ -50,6 +52,47 @@ def prepare(
         return load_prepared(folder, settings, tokenizer.fingerprint)
     prepared = _prepare(data, options, seed, cache_dir, report)
     return save_prepared(prepared, folder, settings, tokenizer.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedData:
+    """Data read while training. evals: name → samples, prepared beforehand."""
+
+    stream: SampleStream
+    evals: Mapping[str, Samples | MemoryStore]
+    report: DataReport
+
+
+def prepare_stream(
+    data: DataConfig,
+    objective: ObjectiveConfig,
+    tokenizer: Tokenizer,
+    template: ChatTemplate | None,
+    *,
+    seed: int,
+    shuffle: bool,
+    cache_dir: Path,
+    report: Report = _silent,
+) -> StreamedData:
+    """What `streaming` trains on: the first rows are read to tell the layout, eval data is prepared as usual."""
+    beforehand = replace(data, dataset=(), val_size=0.0, tokenized_path=None)
+    prepared = prepare(beforehand, objective, tokenizer, template, seed=seed, cache_dir=cache_dir, report=report)
+    packed = data.packing or data.neat_packing or packs_documents(data, objective.stage)
+    settings = StreamSettings(
+        strategy=data.mix_strategy,
+        probs=data.interleave_probs,
+        buffer_size=data.buffer_size,
+        shuffle=shuffle,
+        seed=seed,
+        held=int(data.val_size),
+        cutoff=data.cutoff_len if packed else None,
+        window=data.preprocessing_batch_size,
+    )
+    options = tokenize_options(replace(data, packing=False), objective, tokenizer, template)
+    stream = SampleStream(resolve(data.dataset, data.dataset_dir), options, settings, cache_dir)
+    held = {"eval": stream.held_back()} if data.val_size else {}
+    found = replace(prepared.report, notes=prepared.report.notes + stream.notes)
+    return StreamedData(stream, {**prepared.evals, **held}, found)
 
 
 def packs_documents(data: DataConfig, stage: str) -> bool:

@@ -1,0 +1,231 @@
+"""`data check`: whether a data set is fit to train on, before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
+from tunesmith.data.layout import Stage
+from tunesmith.data.sources import SourceRow, locate
+from tunesmith.data.tokenize import RowEncoder, open_dataset, usable_samples
+from tunesmith.text.conversation import Document, Example
+
+_BATCH = 1000
+_EXAMPLES = 5
+_BAR = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What was found in a data set.
+
+    duplicates: rows equal to an earlier one; near_duplicates: equal but for case, width, spaces and punctuation.
+    twins: the first of both, as (place, place of the earlier row). contradictions: questions with several answers.
+    lengths: tokens of each usable row before any cut, int64, None without an encoder. overlap: eval set → rows that
+    are among the checked ones.
+    """
+
+    name: str
+    format: str
+    rows: int
+    usable: int
+    reasons: Mapping[str, int]
+    refusals: tuple[Refusal, ...]
+    duplicates: int
+    near_duplicates: int
+    twins: tuple[tuple[str, str], ...]
+    contradictions: int
+    lengths: NDArray[np.int64] | None
+    cutoff: int
+    placeholders: Mapping[str, int]
+    encodings: Mapping[str, str]
+    overlap: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def truncated(self) -> int:
+        """Rows longer than cutoff."""
+        return 0 if self.lengths is None else int((self.lengths > self.cutoff).sum())
+
+
+def check_dataset(
+    entry: DatasetEntry,
+    *,
+    stage: Stage,
+    cache_dir: Path,
+    placeholders: Mapping[str, str],
+    encoder: RowEncoder | None = None,
+    cutoff: int = 2048,
+    against: Sequence[DatasetEntry] = (),
+    max_samples: int | None = None,
+) -> CheckReport:
+    """Read a whole data set and report on it. encoder: one without a cutoff. against: eval sets to look for overlap."""
+    files = locate(entry, cache_dir)
+    layout, rows = open_dataset(entry, files, stage)
+    reader, refusals, seen = ExampleReader(layout, placeholders), Refusals(), _Seen()
+    left, lengths = Counter[str](), list[int]()
+    count = usable = 0
+    for batch in _batches(itertools.islice(rows, max_samples)):
+        count += len(batch)
+        read = [one for one in map(reader.read, batch) if _kept(one, refusals)]
+        examples = [one for one in read if isinstance(one, ReadExample)]
+        for one in examples:
+            left.update(one.left)
+            seen.add(one)
+        if encoder is None:
+            usable += len(examples)
+        else:
+            samples = [len(sample.input_ids) for sample in usable_samples(examples, encoder, refusals, strict=False)]
+            usable += len(samples)
+            lengths += samples
+    overlap = {other.name: _overlap(other, seen, stage, cache_dir, placeholders) for other in against}
+    return CheckReport(
+        name=entry.name,
+        format=layout.format.name,
+        rows=count,
+        usable=usable,
+        reasons=refusals.reasons(),
+        refusals=tuple(refusals.listed),
+        duplicates=seen.exact,
+        near_duplicates=seen.near,
+        twins=tuple(seen.twins),
+        contradictions=seen.contradictions(),
+        lengths=None if encoder is None else np.array(lengths, dtype=np.int64),
+        cutoff=cutoff,
+        placeholders=dict(left.most_common()),
+        encodings={source.path.name: source.encoding for source in files if source.encoding},
+        overlap=overlap,
+        notes=entry.notes + layout.notes + (encoder.notes if encoder is not None else ()),
+    )
+
+
+class _Seen:
+    """Digests of the rows read so far: 8 bytes a row and kind, whatever the length of the rows."""
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, str] = {}
+        self._near: dict[bytes, str] = {}
+        self._answers: dict[bytes, bytes] = {}
+        self._contradicted: set[bytes] = set()
+        self.exact = self.near = 0
+        self.twins: list[tuple[str, str]] = []
+
+    def add(self, read: ReadExample) -> None:
+        place = f"{Path(read.file).name}:{read.line}"
+        question, answer = _question_and_answer(read.example)
+        whole, plain = _digest(question + "\0" + answer), normal_digest(read.example)
+        earlier = self._exact.get(whole)
+        if earlier is not None:
+            self.exact += 1
+        elif (earlier := self._near.get(plain)) is not None:
+            self.near += 1
+        if earlier is not None and len(self.twins) < _EXAMPLES:
+            self.twins.append((place, earlier))
+        self._exact.setdefault(whole, place)
+        self._near.setdefault(plain, place)
+        if answer:
+            key = _digest(question)
+            if self._answers.setdefault(key, _digest(answer)) != _digest(answer):
+                self._contradicted.add(key)
+
+    def contradictions(self) -> int:
+        return len(self._contradicted)
+
+    def __contains__(self, example: Example) -> bool:
+        return normal_digest(example) in self._near
+
+
+def normal_digest(example: Example) -> bytes:
+    """Equal for examples that differ in case, width of characters, spaces and punctuation only."""
+    text = unicodedata.normalize("NFKC", "\0".join(_question_and_answer(example))).casefold()
+    return _digest("".join(char for char in text if char.isalnum() or char == "\0"))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _question_and_answer(example: Example) -> tuple[str, str]:
+    if isinstance(example, Document):
+        return example.text, ""
+    before = "\0".join(f"{message.role}\0{message.content}" for message in example.messages[:-1])
+    last = example.messages[-1]
+    return before, f"{last.content}{last.tool_calls or ''}"
+
+
+def _kept(read: ReadExample | Refusal, refusals: Refusals) -> bool:
+    if isinstance(read, Refusal):
+        refusals.add(read, strict=False)
+        return False
+    return True
+
+
+def _overlap(
+    other: DatasetEntry, seen: _Seen, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str]
+) -> int:
+    layout, rows = open_dataset(other, locate(other, cache_dir), stage)
+    read = map(ExampleReader(layout, placeholders).read, rows)
+    return sum(one.example in seen for one in read if isinstance(one, ReadExample))
+
+
+def _batches(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
+    while batch := list(itertools.islice(rows, _BATCH)):
+        yield batch
+
+
+def render_check(report: CheckReport) -> RenderableType:
+    """The report for a terminal."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("data set", f"{report.name} ({report.format})")
+    facts.add_row("rows", f"{report.rows:,}, of which {report.usable:,} can be used")
+    for reason, count in report.reasons.items():
+        facts.add_row("refused", Text(f"{count:,} × {reason}", style="red"))
+    for refusal in report.refusals[:_EXAMPLES]:
+        facts.add_row("", Text(str(refusal), style="dim"))
+    twice = f"{report.duplicates:,} exact, {report.near_duplicates:,} but for case, spaces and punctuation"
+    facts.add_row("duplicates", Text(twice, style="yellow" if report.duplicates + report.near_duplicates else ""))
+    for place, earlier in report.twins:
+        facts.add_row("", Text(f"{place} = {earlier}", style="dim"))
+    if report.contradictions:
+        facts.add_row("contradictions", Text(f"{report.contradictions:,} questions have different answers", "yellow"))
+    if report.placeholders:
+        left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in report.placeholders.items())
+        facts.add_row("placeholders", Text(f"left in the text: {left}", style="yellow"))
+    for file, encoding in report.encodings.items():
+        facts.add_row("encoding", f"{file}: {encoding.upper()}")
+    for name, count in report.overlap.items():
+        facts.add_row("overlap", Text(f"{count:,} rows of {name} are in it", style="red" if count else ""))
+    for note in report.notes:
+        facts.add_row("note", note)
+    return Group(facts, *_histogram(report))
+
+
+def _histogram(report: CheckReport) -> list[RenderableType]:
+    lengths = report.lengths
+    if lengths is None or not len(lengths):
+        return []
+    share = 100 * report.truncated / len(lengths)
+    middle, high = np.percentile(lengths, [50, 99]).astype(int)
+    summary = f"{lengths.sum():,} tokens; a row has {middle:,} (median), {high:,} (99 %), {lengths.max():,} (longest)"
+    lines: list[RenderableType] = ["", summary]
+    borders = [0, *(2**power for power in range(4, int(lengths.max()).bit_length() + 1))]
+    counts, _ = np.histogram(lengths, bins=[*borders, np.inf] if len(borders) == 1 else borders)
+    for low, top, count in zip(borders, borders[1:], counts.tolist(), strict=False):
+        bar = "█" * round(_BAR * count / max(1, counts.max()))
+        style = "red" if low >= report.cutoff else "cyan"
+        lines.append(Text.assemble(f"{low:>7,} – {top - 1:<7,} ", (f"{bar:<{_BAR}}", style), f" {count:,}"))
+    lines.append(f"{report.truncated:,} rows ({share:.1f} %) are longer than cutoff_len {report.cutoff:,}.")
+    return lines

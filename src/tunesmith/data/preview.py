@@ -1,0 +1,89 @@
+"""`data preview`: what the model will see of a row, token by token, and which of it is trained. Needs no torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.examples import ExampleReader, Refusal
+from tunesmith.data.layout import Stage
+from tunesmith.data.sources import locate
+from tunesmith.data.tokenize import RowEncoder, open_dataset
+from tunesmith.text.rows import RowError
+
+TRAINED, CONTEXT = "bold green", "dim"
+
+
+class Decoder(Protocol):
+    """What a preview needs of a tokenizer."""
+
+    def decode(self, ids: list[int]) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """A row as it will be trained on. runs: stretches of tokens that are trained or not, as (trained, ids, text)."""
+
+    file: str
+    line: int
+    runs: tuple[tuple[bool, tuple[int, ...], str], ...]
+    truncated: bool
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(ids) for _, ids, _ in self.runs)
+
+    @property
+    def trained(self) -> int:
+        return sum(len(ids) for trained, ids, _ in self.runs if trained)
+
+
+def preview_rows(
+    entry: DatasetEntry,
+    *,
+    stage: Stage,
+    cache_dir: Path,
+    encoder: RowEncoder,
+    tokenizer: Decoder,
+    placeholders: Mapping[str, str],
+    start: int = 0,
+    count: int = 1,
+) -> Iterator[PreviewRow | Refusal]:
+    """Rows `start` … `start + count - 1` of a data set, in file order, refused ones with their reason."""
+    layout, rows = open_dataset(entry, locate(entry, cache_dir), stage)
+    reader = ExampleReader(layout, placeholders)
+    for row in itertools.islice(rows, start, start + count):
+        read = reader.read(row)
+        if isinstance(read, Refusal):
+            yield read
+            continue
+        (sample,) = encoder.encode([read.example])
+        if isinstance(sample, RowError):
+            yield Refusal(read.file, read.line, sample.reason)
+            continue
+        pairs = zip((sample.weights != 0).tolist(), sample.input_ids.tolist(), strict=True)
+        grouped = ((trained, [id for _, id in run]) for trained, run in itertools.groupby(pairs, lambda pair: pair[0]))
+        runs = tuple((trained, tuple(ids), tokenizer.decode(ids)) for trained, ids in grouped)
+        yield PreviewRow(read.file, read.line, runs, sample.truncated)
+
+
+def render_preview(row: PreviewRow | Refusal) -> RenderableType:
+    """A row for a terminal: its text, then its ids; what is trained stands out."""
+    if isinstance(row, Refusal):
+        return Text(str(row), style="red")
+    text, ids = Text(), Text()
+    for trained, run, part in row.runs:
+        style = TRAINED if trained else CONTEXT
+        text.append(part, style)
+        ids.append(" ".join(map(str, run)) + " ", style)
+    head = f"{Path(row.file).name}:{row.line} — {row.tokens:,} tokens, {row.trained:,} trained"
+    legend = Text.assemble("trained", style=TRAINED) + Text(" · ") + Text("context", style=CONTEXT)
+    cut = " — shortened to cutoff_len" if row.truncated else ""
+    return Group(Text(head + cut, style="bold"), legend, text, Text("ids", style="bold"), ids)

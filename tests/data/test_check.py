@@ -1,0 +1,84 @@
+"""`data check` and `data preview` tell what a user needs to know before training."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from doubles import CharEncoder, text_of
+from rich.console import Console
+
+from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.check import check_dataset, render_check
+from tunesmith.data.preview import PreviewRow, preview_rows, render_preview
+
+
+@pytest.fixture
+def entry(tmp_path):
+    def make(name, *pairs):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"instruction": question, "output": answer} for question, answer in pairs]
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        return DatasetEntry(name=name, place="file", location=str(path))
+
+    return make
+
+
+def check(entry, tmp_path, **more):
+    return check_dataset(entry, stage="sft", cache_dir=tmp_path, placeholders={}, **more)
+
+
+def shown(renderable) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_duplicates_contradictions_and_refusals(entry, tmp_path):
+    made = entry("a", ("Hi", "Hello."), ("Hi", "Hello."), ("hi ", "hello!"), ("Hi", "Go away"), ("x", ""), ("y", "z"))
+    report = check(made, tmp_path)
+    assert (report.rows, report.usable) == (6, 5)
+    assert (report.duplicates, report.near_duplicates, report.contradictions) == (1, 1, 1)
+    assert report.twins == (("a.jsonl:2", "a.jsonl:1"), ("a.jsonl:3", "a.jsonl:1"))
+    text = shown(render_check(report))
+    assert "6, of which 5 can be used" in text and "the answer is empty" in text
+    assert "1 exact, 1 but for case" in text and "a.jsonl:3 = a.jsonl:1" in text
+
+
+def test_lengths_and_the_share_that_is_cut(entry, tmp_path):
+    made = entry("a", *[("q", "a" * n) for n in (1, 20, 20, 99)])
+    report = check(made, tmp_path, encoder=CharEncoder(), cutoff=50)
+    assert report.lengths.tolist() == [2, 21, 21, 100]
+    assert report.truncated == 1
+    text = shown(render_check(report))
+    assert "144 tokens" in text
+    assert "1 rows (25.0 %) are longer than cutoff_len 50." in text
+    histogram = [line.split() for line in text.splitlines() if "█" in line]
+    assert [(line[0], line[-1]) for line in histogram] == [("0", "1"), ("16", "2"), ("64", "1")]
+
+
+def test_overlap_with_evaluation_data(entry, tmp_path):
+    train, held = entry("train", ("q", "a"), ("r", "b")), entry("held", ("Q", "A."), ("new", "c"))
+    report = check(train, tmp_path, against=[held])
+    assert report.overlap == {"held": 1}
+    assert "1 rows of held are in it" in shown(render_check(report))
+
+
+class Chars:
+    """The decoder that belongs to CharEncoder."""
+
+    def decode(self, ids):
+        return text_of(ids)
+
+
+def test_preview_shows_text_ids_and_what_is_trained(entry, tmp_path):
+    made = entry("a", ("x", ""), ("Hi", "Yo"))
+    refused, row = preview_rows(
+        made, stage="sft", cache_dir=tmp_path, encoder=CharEncoder(), tokenizer=Chars(), placeholders={}, count=2
+    )
+    assert "the answer is empty" in shown(render_preview(refused))
+    assert isinstance(row, PreviewRow)
+    assert row.runs == ((False, (72, 105), "Hi"), (True, (89, 111), "Yo"))
+    text = shown(render_preview(row))
+    assert "a.jsonl:2 — 4 tokens, 2 trained" in text and "HiYo" in text and "72 105 89 111" in text
