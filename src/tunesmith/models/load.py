@@ -52,11 +52,11 @@ def load_model(
     if model.rope_scaling and cutoff_len:
         config, sentence = stretch_positions(config, model.rope_scaling, cutoff_len)
         note(sentence)
-    config.use_cache = not training
     attend = choose_attention(model.flash_attn, device, training=training, note=note)
     loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device)
     name = located.repository or str(located.path)
     loaded.config._name_or_path = loaded.name_or_path = name  # what an adapter will say it was trained on
+    _settle_sampling(loaded)
     may_grow = model.resize_vocab or bool(vocabulary.new_ids)
     fit_embeddings(loaded, vocabulary, may_grow=may_grow)
     if model.upcast_layernorm:
@@ -189,6 +189,15 @@ def _empty_model(config: PreTrainedConfig, model: ModelConfig) -> PreTrainedMode
             hint="Choose a text generation model.",
             field=FIELD,
         ) from error
+
+
+def _settle_sampling(model: PreTrainedModel) -> None:
+    """Some published models set a temperature but no sampling, which transformers then refuses to save."""
+    settings = model.generation_config
+    if settings is None or settings.do_sample:
+        return
+    if any(getattr(settings, name, None) not in (None, 1.0) for name in ("temperature", "top_p", "typical_p")):
+        settings.do_sample = True
 
 
 def _upcast_norms(model: nn.Module) -> None:
