@@ -22,7 +22,9 @@ def _reference(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
 @pytest.mark.parametrize("bias", [False, True])
 def test_values_and_gradients_equal_log_softmax(budget: int, shape: Shape, bias: bool) -> None:
     torch.manual_seed(0)
-    parameters = [torch.randn(ROWS, WIDTH), torch.randn(VOCABULARY, WIDTH)] + ([torch.randn(VOCABULARY)] if bias else [])
+    parameters = [torch.randn(ROWS, WIDTH), torch.randn(VOCABULARY, WIDTH)] + (
+        [torch.randn(VOCABULARY)] if bias else []
+    )
     targets = torch.randint(0, VOCABULARY, (ROWS,))
     upstream = torch.randn(ROWS)  # any objective: one factor per token
 
@@ -57,7 +59,9 @@ def test_frozen_head_gives_the_same_gradient_as_a_trained_one(budget: int) -> No
 
 def test_no_trained_position_costs_nothing_and_keeps_the_graph() -> None:
     hidden = torch.randn(0, WIDTH, requires_grad=True)
-    logprobs, correct = target_logprobs(hidden, torch.randn(50, WIDTH), None, torch.zeros(0, dtype=torch.long), Shape(), 100)
+    logprobs, correct = target_logprobs(
+        hidden, torch.randn(50, WIDTH), None, torch.zeros(0, dtype=torch.long), Shape(), 100
+    )
     assert logprobs.shape == correct.shape == (0,)
     logprobs.sum().backward()
 
