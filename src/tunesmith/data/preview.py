@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -27,13 +29,17 @@ class Decoder(Protocol):
     def decode(self, ids: list[int]) -> str: ...
 
 
+Run = tuple[bool, tuple[int, ...], str]
+"""(trained, ids, text) of tokens that follow each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
     """A row as it will be trained on. runs: stretches of tokens that are trained or not, as (trained, ids, text)."""
 
     file: str
     line: int
-    runs: tuple[tuple[bool, tuple[int, ...], str], ...]
+    runs: tuple[Run, ...]
     truncated: bool
 
     @property
@@ -68,21 +74,28 @@ def preview_rows(
         if isinstance(sample, RowError):
             yield Refusal(read.file, read.line, sample.reason)
             continue
-        pairs = zip((sample.weights != 0).tolist(), sample.input_ids.tolist(), strict=True)
-        grouped = ((trained, [id for _, id in run]) for trained, run in itertools.groupby(pairs, lambda pair: pair[0]))
-        runs = tuple((trained, tuple(ids), tokenizer.decode(ids)) for trained, ids in grouped)
+        runs = split_runs(sample.input_ids, sample.weights, tokenizer)
         yield PreviewRow(read.file, read.line, runs, sample.truncated)
+
+
+def split_runs(ids: NDArray[np.int32], weights: NDArray[np.float32], tokenizer: Decoder) -> tuple[Run, ...]:
+    """Stretches of a sample that are trained or not. ids, weights: [T], weights of the token itself."""
+    pairs = zip((weights != 0).tolist(), ids.tolist(), strict=True)
+    grouped = ((trained, [id for _, id in run]) for trained, run in itertools.groupby(pairs, lambda pair: pair[0]))
+    return tuple((trained, tuple(ids), tokenizer.decode(ids)) for trained, ids in grouped)
+
+
+def marked_text(runs: tuple[Run, ...]) -> Text:
+    """The text of a sample; what is trained stands out."""
+    return Text.assemble(*((part, TRAINED if trained else CONTEXT) for trained, _, part in runs))
 
 
 def render_preview(row: PreviewRow | Refusal) -> RenderableType:
     """A row for a terminal: its text, then its ids; what is trained stands out."""
     if isinstance(row, Refusal):
         return Text(str(row), style="red")
-    text, ids = Text(), Text()
-    for trained, run, part in row.runs:
-        style = TRAINED if trained else CONTEXT
-        text.append(part, style)
-        ids.append(" ".join(map(str, run)) + " ", style)
+    text = marked_text(row.runs)
+    ids = Text.assemble(*((" ".join(map(str, run)) + " ", TRAINED if trained else CONTEXT) for trained, run, _ in row.runs))
     head = f"{Path(row.file).name}:{row.line} — {row.tokens:,} tokens, {row.trained:,} trained"
     legend = Text.assemble("trained", style=TRAINED) + Text(" · ") + Text("context", style=CONTEXT)
     cut = " — shortened to cutoff_len" if row.truncated else ""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
 from tunesmith.data.layout import Layout, Stage, choose_layout, nearest_format
@@ -156,7 +154,7 @@ def usable_samples(
     for read, sample in zip(examples, encoder.encode([read.example for read in examples]), strict=True):
         if isinstance(sample, RowError):
             refusals.add(Refusal(read.file, read.line, sample.reason), strict=strict)
-        elif not np.any(sample.weights):
+        elif not sample.weights.any():
             reason = "nothing in it is trained: its answers are switched off, or cut off by cutoff_len"
             refusals.add(Refusal(read.file, read.line, reason), strict=strict)
         else:
