@@ -95,7 +95,9 @@ def render_preview(row: PreviewRow | Refusal) -> RenderableType:
     if isinstance(row, Refusal):
         return Text(str(row), style="red")
     text = marked_text(row.runs)
-    ids = Text.assemble(*((" ".join(map(str, run)) + " ", TRAINED if trained else CONTEXT) for trained, run, _ in row.runs))
+    ids = Text()
+    for trained, run, _ in row.runs:
+        ids.append(" ".join(map(str, run)) + " ", TRAINED if trained else CONTEXT)
     head = f"{Path(row.file).name}:{row.line} — {row.tokens:,} tokens, {row.trained:,} trained"
     legend = Text.assemble("trained", style=TRAINED) + Text(" · ") + Text("context", style=CONTEXT)
     cut = " — shortened to cutoff_len" if row.truncated else ""
