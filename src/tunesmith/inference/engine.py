@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, StoppingCriteria
@@ -17,9 +18,8 @@ from transformers.generation.streamers import BaseStreamer
 from tunesmith.config import GenerationConfig
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation
-from tunesmith.text.encode import prompt_ids
 from tunesmith.text.template import ChatTemplate
-from tunesmith.text.tokenizer import Tokenizer
+from tunesmith.text.tokenizer import CutText, Tokenizer
 
 _INCOMPLETE = "\ufffd"  # what a decoder shows for the first bytes of a character that is not whole yet
 
@@ -44,7 +44,7 @@ class ChatEngine:
     @property
     def stop_ids(self) -> list[int]:
         """Every token that ends an answer: the template's, the tokenizer's, those of the model's generation config."""
-        ids = {self.tokenizer.token_id(word) for word in self.template.stop_words} | {self.tokenizer.eos_id}
+        ids = {self.tokenizer.id_of(word) for word in self.template.stop_words} | {self.tokenizer.eos_id}
         configured = getattr(self.model.generation_config, "eos_token_id", None)
         ids |= set(configured) if isinstance(configured, (list, tuple)) else {configured}
         return sorted(i for i in ids if i is not None)
@@ -53,13 +53,19 @@ class ChatEngine:
         """Within this context the model answers as it did before training."""
         return self.model.disable_adapter() if self.tuned else nullcontext()
 
+    def prompt(self, conversation: Conversation) -> np.ndarray:
+        """int32 ids of the conversation up to where the model goes on: as in training, the answer left out."""
+        rendered = self.template.render(conversation, generation_prompt=True, thinking=self.thinking)
+        ids, _ = self.tokenizer.encode_cut([CutText(rendered.text, (), rendered.literals)])
+        return ids
+
     def chat(self, conversation: Conversation, settings: GenerationConfig) -> str:
         """The whole answer."""
         return "".join(self.stream(conversation, settings))
 
     def stream(self, conversation: Conversation, settings: GenerationConfig) -> Iterator[str]:
         """The answer in pieces, as they are generated. Closing the iterator ends the generation."""
-        ids = prompt_ids(self.tokenizer, self.template, conversation, thinking=self.thinking)
+        ids = self.prompt(conversation)
         room = getattr(self.model.config, "max_position_embeddings", None)
         if room and len(ids) >= room:
             raise UserError(
@@ -111,7 +117,7 @@ class _Stop(StoppingCriteria):
     def __init__(self) -> None:
         self.asked = threading.Event()
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
         return torch.full((input_ids.shape[0],), self.asked.is_set(), device=input_ids.device, dtype=torch.bool)
 
 

@@ -36,6 +36,7 @@ class Progress:
 
     step: optimizer steps done. tokens: tokens seen, trained: tokens that carried a loss.
     best: best value of the watched metric, best_step where it was, stale: evaluations since without a better one.
+    position: where streamed data stands (epoch, rows, units).
     """
 
     step: int = 0
@@ -44,6 +45,7 @@ class Progress:
     best: float | None = None
     best_step: int | None = None
     stale: int = 0
+    position: tuple[int, int, int] | None = None
 
 
 def write_checkpoint(
@@ -77,8 +79,11 @@ def write_checkpoint(
     return folder
 
 
-def read_checkpoint(folder: Path, engine: Engine) -> Progress:
-    """Restore engine and random generators from a checkpoint; UserError if it is not one or does not fit."""
+def read_checkpoint(folder: Path, engine: Engine, *, weights_only: bool = False) -> Progress:
+    """Restore engine and random generators from a checkpoint; UserError if it is not one or does not fit.
+
+    weights_only: take the trained weights and leave the rest as it is.
+    """
     if not (folder / STATE_TENSORS).is_file():
         found = "holds weights only (save_only_model)" if complete_marker(folder).exists() else "is not complete"
         raise UserError(
@@ -97,6 +102,8 @@ def read_checkpoint(folder: Path, engine: Engine) -> Progress:
             field="resume_from_checkpoint",
         )
     engine.load_trained_state(weights)
+    if weights_only:
+        return Progress(**facts["progress"])
     engine.optimizer.load_state_dict(_join_optimizer(facts["optimizer"], tensors))
     engine.schedule.load_state_dict(facts["schedule"])
     engine.load_scaler_state(facts["scaler"])

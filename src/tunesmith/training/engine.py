@@ -38,13 +38,18 @@ class Master:
     weight: nn.Parameter
 
 
-def make_masters(model: nn.Module, dtype: torch.dtype) -> list[Master]:
-    """A master in dtype for every parameter of the model that is trained, in the model's order."""
+def make_masters(model: nn.Module, compute: torch.dtype, master: torch.dtype) -> list[Master]:
+    """A master for every trained parameter, in the model's order; the parameter itself is cast to `compute`.
+
+    Masters are taken before the cast, so an fp32 adapter that is trained further loses nothing.
+    """
     masters = []
     for name, live in model.named_parameters():
-        if live.requires_grad:
-            weight = live if live.dtype == dtype else nn.Parameter(live.detach().to(dtype))
-            masters.append(Master(name, live, weight))
+        if not live.requires_grad:
+            continue
+        weight = live if master == compute else nn.Parameter(live.detach().to(master, copy=True))
+        live.data = live.data.to(compute)
+        masters.append(Master(name, live, weight))
     return masters
 
 
@@ -105,7 +110,7 @@ class Engine:
         Data parallelism averages gradients over ranks; the loss is divided by the global count already, so the factor
         is put back here.
         """
-        self._scaler.scale(loss * self._accelerator.num_processes).backward()  # type: ignore[no-untyped-call]
+        self._scaler.scale(loss * self._accelerator.num_processes).backward()
         for master in self.masters:
             if master.weight is master.live or master.live.grad is None:
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, Protocol
 
 from tunesmith.batch import Batch
@@ -24,8 +23,9 @@ class Steps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """When things are due, in optimizer steps; 0 = never. total: the last step. patience: evaluations without a better
-    value before the run ends. metric: the watched value, lower_is_better its direction."""
+    """When things are due, in optimizer steps; 0 = never. total: the last step. save_best: save after each evaluation
+    that is the best so far. patience: evaluations without a better one before the run ends. metric: the watched value,
+    lower_is_better its direction."""
 
     total: int
     steps_per_epoch: float
@@ -33,6 +33,7 @@ class Plan:
     save_every: int
     eval_every: int
     log_first: bool = False
+    save_best: bool = False
     patience: int = 0
     metric: str = "eval_loss"
     lower_is_better: bool = True
@@ -45,7 +46,7 @@ class Plan:
 class Hooks:
     """What the loop asks of the house: write a checkpoint, evaluate (name → value)."""
 
-    save: Callable[[Progress], Path]
+    save: Callable[[Progress], None]
     evaluate: Callable[[], Mapping[str, float]]
 
 
@@ -86,7 +87,8 @@ def train(
             progress = _judge(progress, values, plan)
             engine.evaluated(values[plan.metric])
             watch.evaluated(step, epoch, values)
-        if plan.due(plan.save_every, step):
+        better = plan.save_best and progress.best_step == step
+        if plan.due(plan.save_every, step) or better:
             hooks.save(progress)
             saved = step
         if stopping:

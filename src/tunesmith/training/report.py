@@ -5,14 +5,24 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import psutil
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 from torch import Tensor
 
 from tunesmith.batch import LossSum
@@ -68,19 +78,46 @@ def memory_gb(device: torch.device) -> float:
     return float(psutil.Process().memory_info().rss) / 1e9
 
 
+class Speaker:
+    """What a person reads, on the terminal and in the run's log. run: None in processes that keep silent."""
+
+    def __init__(self, run: Run | None) -> None:
+        self._run = run
+        self.console = Console(file=sys.stderr, highlight=False, quiet=run is None, soft_wrap=True)
+
+    def say(self, text: str | Text) -> None:
+        """A line for the person and for the log."""
+        self.console.print(text, markup=False)
+        self.log_only(str(text))
+
+    def log_only(self, text: str) -> None:
+        if self._run is not None:
+            self._run.run_log(text)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar with the time left, for work that is counted in bytes; yields report(done, total)."""
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 class Watch:
     """The live view: a progress bar with the time left on a terminal, plain lines elsewhere; the run's metrics; signals.
 
     A first Ctrl-C (or a terminate signal) asks the loop to save and end, a second one ends at once. Use as a context.
     """
 
-    def __init__(self, run: Run, engine: Engine, total_steps: int, start_step: int) -> None:
+    def __init__(self, run: Run, engine: Engine, speaker: Speaker, total_steps: int, start_step: int) -> None:
         self._run, self._engine, self._total, self._start = run, engine, total_steps, start_step
-        self._console = Console(file=sys.stderr, highlight=False)
+        self._speaker = speaker
+        self._console = speaker.console
         self._bar: Progress | None = None
         self._began = time.monotonic()
         self._previous: dict[int, Any] = {}
         self._tracker_failed = False
+        self.last: dict[str, float] = {}
         self._asked = False
         self._signals = 0
 
@@ -126,9 +163,7 @@ class Watch:
 
     def say(self, text: str) -> None:
         """A line for the person and for the run's log."""
-        if self._engine.is_main:
-            self._console.print(text, markup=False)
-            self._run.run_log(text)
+        self._speaker.say(text)
 
     def log(self, step: int, epoch: float, progress: TrainingProgress, values: Mapping[str, float]) -> None:
         """One report of training."""
@@ -137,10 +172,10 @@ class Watch:
         if self._bar is not None:
             self._bar.update(self._task, said=said)
         line = f"step {step}/{self._total}  epoch {epoch:.2f}  {said}  lr {values['learning_rate']:.2e}  left {self._left(step)}"
-        if self._engine.is_main and self._bar is None:
-            self._console.print(line, markup=False)
-        if self._engine.is_main:
-            self._run.run_log(line)
+        if self._bar is None:
+            self._speaker.say(line)
+        else:
+            self._speaker.log_only(line)
 
     def evaluated(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """One evaluation."""
@@ -149,6 +184,7 @@ class Watch:
         self.say(f"step {step}/{self._total}  evaluation: {told}")
 
     def _record(self, step: int, values: Mapping[str, float]) -> None:
+        self.last |= values
         if not self._engine.is_main:
             return
         self._run.metric(step, **values)

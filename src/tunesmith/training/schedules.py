@@ -19,6 +19,11 @@ def warmup_steps(config: OptimizerConfig, total_steps: int) -> int:
     return math.ceil(total_steps * config.warmup_ratio)
 
 
+def follows_evaluation(config: OptimizerConfig) -> bool:
+    """Whether the schedule moves with the evaluation's value, not with steps."""
+    return config.lr_scheduler_type == "reduce_lr_on_plateau"
+
+
 def build_schedule(config: OptimizerConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Schedule:
     """The schedule named lr_scheduler_type over total_steps; UserError for arguments it does not take."""
     warmup = warmup_steps(config, total_steps)

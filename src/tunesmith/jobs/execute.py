@@ -1,0 +1,144 @@
+"""Run a resolved job in this process: train it, plan it, or chat with its model."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.config import Job
+from tunesmith.config.load import Resolved, dump_yaml, to_flat
+from tunesmith.errors import UserError
+from tunesmith.runs.layout import RunLayout, is_complete
+from tunesmith.runs.run import Run, flat_yaml
+
+
+def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
+    """Train the job; returns its run directory. resume: a checkpoint to go on from, beside what the job itself says.
+
+    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again.
+    """
+    job = resolved.job
+    checkpoint = resume or asked_checkpoint(job)
+    run = _open_run(resolved, checkpoint)
+    from tunesmith.training.session import train_in  # torch and transformers come in here
+
+    with _recorded(run):
+        train_in(run, job, resolved.notes, checkpoint)
+    return run.path
+
+
+def asked_checkpoint(job: Job) -> Path | None:
+    """The checkpoint that resume_from_checkpoint names: a path, or with `true` the newest of the output_dir."""
+    asked = job.run.resume_from_checkpoint
+    if not asked:
+        return None
+    layout = RunLayout(Path(job.run.output_dir))
+    if asked is True:
+        found = layout.checkpoints()
+        if not found:
+            raise UserError(
+                f"resume_from_checkpoint: there is no complete checkpoint in {layout.root}.",
+                hint="Leave it out to start from the beginning, or name a checkpoint-N folder.",
+                field="resume_from_checkpoint",
+            )
+        return found[-1].path
+    path = Path(asked).expanduser()
+    if not path.is_dir():
+        known = ", ".join(checkpoint.path.name for checkpoint in layout.checkpoints()) or "none"
+        raise UserError(
+            f"resume_from_checkpoint: there is no folder {path}.",
+            hint=f"Complete checkpoints in {layout.root}: {known}.",
+            field="resume_from_checkpoint",
+        )
+    if not is_complete(path):
+        raise UserError(
+            f"resume_from_checkpoint: {path} is not a complete checkpoint.",
+            hint="Name a checkpoint-N folder of a run; `tunesmith runs show RUN` lists them.",
+            field="resume_from_checkpoint",
+        )
+    return path
+
+
+def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
+    """The run directory: a new one, or the one that the checkpoint lies in."""
+    path = Path(resolved.job.run.output_dir)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _join_run(path)
+    if checkpoint is not None and checkpoint.resolve().parent == path.resolve():
+        return Run.open(path)
+    secrets_removed = flat_yaml(resolved.asked)
+    return Run.create(path, secrets_removed, dump_yaml(resolved.job), overwrite=resolved.job.run.overwrite_output_dir)
+
+
+def _join_run(path: Path) -> Run:
+    """For a process of a larger world: the run that its first process makes."""
+    for _ in range(600):
+        if RunLayout(path).state.is_file():
+            return Run.open(path)
+        time.sleep(0.1)
+    raise UserError(f"The first process did not start the run {path}.")
+
+
+@contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Whatever ends the job is written to the run before it goes on upwards."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.finish("stopped", UserError("Stopped at once; steps since the last checkpoint are lost."))
+        raise
+    except MemoryError as error:
+        full = UserError(
+            "The memory is not enough for this run.",
+            hint="Lower per_device_train_batch_size or cutoff_len, or set gradient_checkpointing: true.",
+        )
+        run.finish("failed", full)
+        raise full from error
+    except BaseException as error:
+        told: BaseException = _out_of_memory(error) or error
+        run.finish("failed", told)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _out_of_memory(error: BaseException) -> UserError | None:
+    """torch's out-of-memory errors in words, recognized without importing torch here."""
+    name, text = type(error).__name__, str(error)
+    if name != "OutOfMemoryError" and "can't allocate memory" not in text:
+        return None
+    return UserError(
+        f"The memory of the device is not enough for this run ({text.splitlines()[0]}).",
+        hint="Lower per_device_train_batch_size (and raise gradient_accumulation_steps to make up), lower cutoff_len, "
+        "set gradient_checkpointing: true, or take quantization_bit: 4. `tunesmith plan` tells what fits.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """One line of the preflight. status: pass, warn or fail; fix: what to do about the latter two."""
+
+    status: str
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def plan(resolved: Resolved) -> list[PlanLine]:
+    """The preflight of a training run: nothing is written but the token cache."""
+    from tunesmith.training.preflight import preflight
+
+    return [PlanLine(*line) for line in preflight(resolved.job)]
+
+
+def chat(resolved: Resolved) -> None:
+    """Talk to the job's model on the terminal."""
+    from tunesmith.inference.chat import repl
+    from tunesmith.inference.load import load_engine
+
+    engine = load_engine(resolved.job)
+    repl(engine, resolved.job.generation, system=resolved.job.data.default_system)
