@@ -8,7 +8,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "tunesmith"
 
 FLOORS = {
     "errors": 0,
-    "batch": 1, "registry": 1, "i18n": 1,
+    "batch": 1, "registry": 1, "i18n": 1, "finding": 1,
     "config": 2,
     "text": 3, "runs": 3,
     "data": 4, "models": 4, "objectives": 4,

@@ -14,8 +14,9 @@ from importlib import metadata
 from pathlib import Path
 
 from tunesmith.cli.devices import device_lines
-from tunesmith.cli.preflight import Line, print_lines
+from tunesmith.cli.preflight import print_lines
 from tunesmith.cli.terminal import size
+from tunesmith.finding import Finding
 
 HELP = """\
 tunesmith doctor
@@ -34,11 +35,11 @@ def run(arguments: list[str]) -> int:
     return print_lines([line for check in CHECKS for line in check()])
 
 
-def python_line() -> Iterator[Line]:
-    yield Line("pass", "Python", ".".join(map(str, sys.version_info[:3])))  # an older one can't install Tunesmith
+def python_line() -> Iterator[Finding]:
+    yield Finding("pass", "Python", ".".join(map(str, sys.version_info[:3])))  # an older one can't install Tunesmith
 
 
-def package_lines() -> Iterator[Line]:
+def package_lines() -> Iterator[Finding]:
     """Installed packages against the lower bounds that Tunesmith declares."""
     from packaging.requirements import Requirement
 
@@ -54,106 +55,106 @@ def package_lines() -> Iterator[Line]:
         if not found or not needed.specifier.contains(found, prereleases=True):
             troubles += 1
             has = f"{found} is installed" if found else "not installed"
-            yield Line("fail", needed.name, f"{has}, {needed.specifier} is needed", f'pip install "{needed}"')
+            yield Finding("fail", needed.name, f"{has}, {needed.specifier} is needed", f'pip install "{needed}"')
     if not troubles:
-        yield Line("pass", "packages", "every dependency is there and new enough")
+        yield Finding("pass", "packages", "every dependency is there and new enough")
 
 
-def memory_line() -> Iterator[Line]:
+def memory_line() -> Iterator[Finding]:
     import psutil
 
     memory = psutil.virtual_memory()
     told = f"{size(memory.available)} free of {size(memory.total)}"
     if memory.available < 2 * _GIB:
-        yield Line("fail", "memory", told, "Close other programs; even a small model needs about 2 GiB.")
+        yield Finding("fail", "memory", told, "Close other programs; even a small model needs about 2 GiB.")
     elif memory.available < 8 * _GIB:
-        yield Line(
+        yield Finding(
             "warn", "memory", told, "Enough for models up to about 0.5B parameters; `tunesmith plan` tells exactly."
         )
     else:
-        yield Line("pass", "memory", told)
+        yield Finding("pass", "memory", told)
 
 
-def disk_lines() -> Iterator[Line]:
+def disk_lines() -> Iterator[Finding]:
     """Room and the right to write, here and where downloaded models are kept."""
     folder = Path.cwd()
     try:
         with tempfile.TemporaryFile(dir=folder):
-            yield Line("pass", "this folder", f"{folder} can be written")
+            yield Finding("pass", "this folder", f"{folder} can be written")
     except OSError as error:
-        yield Line(
+        yield Finding(
             "fail", "this folder", f"{folder} can't be written: {error.strerror}", "Work in a folder of your own."
         )
     for what, path in (("disk here", folder), ("disk of the model cache", _hub_cache())):
         free = shutil.disk_usage(_existing(path)).free
         told = f"{size(free)} free at {path}"
         if free < 2 * _GIB:
-            yield Line(
+            yield Finding(
                 "fail", what, told, "Free some space, or set HF_HOME (models) or output_dir (runs) to another disk."
             )
         elif free < 20 * _GIB:
-            yield Line("warn", what, told, "Enough for small models; set save_total_limit to keep few checkpoints.")
+            yield Finding("warn", what, told, "Enough for small models; set save_total_limit to keep few checkpoints.")
         else:
-            yield Line("pass", what, told)
+            yield Finding("pass", what, told)
 
 
-def port_lines() -> Iterator[Line]:
+def port_lines() -> Iterator[Finding]:
     for port, purpose in ((7860, "web page"), (8000, "API")):
         if _answers(port):
-            yield Line(
+            yield Finding(
                 "warn",
                 f"port {port}",
                 f"taken by another program ({purpose})",
                 "Stop that program, or use another port.",
             )
         else:
-            yield Line("pass", f"port {port}", f"free ({purpose})")
+            yield Finding("pass", f"port {port}", f"free ({purpose})")
     told = "answers on port 11434" if _answers(11434) else "not running; only needed to use a model with it"
-    yield Line("pass", "Ollama", told)
+    yield Finding("pass", "Ollama", told)
 
 
-def hub_lines() -> Iterator[Line]:
+def hub_lines() -> Iterator[Finding]:
     """Where models and datasets come from, and whether gated ones can be had."""
     if _switched_on("USE_MODELSCOPE_HUB"):
         if _installed("modelscope"):
-            yield Line("pass", "hub", "ModelScope (USE_MODELSCOPE_HUB)")
+            yield Finding("pass", "hub", "ModelScope (USE_MODELSCOPE_HUB)")
         else:
             told = "USE_MODELSCOPE_HUB is set, but the package modelscope is not installed"
-            yield Line("fail", "hub", told, "pip install modelscope, or unset USE_MODELSCOPE_HUB.")
+            yield Finding("fail", "hub", told, "pip install modelscope, or unset USE_MODELSCOPE_HUB.")
     else:
         endpoint = os.environ.get("HF_ENDPOINT", "")
         if endpoint and not endpoint.startswith(("http://", "https://")):
-            yield Line(
+            yield Finding(
                 "fail", "hub", f"HF_ENDPOINT is {endpoint!r}", "Give the whole address, beginning with https://."
             )
         else:
-            yield Line("pass", "hub", f"mirror {endpoint}" if endpoint else "Hugging Face; HF_ENDPOINT names a mirror")
+            yield Finding("pass", "hub", f"mirror {endpoint}" if endpoint else "Hugging Face; HF_ENDPOINT names a mirror")
     if _switched_on("HF_HUB_OFFLINE"):
-        yield Line(
+        yield Finding(
             "warn", "hub offline", "HF_HUB_OFFLINE is set", "Only models in the cache are found; unset it to download."
         )
     named = "HF_TOKEN" in os.environ or (_hub_home() / "token").is_file()
-    yield Line(
+    yield Finding(
         "pass", "hub token", "present" if named else "none; only gated or private models need one (`hf auth login`)"
     )
 
 
-def git_line() -> Iterator[Line]:
+def git_line() -> Iterator[Finding]:
     if shutil.which("git"):
-        yield Line("pass", "git", "found; runs note the commit of your folder")
+        yield Finding("pass", "git", "found; runs note the commit of your folder")
     else:
-        yield Line(
+        yield Finding(
             "warn", "git", "not found", "Runs can't note the commit of your folder; install git if you want that."
         )
 
 
-def encoding_line() -> Iterator[Line]:
+def encoding_line() -> Iterator[Finding]:
     encoding = locale.getpreferredencoding(False)
     if re.sub(r"[^a-z0-9]", "", encoding.lower()) == "utf8":
-        yield Line("pass", "text encoding", encoding)
+        yield Finding("pass", "text encoding", encoding)
     else:
         told = f"the system's is {encoding}; Tunesmith reads and writes UTF-8 all the same"
-        yield Line("warn", "text encoding", told, "Other tools may not: set PYTHONUTF8=1.")
+        yield Finding("warn", "text encoding", told, "Other tools may not: set PYTHONUTF8=1.")
 
 
 def _hub_home() -> Path:
@@ -187,7 +188,7 @@ def _installed(package: str) -> bool:
     return True
 
 
-CHECKS: tuple[Callable[[], Iterator[Line]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     python_line,
     package_lines,
     device_lines,

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+
+from tunesmith.finding import Finding
 
 _MARKS = {"pass": "[green]pass[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How one thing stands: what was looked at, what was found, what to do about it."""
-
-    status: Literal["pass", "warn", "fail"]
-    what: str
-    detail: str
-    fix: str = ""
-
-
-def print_lines(lines: Sequence[Line]) -> int:
+def print_lines(lines: Sequence[Finding]) -> int:
     """Print the lines and return the exit code: 1 when one fails."""
     from rich.markup import escape
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunesmith.cli.preflight import Line, print_lines
+from tunesmith.cli.preflight import print_lines
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 
@@ -73,8 +73,7 @@ def plan(arguments: list[str]) -> int:
     tell_notes(resolved)
     from tunesmith.jobs import execute
 
-    lines = [Line(line.status, line.what, line.detail, line.fix) for line in execute.plan(resolved)]
-    return print_lines(lines)
+    return print_lines(execute.plan(resolved))
 
 
 def resolve(arguments: list[str], verb: str) -> Resolved:

@@ -19,7 +19,9 @@ from tunesmith.text.conversation import Conversation, Message
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 
 
-def repl(engine: ChatEngine, settings: GenerationConfig, *, system: str | None = None, source: TextIO = sys.stdin) -> None:
+def repl(
+    engine: ChatEngine, settings: GenerationConfig, *, system: str | None = None, source: TextIO = sys.stdin
+) -> None:
     """Talk on the terminal until /exit or end of input; with piped input answer each line on its own."""
     session = Session(engine, settings, system)
     if source.isatty():
@@ -39,7 +41,9 @@ class Session:
     console: Console = field(default_factory=lambda: Console(highlight=False))
 
     def talk(self) -> None:
-        self.console.print(tr("Chatting with {name}. /help lists the commands, /exit leaves.").format(name=self.engine.name))
+        self.console.print(
+            tr("Chatting with {name}. /help lists the commands, /exit leaves.").format(name=self.engine.name)
+        )
         while True:
             try:
                 text = input("\n› ").strip()
@@ -89,7 +93,9 @@ class Session:
         with closing(_closable(self.engine.stream(conversation, self.settings))) as stream:
             try:
                 for text, thought in _marked(_kept(stream, pieces)):
-                    self.console.print(text, end="", style="dim italic" if thought else None, markup=False, soft_wrap=True)
+                    self.console.print(
+                        text, end="", style="dim italic" if thought else None, markup=False, soft_wrap=True
+                    )
             except KeyboardInterrupt:
                 self.console.print(" …", style="dim", end="")
         self.console.print()
@@ -117,7 +123,9 @@ class Session:
             return
         if name not in known:
             raise UserError(tr("There is no setting {name!r}.").format(name=name), hint=did_you_mean(name, known))
-        self.settings = replace(self.settings, **{name: _as(get_type_hints(GenerationConfig)[name], name, value.strip())})
+        self.settings = replace(
+            self.settings, **{name: _as(get_type_hints(GenerationConfig)[name], name, value.strip())}
+        )
 
     def compare(self, question: str) -> None:
         """The same question to the model before and after training; the conversation itself is not changed."""
@@ -188,4 +196,6 @@ def _as(kind: Any, name: str, value: str) -> Any:
             return {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[value.lower()]
         return (int if base is int else float)(value)
     except (ValueError, KeyError) as error:
-        raise UserError(tr("{name} can't be {value!r}.").format(name=name, value=value), hint=str(base.__name__)) from error
+        raise UserError(
+            tr("{name} can't be {value!r}.").format(name=name, value=value), hint=str(base.__name__)
+        ) from error

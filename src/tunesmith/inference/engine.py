@@ -99,7 +99,7 @@ class _Queue(BaseStreamer):
     """Hands token ids from the generating thread to the one that shows them."""
 
     def __init__(self) -> None:
-        self.tokens: queue.Queue[int | None | BaseException] = queue.Queue()
+        self.tokens: queue.Queue[int | BaseException | None] = queue.Queue()
         self._prompt_seen = False
 
     def put(self, value: Tensor) -> None:
@@ -145,7 +145,7 @@ def _generation(model: PreTrainedModel, prompt: Tensor, arguments: dict[str, Any
         thread.join()
 
 
-def _received(tokens: queue.Queue[int | None | BaseException]) -> Iterator[int]:
+def _received(tokens: queue.Queue[int | BaseException | None]) -> Iterator[int]:
     while (token := tokens.get()) is not None:
         if isinstance(token, BaseException):
             raise token

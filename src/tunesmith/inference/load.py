@@ -35,7 +35,9 @@ def load_engine(job: Job) -> ChatEngine:
         preserve_thinking=data.preserve_thinking,
         thinking=data.enable_thinking,
     )
-    base = load_model(job.model, located, _precision(job.model, device), vocabulary, device=device, training=False, note=_tell)
+    base = load_model(
+        job.model, located, _precision(job.model, device), vocabulary, device=device, training=False, note=_tell
+    )
     model = apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=_tell)
     return ChatEngine(model.eval(), tokenizer, chosen.template, data.enable_thinking, located.name)
 

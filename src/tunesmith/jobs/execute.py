@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.config import Job
-from tunesmith.config.load import Resolved, dump_yaml, to_flat
+from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
+from tunesmith.finding import Finding
 from tunesmith.runs.layout import RunLayout, is_complete
 from tunesmith.runs.run import Run, flat_yaml
 
@@ -24,11 +25,21 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     job = resolved.job
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
+    _quiet_libraries()
     from tunesmith.training.session import train_in  # torch and transformers come in here
 
     with _recorded(run):
         train_in(run, job, resolved.notes, checkpoint)
     return run.path
+
+
+def _quiet_libraries() -> None:
+    """What libraries tell their developers is not for ours; their errors still come through."""
+    warnings.simplefilter("ignore", FutureWarning)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def asked_checkpoint(job: Job) -> Path | None:
@@ -118,25 +129,17 @@ def _out_of_memory(error: BaseException) -> UserError | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLine:
-    """One line of the preflight. status: pass, warn or fail; fix: what to do about the latter two."""
-
-    status: str
-    what: str
-    detail: str
-    fix: str = ""
-
-
-def plan(resolved: Resolved) -> list[PlanLine]:
+def plan(resolved: Resolved) -> list[Finding]:
     """The preflight of a training run: nothing is written but the token cache."""
+    _quiet_libraries()
     from tunesmith.training.preflight import preflight
 
-    return [PlanLine(*line) for line in preflight(resolved.job)]
+    return preflight(resolved.job)
 
 
 def chat(resolved: Resolved) -> None:
     """Talk to the job's model on the terminal."""
+    _quiet_libraries()
     from tunesmith.inference.chat import repl
     from tunesmith.inference.load import load_engine
 

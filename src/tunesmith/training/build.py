@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from accelerate import Accelerator
 from peft import PeftModel
 from transformers import PreTrainedModel
 
@@ -28,7 +27,7 @@ from tunesmith.models.score import Layout, Scorer, check_layout
 from tunesmith.models.vocabulary import Vocabulary
 from tunesmith.objectives.base import OBJECTIVES, Objective
 from tunesmith.training.checkpoints import Progress
-from tunesmith.training.engine import Engine, Master, make_masters
+from tunesmith.training.engine import Engine, Master, World, make_masters
 from tunesmith.training.loop import Plan
 from tunesmith.training.optimizers import OPTIMIZERS
 from tunesmith.training.schedules import build_schedule, follows_evaluation
@@ -69,7 +68,14 @@ def load_policy(
 ) -> PreTrainedModel | PeftModel:  # fmt: skip
     """The base with its adapter, `requires_grad` on exactly what is trained."""
     base = load_model(
-        job.model, located, precision, vocabulary, device=device, training=True, cutoff_len=job.data.cutoff_len, note=note
+        job.model,
+        located,
+        precision,
+        vocabulary,
+        device=device,
+        training=True,
+        cutoff_len=job.data.cutoff_len,
+        note=note,
     )
     if checkpointing:
         enable_gradient_checkpointing(base)
@@ -83,12 +89,12 @@ def build_training(
     vocabulary: Vocabulary,
     precision: Precision,
     prepared: Prepared,
-    accelerator: Accelerator,
+    world: World,
     note: Note,
 ) -> Training:
     """Wire the loaded policy and the prepared data. UserError where the plan can't work out."""
     objective = OBJECTIVES.get(job.objective.stage, field="stage")()
-    loader = build_loader(job, prepared, accelerator)
+    loader = build_loader(job, prepared, world)
     plan = build_plan(job.training, loader)
     model.train()
     masters = make_masters(model, precision.compute, precision.master)
@@ -100,7 +106,7 @@ def build_training(
     # Values that have underflowed slow a CPU down a hundredfold and mean nothing in training.
     torch.set_flush_denormal(True)
     engine = Engine(
-        accelerator,
+        world,
         Scorer(model, layout),
         masters,
         optimizer,
@@ -109,25 +115,22 @@ def build_training(
         scaling=precision.compute == torch.float16,
         schedule_by_metric=follows_evaluation(job.optimizer),
     )
-    world, rank = accelerator.num_processes, accelerator.process_index
     size = job.training.per_device_eval_batch_size
     evals = {
-        name: partial(eval_batches, store, batch_size=size, rank=rank, world=world)
+        name: partial(eval_batches, store, batch_size=size, rank=world.rank, world=world.size)
         for name, store in prepared.evals.items()
     }
     return Training(engine, model, objective, loader, evals, plan, layout)
 
 
-def build_loader(job: Job, prepared: Prepared, accelerator: Accelerator) -> Loader:
+def build_loader(job: Job, prepared: Prepared, world: World) -> Loader:
     """The batches of the job; UserError when there is nothing to train on."""
     data, training = job.data, job.training
     size, accumulation = training.per_device_train_batch_size, training.gradient_accumulation_steps
-    rank, world = accelerator.process_index, accelerator.num_processes
+    share: dict[str, int] = {"rank": world.rank, "world": world.size}
     if isinstance(prepared, StreamedData):
         joined = packing_of(data) == "packed"
-        return StreamLoader(
-            prepared.stream, batch_size=size, joined=joined, accumulation=accumulation, rank=rank, world=world
-        )
+        return StreamLoader(prepared.stream, batch_size=size, joined=joined, accumulation=accumulation, **share)
     if prepared.train is None or not len(prepared.train):
         raise UserError("There is no row to train on.", hint="Look at the data: tunesmith data check.", field="dataset")
     return BatchLoader(
@@ -136,10 +139,9 @@ def build_loader(job: Job, prepared: Prepared, accelerator: Accelerator) -> Load
         accumulation=accumulation,
         seed=order_seed(training),
         shuffle=not training.disable_shuffling,
-        rank=rank,
-        world=world,
         packing="none" if packs_documents(data, job.objective.stage) else packing_of(data),
         cutoff=data.cutoff_len,
+        **share,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,6 +54,78 @@ def make_masters(model: nn.Module, compute: torch.dtype, master: torch.dtype) ->
     return masters
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes of a job as one of them sees it; alone it is a world of size 1, without a process group."""
+
+    accelerator: Accelerator
+
+    @property
+    def size(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    @property
+    def rank(self) -> int:
+        return int(self.accelerator.process_index)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.accelerator.device)
+
+    def main_first(self) -> AbstractContextManager[Any]:
+        """The first process runs the block, then the others, which find its work in the cache."""
+        return self.accelerator.main_process_first()  # type: ignore[no-any-return]
+
+    def wait(self) -> None:
+        """All processes meet here."""
+        self.accelerator.wait_for_everyone()
+
+
+def join_world(
+    *, use_cpu: bool, trackers: Sequence[str] = (), folder: Path, name: str, config: dict[str, Any]
+) -> World:
+    """This process's place among the job's, with its trackers begun.
+
+    folder: where file-based trackers write. name: the run's. config: flat settings, for the trackers.
+
+    Raises UserError naming the tracker when one that was asked for can't be started.
+    """
+    try:
+        accelerator = Accelerator(cpu=use_cpu, log_with=list(trackers) or None, project_dir=str(folder))
+        if trackers:
+            plain = {
+                key: value if isinstance(value, (int, float, str, bool)) else str(value)
+                for key, value in config.items()
+            }
+            accelerator.init_trackers("tunesmith", config=plain, init_kwargs=_named(trackers, name))
+    except Exception as error:
+        if not trackers:
+            raise
+        raise UserError(
+            f"report_to: {', '.join(trackers)} can't be started: {error}",
+            hint="Install and log in to the tracker, or set report_to: none; the run's own records are always written.",
+            field="report_to",
+        ) from error
+    missing = set(trackers) - {tracker.name for tracker in accelerator.trackers}
+    if missing:
+        raise UserError(
+            f"report_to: {', '.join(sorted(missing))} is not installed.",
+            hint=f"pip install {' '.join(sorted(missing))}, or leave it out of report_to.",
+            field="report_to",
+        )
+    return World(accelerator)
+
+
+def _named(trackers: Sequence[str], name: str) -> dict[str, dict[str, Any]]:
+    """The run's name under the keyword each tracker has for it."""
+    keyword = {"wandb": "name", "swanlab": "experiment_name", "trackio": "name", "mlflow": "run_name"}
+    return {tracker: {keyword[tracker]: name} for tracker in trackers if tracker in keyword}
+
+
 class Engine:
     """One process's part of the training: moves batches, runs the scorer, steps the optimizer.
 
@@ -62,7 +135,7 @@ class Engine:
 
     def __init__(
         self,
-        accelerator: Accelerator,
+        world: World,
         scorer: nn.Module,
         masters: Sequence[Master],
         optimizer: torch.optim.Optimizer,
@@ -72,22 +145,14 @@ class Engine:
         scaling: bool = False,
         schedule_by_metric: bool = False,
     ) -> None:
-        self._accelerator = accelerator
-        self.scorer = accelerator.prepare(scorer) if accelerator.num_processes > 1 else scorer.to(accelerator.device)
+        self.world = world
+        self.scorer = world.accelerator.prepare(scorer) if world.size > 1 else scorer.to(world.device)
         self.masters = masters
         self.optimizer = optimizer
         self.schedule = schedule
         self._max_norm = max_norm
         self._by_metric = schedule_by_metric
-        self._scaler = torch.amp.GradScaler(accelerator.device.type, enabled=scaling)
-
-    @property
-    def is_main(self) -> bool:
-        return bool(self._accelerator.is_main_process)
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self._accelerator.device)
+        self._scaler = torch.amp.GradScaler(world.device.type, enabled=scaling)
 
     @property
     def learning_rate(self) -> float:
@@ -99,9 +164,10 @@ class Engine:
 
     def total(self, *values: float) -> tuple[float, ...]:
         """Each value summed over all ranks."""
-        if self._accelerator.num_processes == 1:
+        if self.world.size == 1:
             return values
-        summed = self._accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduction="sum")
+        local = torch.tensor(values, dtype=torch.float64, device=self.world.device)
+        summed = self.world.accelerator.reduce(local, reduction="sum")
         return tuple(summed.tolist())
 
     def backward(self, loss: Tensor) -> None:
@@ -110,7 +176,7 @@ class Engine:
         Data parallelism averages gradients over ranks; the loss is divided by the global count already, so the factor
         is put back here.
         """
-        self._scaler.scale(loss * self._accelerator.num_processes).backward()
+        self._scaler.scale(loss * self.world.size).backward()
         for master in self.masters:
             if master.weight is master.live or master.live.grad is None:
                 continue
@@ -170,54 +236,16 @@ class Engine:
 
     def moved(self, batches: Sequence[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            yield batch.to(self.device)
+            yield batch.to(self.world.device)
 
     @property
     def scales_loss(self) -> bool:
         return bool(self._scaler.is_enabled())
 
-    def wait(self) -> None:
-        """All ranks meet here."""
-        self._accelerator.wait_for_everyone()
-
     def track(self, values: Mapping[str, float], step: int) -> None:
         """Send values to the trackers (report_to)."""
-        self._accelerator.log(dict(values), step=step)
+        self.world.accelerator.log(dict(values), step=step)
 
     def end(self) -> None:
         """Close the trackers."""
-        self._accelerator.end_training()
-
-
-def make_accelerator(*, use_cpu: bool, trackers: Sequence[str], folder: Path, name: str, config: dict[str, Any]) -> Accelerator:
-    """The process's Accelerator, with its trackers begun. folder: where file-based trackers write; config: flat settings.
-
-    UserError naming the tracker when one that was asked for can't be started.
-    """
-    try:
-        accelerator = Accelerator(cpu=use_cpu, log_with=list(trackers) or None, project_dir=str(folder))
-        if trackers:
-            plain = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in config.items()}
-            accelerator.init_trackers("tunesmith", config=plain, init_kwargs=_named(trackers, name))
-    except Exception as error:
-        if not trackers:
-            raise
-        raise UserError(
-            f"report_to: {', '.join(trackers)} can't be started: {error}",
-            hint="Install and log in to the tracker, or set report_to: none; the run's own records are always written.",
-            field="report_to",
-        ) from error
-    missing = set(trackers) - {tracker.name for tracker in accelerator.trackers}
-    if missing:
-        raise UserError(
-            f"report_to: {', '.join(sorted(missing))} is not installed.",
-            hint=f"pip install {' '.join(sorted(missing))}, or leave it out of report_to.",
-            field="report_to",
-        )
-    return accelerator
-
-
-def _named(trackers: Sequence[str], name: str) -> dict[str, dict[str, Any]]:
-    """The run's name under the keyword each tracker has for it."""
-    keyword = {"wandb": "name", "swanlab": "experiment_name", "trackio": "name", "mlflow": "run_name"}
-    return {tracker: {keyword[tracker]: name} for tracker in trackers if tracker in keyword}
+        self.world.accelerator.end_training()

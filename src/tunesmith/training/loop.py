@@ -72,7 +72,9 @@ def train(
             engine.backward(loss.value / max(count, 1e-12))
             meter.add(loss)
         learning_rate, norm = engine.learning_rate, engine.step()
-        progress = replace(progress, step=step, tokens=progress.tokens + int(tokens), trained=progress.trained + int(trained))
+        progress = replace(
+            progress, step=step, tokens=progress.tokens + int(tokens), trained=progress.trained + int(trained)
+        )
         meter.close_step(count, tokens)
         if not engine.scales_loss:
             _must_be_finite(norm, step)

@@ -19,7 +19,9 @@ def plot_loss(reader: RunReader, path: Path) -> Path | None:
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([p.step for p in training], [p.value for p in training], color="#9db8d9", linewidth=1, label="loss")
-    axes.plot([p.step for p in training], [p.smoothed for p in training], color="#1f5fa8", linewidth=2, label="loss, smoothed")
+    axes.plot(
+        [p.step for p in training], [p.smoothed for p in training], color="#1f5fa8", linewidth=2, label="loss, smoothed"
+    )
     if evaluation:
         steps, values = [p.step for p in evaluation], [p.value for p in evaluation]
         axes.plot(steps, values, color="#d1495b", marker="o", linewidth=1.5, label="evaluation loss")

@@ -60,7 +60,7 @@ class Meter:
             value, count = self._engine.total(*pair)
             values[name] = value / max(count, 1.0)
         values["tokens_per_second"] = self._tokens / max(time.perf_counter() - self._since, 1e-9)
-        values["memory_gb"] = memory_gb(self._engine.device)
+        values["memory_gb"] = memory_gb(self._engine.world.device)
         self._reset()
         return values
 
@@ -124,7 +124,7 @@ class Watch:
     def __enter__(self) -> Watch:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._interrupt)
-        if self._engine.is_main and self._console.is_terminal:
+        if self._engine.world.is_main and self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                 TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[said]}"),
@@ -156,7 +156,7 @@ class Watch:
 
     def tick(self, step: int, epoch: float) -> None:
         """An optimizer step is done."""
-        if self._engine.is_main:
+        if self._engine.world.is_main:
             self._run.update(step=step, epoch=round(epoch, 4))
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
@@ -167,7 +167,9 @@ class Watch:
 
     def log(self, step: int, epoch: float, progress: TrainingProgress, values: Mapping[str, float]) -> None:
         """One report of training."""
-        self._record(step, {**values, "epoch": round(epoch, 4), "tokens": progress.tokens, "trained_tokens": progress.trained})
+        self._record(
+            step, {**values, "epoch": round(epoch, 4), "tokens": progress.tokens, "trained_tokens": progress.trained}
+        )
         said = f"loss {values['loss']:.4f}  {values['tokens_per_second']:,.0f} tokens/s"
         if self._bar is not None:
             self._bar.update(self._task, said=said)
@@ -185,7 +187,7 @@ class Watch:
 
     def _record(self, step: int, values: Mapping[str, float]) -> None:
         self.last |= values
-        if not self._engine.is_main:
+        if not self._engine.world.is_main:
             return
         self._run.metric(step, **values)
         try:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from tunesmith.config import Job
@@ -38,7 +37,7 @@ from tunesmith.text.tokenizer import Tokenizer
 from tunesmith.training.build import Prepared, Training, build_training, load_policy, order_seed
 from tunesmith.training.card import Lineage, model_card
 from tunesmith.training.checkpoints import Progress, prune, read_checkpoint, write_checkpoint
-from tunesmith.training.engine import Engine, make_accelerator
+from tunesmith.training.engine import Engine, World, join_world
 from tunesmith.training.loop import Hooks
 from tunesmith.training.loop import train as run_loop
 from tunesmith.training.plot import plot_loss
@@ -63,29 +62,27 @@ class Ground:
 def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> None:
     """Train the job, recording into `run`. checkpoint: where to go on from."""
     flat = to_flat(job)
-    accelerator = make_accelerator(
+    world = join_world(
         use_cpu=job.training.use_cpu,
         trackers=job.run.report_to,
         folder=run.path,
         name=job.run.run_name or run.path.name,
         config=flat,
     )
-    speaker = Speaker(run if accelerator.is_main_process else None)
-    if accelerator.is_main_process:
+    speaker = Speaker(run if world.is_main else None)
+    if world.is_main:
         run.begin_attempt(from_step=0 if checkpoint is None else _step_of(checkpoint))
     for note in notes:
         speaker.log_only(note)
-    with accelerator.main_process_first():  # one tokenizes, the others find it in the cache
+    with world.main_first():  # one tokenizes, the others find it in the cache
         ground = prepare_ground(job, speaker)
-    _record_data(run, ground.prepared, accelerator)
+    _record_data(run, ground.prepared, world)
     estimate = estimate_memory(job, ground)
     model = load_policy(
         job, ground.located, ground.vocabulary, ground.precision, ground.device,
         checkpointing=estimate.checkpointing, note=speaker.say,
     )  # fmt: skip
-    training = build_training(
-        job, model, ground.vocabulary, ground.precision, ground.prepared, accelerator, speaker.say
-    )
+    training = build_training(job, model, ground.vocabulary, ground.precision, ground.prepared, world, speaker.say)
     run.update(steps=training.plan.total)
     _introduce(run, speaker, job, ground, training, estimate)
     start = Progress()
@@ -107,7 +104,7 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
     template, notes = pick_template(job, tokenizer)
     prepared: Prepared
     with speaker.progress("reading the data") as report:
-        shared: dict[str, Any] = {"seed": order_seed(job.training), "cache_dir": cache / "tokens", "report": report}
+        shared: dict[str, Any] = {"seed": order_seed(job.training), "cache_dir": cache, "report": report}
         if job.data.streaming:
             shuffle = not job.training.disable_shuffling
             prepared = prepare_stream(job.data, job.objective, tokenizer, template, shuffle=shuffle, **shared)
@@ -137,7 +134,14 @@ def estimate_memory(job: Job, ground: Ground) -> MemoryEstimate:
     config = load_config(ground.vocabulary.folder, job.model)
     rows = Rows(job.training.per_device_train_batch_size, longest_row(job, ground.prepared))
     estimate = partial(
-        estimate_training, config, job.model, job.adapter, job.optimizer, ground.precision, rows, device=ground.device.type
+        estimate_training,
+        config,
+        job.model,
+        job.adapter,
+        job.optimizer,
+        ground.precision,
+        rows,
+        device=ground.device.type,
     )
     plain = estimate(checkpointing=False)
     asked = job.model.gradient_checkpointing
@@ -160,17 +164,16 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _train_and_keep(
-    run: Run, job: Job, ground: Ground, training: Training, speaker: Speaker, start: Progress
-) -> None:
+def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, speaker: Speaker, start: Progress) -> None:
     engine, plan = training.engine, training.plan
     hooks = Hooks(
         save=partial(_save_checkpoint, run, job, ground, training),
         evaluate=partial(evaluate, engine, training.objective, training.evals),
     )
     began = time.monotonic()
-    with Watch(run, engine, speaker, plan.total, start.step) as watch, embedding_noise(
-        training.model, job.optimizer.neftune_noise_alpha
+    with (
+        Watch(run, engine, speaker, plan.total, start.step) as watch,
+        embedding_noise(training.model, job.optimizer.neftune_noise_alpha),
     ):
         progress, ending = run_loop(engine, training.objective, training.loader, plan, hooks, watch, start)
         results = {"train_runtime": time.monotonic() - began, **watch.last}
@@ -178,12 +181,12 @@ def _train_and_keep(
             results |= _final_evaluation(training, watch, progress)
     if job.training.load_best_model_at_end and progress.best_step and ending == "finished":
         _return_to_best(run, engine, progress, speaker)
-    if engine.is_main:
+    if engine.world.is_main:
         _save(ground, training, job, run.path, engine.trained_state())
         _leave_results(run, job, ground, progress, results)
         run.finish(ending)
         speaker.say(_closing_words(run, ending, progress, plan.total))
-    engine.wait()
+    engine.world.wait()
     engine.end()
 
 
@@ -195,13 +198,13 @@ def _final_evaluation(training: Training, watch: Watch, progress: Progress) -> d
 
 def _save_checkpoint(run: Run, job: Job, ground: Ground, training: Training, progress: Progress) -> None:
     engine, settings = training.engine, job.training
-    if engine.is_main:
+    if engine.world.is_main:
         progress = replace(progress, position=training.data_position())
         save = partial(_save, ground, training, job)
         folder = write_checkpoint(run.layout, engine, progress, save, model_only=settings.save_only_model)
         run.event("checkpoint", step=progress.step, path=folder.name)
         prune(run.layout, settings.save_total_limit, progress.best_step if settings.load_best_model_at_end else None)
-    engine.wait()
+    engine.world.wait()
 
 
 def _save(ground: Ground, training: Training, job: Job, folder: Path, weights: Mapping[str, Tensor]) -> None:
@@ -235,16 +238,22 @@ def _introduce(
     if estimate.checkpointing:
         speaker.say("Gradient checkpointing is on: less memory, about a quarter slower.")
     speaker.say(f"{count_parameters(training.model)}.")
-    speaker.say(f"Memory: about {estimate.total / 1e9:.1f} GB ({', '.join(_part(*p) for p in estimate.parts.items())}).")
+    speaker.say(
+        f"Memory: about {estimate.total / 1e9:.1f} GB ({', '.join(_part(*p) for p in estimate.parts.items())})."
+    )
     ids, weights = _first_sample(training)
     runs = split_runs(ids, weights, ground.tokenizer)
     speaker.say("One example, as the model sees it:")
     speaker.say(marked_text(runs))
     speaker.say("What it learns of that: " + " … ".join(repr(part) for trained, _, part in runs if trained))
-    if training.engine.is_main:
-        run.sample(kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist()))
+    if training.engine.world.is_main:
+        run.sample(
+            kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist())
+        )
     rows = job.training.per_device_train_batch_size * job.training.gradient_accumulation_steps
-    speaker.say(f"{training.plan.total:,} steps of {rows} rows; about {training.plan.steps_per_epoch:,.0f} steps an epoch.")
+    speaker.say(
+        f"{training.plan.total:,} steps of {rows} rows; about {training.plan.steps_per_epoch:,.0f} steps an epoch."
+    )
 
 
 def _part(name: str, size: int) -> str:
@@ -259,13 +268,13 @@ def _first_sample(training: Training) -> tuple[np.ndarray, np.ndarray]:
     return batch.input_ids[:end].numpy(), weights.astype(np.float32)
 
 
-def _record_data(run: Run, prepared: Prepared, accelerator: Accelerator) -> None:
-    if not accelerator.is_main_process:
+def _record_data(run: Run, prepared: Prepared, world: World) -> None:
+    if not world.is_main:
         return
     for refusal in prepared.report.refusals:
         run.refused(file=refusal.file, line=refusal.line, reason=refusal.reason)
     run.event("data", **prepared.report.to_json())
-    run.add_environment(device=str(accelerator.device), torch_threads=torch.get_num_threads())
+    run.add_environment(device=str(world.device), torch_threads=torch.get_num_threads())
 
 
 def _leave_results(run: Run, job: Job, ground: Ground, progress: Progress, results: Mapping[str, float]) -> None:
@@ -299,9 +308,7 @@ def _leave_results(run: Run, job: Job, ground: Ground, progress: Progress, resul
 
 def _closing_words(run: Run, ending: str, progress: Progress, total: int) -> str:
     if ending == "stopped":
-        return (
-            f"Stopped and saved at step {progress.step} of {total}. Go on with: tunesmith runs resume {run.path}"
-        )
+        return f"Stopped and saved at step {progress.step} of {total}. Go on with: tunesmith runs resume {run.path}"
     return f"Finished: {run.path}\n  talk to it:    tunesmith chat {run.path}\n  the curve:     tunesmith runs show {run.path}"
 
 
@@ -309,6 +316,8 @@ def _step_of(checkpoint: Path) -> int:
     number = checkpoint.name.rpartition("-")[2]
     if not number.isdigit():
         raise UserError(
-            f"{checkpoint} is not named as a checkpoint.", hint="Name a checkpoint-N folder.", field="resume_from_checkpoint"
+            f"{checkpoint} is not named as a checkpoint.",
+            hint="Name a checkpoint-N folder.",
+            field="resume_from_checkpoint",
         )
     return int(number)

@@ -12,7 +12,9 @@ from tunesmith.objectives.base import Objective
 from tunesmith.training.engine import Engine
 
 
-def evaluate(engine: Engine, objective: Objective, sets: Mapping[str, Callable[[], Iterable[Batch]]]) -> dict[str, float]:
+def evaluate(
+    engine: Engine, objective: Objective, sets: Mapping[str, Callable[[], Iterable[Batch]]]
+) -> dict[str, float]:
     """eval_loss, eval_perplexity and the objective's metrics over every set, by token; with several sets also each
     set's own as eval_<set>_loss. sets: name → a function that yields this rank's batches."""
     values: dict[str, float] = {}
@@ -34,7 +36,7 @@ def _sums(engine: Engine, objective: Objective, batches: Iterable[Batch]) -> dic
     totals: dict[str, tuple[float, float]] = {"loss": (0.0, 0.0)}
     try:
         for batch in batches:
-            on_device = batch.to(engine.device)
+            on_device = batch.to(engine.world.device)
             loss = objective.loss(engine.score(on_device), on_device)
             parts = {"loss": (float(loss.value), objective.count(batch)), **loss.metrics}
             for key, (value, count) in parts.items():

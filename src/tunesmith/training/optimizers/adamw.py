@@ -12,5 +12,9 @@ from tunesmith.training.optimizers import OPTIMIZERS, Groups
 def adamw(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The fused kernel, which torch has for CPU and CUDA alike."""
     return torch.optim.AdamW(
-        groups, lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon, fused=True
+        groups,
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
     )
