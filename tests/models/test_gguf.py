@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from tests.models.gguf_writing import write_gguf
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError
 from tunesmith.models.gguf.architecture import ARCHITECTURES, architecture_for
@@ -28,6 +27,7 @@ from tunesmith.models.precision import Precision
 from tunesmith.models.vocabulary import prepare_vocabulary
 
 TinyModel = Callable[..., Path]
+Writer = Callable[..., Path]
 IDS = torch.tensor([[5, 300, 17, 42, 120, 9]])
 CPU = torch.device("cpu")
 PRECISE = Precision(torch.float32, torch.float32, "")
@@ -75,7 +75,7 @@ def load(path: Path, cache: Path) -> Any:
     ids=str,
 )
 def test_a_model_written_and_read_through_the_table_is_the_same(
-    tiny_model_dir: TinyModel, tmp_path: Path, kind: str, settings: dict[str, Any]
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path, kind: str, settings: dict[str, Any]
 ) -> None:
     folder = tiny_model_dir(kind, **settings)
     path = write_gguf(folder, tmp_path / "model.gguf")
@@ -141,7 +141,9 @@ def test_the_folder_is_made_once_and_reads_the_same_everywhere(smollm2_gguf: Pat
     assert json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"] == [2]
 
 
-def test_byte_level_tokenizers_come_back_as_they_were(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+def test_byte_level_tokenizers_come_back_as_they_were(
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path
+) -> None:
     folder = tiny_model_dir("qwen3")
     before = AutoTokenizer.from_pretrained(folder)
     after = read_tokenizer(open_gguf(write_gguf(folder, tmp_path / "model.gguf")))
@@ -151,7 +153,9 @@ def test_byte_level_tokenizers_come_back_as_they_were(tiny_model_dir: TinyModel,
     assert (after.eos_token, after.pad_token, after.bos_token) == (before.eos_token, before.pad_token, None)
 
 
-def test_sentencepiece_tokenizers_come_back_as_they_were(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+def test_sentencepiece_tokenizers_come_back_as_they_were(
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path
+) -> None:
     before = sentencepiece_like()
     path = write_gguf(tiny_model_dir("llama"), tmp_path / "model.gguf", tokenizer=before)
     after = read_tokenizer(open_gguf(path))
@@ -191,7 +195,9 @@ def sentencepiece_like() -> Tokenizer:
     return tokenizer
 
 
-def test_what_can_t_be_read_is_refused_with_a_reason(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+def test_what_can_t_be_read_is_refused_with_a_reason(
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path
+) -> None:
     folder = tiny_model_dir("llama")
     good = write_gguf(folder, tmp_path / "good.gguf")
     cut = tmp_path / "cut.gguf"
@@ -217,7 +223,7 @@ def test_an_architecture_without_a_table_names_those_that_have_one() -> None:
     assert "mamba2" in told.value.message and "mistral" in told.value.hint
 
 
-def test_settings_survive_the_way_there_and_back(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+def test_settings_survive_the_way_there_and_back(tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path) -> None:
     folder = tiny_model_dir("qwen3", rms_norm_eps=1e-5, max_position_embeddings=512)
     before, after = AutoConfig.from_pretrained(folder), read_config(open_gguf(write_gguf(folder, tmp_path / "m.gguf")))
     for name in (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -95,7 +94,7 @@ def _new_lora(model: PreTrainedModel, adapter: AdapterConfig, source: ModelConfi
         raise UserError(
             "pissa_init needs the unquantized weights.", hint="Leave quantization_bit out.", field="pissa_init"
         )
-    extra = _known(adapter.additional_target, _module_names(model), "additional_target", "module")
+    extra = _whole_modules(model, adapter.additional_target)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.lora_rank,
@@ -107,7 +106,7 @@ def _new_lora(model: PreTrainedModel, adapter: AdapterConfig, source: ModelConfi
         use_dora=adapter.use_dora,
         init_lora_weights=_initialization(adapter),
         trainable_token_indices=_new_rows(model, new_ids, extra),
-        ensure_weight_tying=bool(extra) and _is_tied(model),
+        ensure_weight_tying=_is_tied(model) and not set(extra).isdisjoint(_vocabulary_layers(model)),
     )
     with torch.random.fork_rng(enabled=adapter.pissa_init):
         if adapter.pissa_init:
@@ -147,18 +146,25 @@ def _known(asked: Iterable[str], names: Iterable[str], field: str, kind: str) ->
     return list(asked)
 
 
-def _module_names(model: nn.Module) -> list[str]:
-    return [name for name, _ in model.named_modules() if name and not re.search(r"\.\d+$", name)]
+def _whole_modules(model: PreTrainedModel, asked: Sequence[str]) -> list[str]:
+    """Full names of the modules meant: peft would take `norm` for `input_layernorm` too."""
+    names = [name for name, _ in model.named_modules() if name and not re.search(r"\.\d+$", name)]
+    known = _known(asked, names, "additional_target", "module")
+    return [name for name in names if any(name == each or name.endswith("." + each) for each in known)]
 
 
 def _new_rows(model: PreTrainedModel, new_ids: Sequence[int], extra: Sequence[str]) -> dict[str, list[int]] | None:
     """Embedding module → rows that are trained; a tied head follows by itself."""
-    names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
-    layers: list[Any] = [model.get_input_embeddings()]
-    if not _is_tied(model) and model.get_output_embeddings() is not None:
-        layers.append(model.get_output_embeddings())
-    wanted = [names[id(layer)] for layer in layers if names[id(layer)] not in extra]
+    layers = _vocabulary_layers(model)[: 1 if _is_tied(model) else 2]
+    wanted = [name for name in layers if name not in extra]
     return {name: list(new_ids) for name in wanted} if new_ids and wanted else None
+
+
+def _vocabulary_layers(model: PreTrainedModel) -> list[str]:
+    """Full names of the embedding and of the head."""
+    names = {id(module): name for name, module in model.named_modules()}
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    return [names[id(layer)] for layer in layers if layer is not None]
 
 
 def _is_tied(model: PreTrainedModel) -> bool:

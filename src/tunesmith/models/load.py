@@ -106,11 +106,15 @@ def choose_attention(asked: str, device: torch.device, *, training: bool, note: 
 
 def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     """Recompute activations in the backward pass. Call it before adapters are put on."""
-    options = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}
-    if hasattr(model, "activation_checkpointing_enable"):  # transformers ≥ 5.20
-        model.activation_checkpointing_enable(**options)
-    else:
-        model.gradient_checkpointing_enable(**options)
+    if not model.supports_gradient_checkpointing:
+        raise UserError(
+            f"{model.config.model_type} models can't recompute activations.",
+            hint="Set gradient_checkpointing: false, with shorter rows or smaller batches if memory is short.",
+            field="gradient_checkpointing",
+        )
+    # Renamed in transformers 5.20; both take the options of torch's checkpoint first.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _with_weights(
@@ -124,10 +128,8 @@ def _with_weights(
 ) -> PreTrainedModel:
     quantize = quantization_config(model, precision, device)
     empty = _empty_model(config, model)
-    shared: dict[str, Any] = {
-        "dtype": precision.compute,
-        "attn_implementation": attend if getattr(empty, "_supports_attention_backend", False) else None,
-    }
+    able = getattr(empty, "_supports_sdpa" if attend == "sdpa" else "_supports_attention_backend", False)
+    shared: dict[str, Any] = {"dtype": precision.compute, "attn_implementation": attend if able else None}
     if model.train_from_scratch:
         fresh = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code, **shared)
         return fresh.to(device)

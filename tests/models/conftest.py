@@ -1,14 +1,15 @@
-"""A model folder written as a GGUF file, with the same tables that read it."""
+"""Fixtures of the models room: a model folder written as a GGUF file, with the same tables that read it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import pytest
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
@@ -16,7 +17,12 @@ from tunesmith.models.gguf.architecture import architecture_for, head_size
 from tunesmith.models.gguf.rope import FACTORS, llama3_factors, rope_metadata
 
 
-def write_gguf(
+@pytest.fixture(scope="session")
+def write_gguf() -> Callable[..., Path]:
+    return _write_gguf
+
+
+def _write_gguf(
     folder: Path,
     path: Path,
     *,
