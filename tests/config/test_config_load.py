@@ -347,3 +347,33 @@ def test_config_imports_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=dict(os.environ), check=True)
     assert done.stdout.decode().strip() == "[]"
+
+
+def test_numbers_in_free_mappings_lose_nothing() -> None:
+    given = "{code: 007, huge: 1e999, half: .5, small: 1e-4, version: '3.10', on: true}"
+    job = load_job([], {**BASE, "lr_scheduler_kwargs": given}, verb="train").job
+    assert job.optimizer.lr_scheduler_kwargs == {
+        "code": "007",
+        "huge": "1e999",
+        "half": 0.5,
+        "small": 1e-4,
+        "version": "3.10",
+        "on": True,
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"x", object()])
+def test_what_no_file_can_hold_is_refused(value: object) -> None:
+    with pytest.raises(UserError, match="can't hold"):
+        load_job([], {**BASE, "lr_scheduler_kwargs": {"deep": [value]}}, verb="train")
+
+
+def test_a_mapping_from_python_is_kept_as_a_file_would_hold_it(tmp_path: Path) -> None:
+    first = load_job([], {**BASE, "deepspeed": {1: (2, Path("x"))}}, verb="train").job
+    assert first.training.deepspeed == {"1": [2, "x"]}
+    assert load(dump_yaml(first), tmp_path).job == first
+
+
+def test_a_renamed_key_with_a_senseless_value_is_named() -> None:
+    with pytest.raises(UserError, match="disable_gradient_checkpointing: gradient_checkpointing is"):
+        load_job([], {**BASE, "disable_gradient_checkpointing": {"a": 1}}, verb="train")

@@ -46,7 +46,9 @@ class Renamed:
         return f"Read as `{self.to}`: {pairs}."
 
     def value(self, given: Any) -> Any:
-        return given if self.values is None else self.values.get(_switch(given), given)
+        """What the value given for the old key is for the new one."""
+        meant = _switch(given)
+        return next((new for old, new in (self.values or {}).items() if old == meant), given)
 
 
 Legacy = Noted | Refused | Renamed

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,9 @@ def plain(value: Any) -> Any:
         return value
     if value.lower() in ("true", "false"):
         return value.lower() == "true"
-    if re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", value):
+    if re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,99})", value):
         return int(value)
-    if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value) and not re.fullmatch(
-        r"0[0-9]+", value
-    ):
+    if re.fullmatch(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", value) and isfinite(float(value)):
         return float(value)
     return value
 

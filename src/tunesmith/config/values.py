@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from math import isfinite
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ def shape(field: Field, value: Any) -> Any:
         return [] if items == ["none"] else [item for item in items if item != ""]
     if field.takes("mapping") and isinstance(value, str) and value.lstrip().startswith("{"):
         return flag_value(value, free=True)  # JSON in quotes, as transformers takes it
+    if isinstance(value, Mapping):
+        return _as_data(field, value)
     if field.takes("true or false") and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     return value
@@ -56,6 +59,23 @@ def build_job(settings: Mapping[str, Setting]) -> Job:
     if wrong:
         raise _refusal([settings[key] for key in wrong])
     return Job(**sections)
+
+
+def _as_data(field: Field, value: Any) -> Any:
+    """A mapping from Python as a file would hold it, so that a resolved job can be written and read back."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_data(field, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_data(field, item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    raise UserError(
+        f"{field.name} holds {value!r}, which a config file can't hold.",
+        hint="Use text, numbers, true, false, null, lists and mappings.",
+        field=field.name,
+    )
 
 
 @cache
