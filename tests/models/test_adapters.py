@@ -61,9 +61,19 @@ def test_all_means_every_linear_layer_but_the_head(tiny_model_dir: TinyModel) ->
     assert model.peft_config["default"].lora_alpha == 8  # twice the rank
 
 
-def test_trained_weights_keep_the_compute_dtype(tiny_model_dir: TinyModel) -> None:
-    model = apply_tuning(base(tiny_model_dir(), torch.bfloat16), AdapterConfig(), SOURCE)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+def test_adapters_are_trained_from_float32_and_used_in_the_compute_dtype(
+    tiny_model_dir: TinyModel, tmp_path: Path
+) -> None:
+    folder = tiny_model_dir()
+    fresh = apply_tuning(base(folder, torch.bfloat16), AdapterConfig(), SOURCE)
+    save_tuned(fresh, folder, tmp_path)
+    given = AdapterConfig(adapter_name_or_path=(str(tmp_path),))
+    goes_on = apply_tuning(base(folder, torch.bfloat16), given, SOURCE)
+    for model in (fresh, goes_on):
+        dtypes = {(parameter.requires_grad, parameter.dtype) for parameter in model.parameters()}
+        assert dtypes == {(True, torch.float32), (False, torch.bfloat16)}
+    used = apply_tuning(base(folder, torch.bfloat16), given, SOURCE, is_trainable=False)
+    assert {parameter.dtype for parameter in used.parameters()} == {torch.bfloat16}
 
 
 def test_a_wrong_target_lists_the_names_of_this_model(tiny_model_dir: TinyModel) -> None:

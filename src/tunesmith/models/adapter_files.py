@@ -58,13 +58,13 @@ def _check(path: Path, asked: str) -> None:
 
 
 def put_on(model: PreTrainedModel, path: Path, *, trainable: bool) -> PeftModel:
-    """The model with the adapter beside its weights. UserError if it was made for another base."""
+    """The model with the adapter beside its weights, in float32 if trainable. UserError if made for another base."""
     base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
     try:
         # PiSSA factors the base again while loading, by a random method: seeded, it is the one of the first time.
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            adapted = PeftModel.from_pretrained(model, path, is_trainable=trainable, autocast_adapter_dtype=False)
+            adapted = PeftModel.from_pretrained(model, path, is_trainable=trainable, autocast_adapter_dtype=trainable)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise _foreign(path, base, _reason(error)) from error
     stored = set(read_header(path / "adapter_model.safetensors"))

@@ -40,7 +40,9 @@ def apply_tuning(
     is_trainable: bool = True,
     note: Note = lambda sentence: None,
 ) -> PreTrainedModel | PeftModel:
-    """The model with `requires_grad` on exactly what is trained. Trained weights keep the model's compute dtype.
+    """The model with `requires_grad` on exactly what is trained.
+
+    Adapters that are trained come in float32, for masters to be taken from; everything else keeps its compute dtype.
 
     new_ids: tokens the base has never seen; with LoRA their embedding rows are trained too. is_trainable: False for
     chat, where adapters are put on and nothing is trained. UserError for names or adapters that don't fit the model.
@@ -111,7 +113,7 @@ def _new_lora(model: PreTrainedModel, adapter: AdapterConfig, source: ModelConfi
     with torch.random.fork_rng(enabled=adapter.pissa_init):
         if adapter.pissa_init:
             torch.manual_seed(0)  # the fast factorization is random; a resumed run must find the same
-        adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+        adapted = get_peft_model(model, config)
     if adapter.pissa_init:
         remember_start(adapted)
     assert isinstance(adapted, PeftModel)

@@ -166,9 +166,9 @@ def _activations(config: PreTrainedConfig, rows: Rows, size: int, checkpointing:
 
 
 def _logits(config: PreTrainedConfig, rows: Rows, size: int, device: str, head_trains: bool) -> int:
-    """One chunk of logits, and with a trained head its gradient in full."""
+    """At most two chunks of logits (the next is made before the last is let go), and the gradient of a trained head."""
     budget = CPU_LOGIT_BYTES if device == "cpu" else GPU_LOGIT_BYTES
-    chunk = min(rows.tokens * config.vocab_size * size, budget)
+    chunk = min(rows.tokens * config.vocab_size * size, 2 * budget)
     return chunk + (config.vocab_size * config.hidden_size * size if head_trains else 0)
 
 
