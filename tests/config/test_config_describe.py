@@ -18,10 +18,7 @@ from tunesmith.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-NOT_YET_READ = """
-    upcast_lmhead_output quantization_method pure_bf16 deepspeed fsdp fsdp_config ddp_timeout
-"""
-"""Fields that no code outside config/ reads yet; empty when every room is built."""
+READ_BY_NAME = {"pure_bf16"}  # models/precision.py walks the three older switches with getattr
 
 
 def test_every_field_has_help_that_is_a_sentence() -> None:
@@ -32,8 +29,8 @@ def test_every_field_is_read_by_somebody() -> None:
     package = ROOT / "src" / "tunesmith"
     sources = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] != "config"]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    read = set(re.findall(r"\.(\w+)", code))
-    assert sorted(set(fields()) - read - set(NOT_YET_READ.split())) == []
+    read = set(re.findall(r"\.(\w+)", code)) | READ_BY_NAME
+    assert [key for key in fields() if key not in read] == []
 
 
 def test_help_tells_type_default_and_meaning() -> None:

@@ -57,7 +57,6 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"save_strategy": "best"}, "save_strategy: best needs evaluations"),
     ({"early_stopping_steps": 3}, "early_stopping_steps counts evaluations"),
     ({"resume_from_checkpoint": True, "output_dir": None}, "output_dir is missing"),
-    ({"deepspeed": "ds.json", "fsdp": "full_shard"}, "two ways to share a model"),
 ]
 
 

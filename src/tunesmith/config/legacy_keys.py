@@ -49,6 +49,8 @@ MODEL_KEYS: dict[str, Legacy] = {
     "om_hub_token": Refused(
         "the Openmind hub is not supported; use a local folder, the Hugging Face hub or ModelScope.", ()
     ),
+    "upcast_lmhead_output": Noted("the loss always reads logits in float32.", (False,)),
+    "quantization_method": Refused("only bitsandbytes quantizes while loading.", ("bnb",), TRAINING_VERBS | CHAT),
     "quantization_device_map": Noted("the device of a quantized model is chosen by itself."),
     **_each(
         "image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches video_max_pixels video_min_pixels"
@@ -99,9 +101,13 @@ FINETUNING_KEYS: dict[str, Legacy] = {
     ),
     "compute_accuracy": Noted("the accuracy of tokens is always part of an evaluation.", (False,)),
     "include_effective_tokens_per_second": Noted("tokens per second are always reported.", (False,)),
-    "use_mca": Refused("Megatron is not used; `fsdp` or `deepspeed` share a model over GPUs."),
-    "use_megatron_bridge": Refused("Megatron is not used; `fsdp` or `deepspeed` share a model over GPUs."),
-    "use_hyper_parallel": Refused("HyperParallel is not used; `fsdp` or `deepspeed` share a model over GPUs."),
+    "use_mca": Refused("Megatron is not used; several GPUs train together without it, each with the whole model."),
+    "use_megatron_bridge": Refused(
+        "Megatron is not used; several GPUs train together without it, each with the whole model."
+    ),
+    "use_hyper_parallel": Refused(
+        "HyperParallel is not used; several GPUs train together without it, each with the whole model."
+    ),
     **_settings_of("use_hyper_parallel, which is refused", "hyper_parallel_args hyper_parallel_cp_size"),
     **_settings_of("`finetuning_type: oft`, which is refused", "oft_rank oft_block_size module_dropout oft_target"),
     **_settings_of(
@@ -162,7 +168,10 @@ BACKEND_KEYS: dict[str, Legacy] = {
     ),
     **_each(
         "tensor_model_parallel_size pipeline_model_parallel_size expert_model_parallel_size context_parallel_size",
-        Refused("Megatron's parallel forms are not used; `fsdp` or `deepspeed` share a model over GPUs.", (1,)),
+        Refused(
+            "Megatron is not used; several GPUs train together without it, each with the whole model.",
+            (1,),
+        ),
     ),
     **_settings_of(
         "Megatron, which is not used",
@@ -181,7 +190,6 @@ LEGACY: Mapping[str, Legacy] = MappingProxyType(
 """Every key of LLaMA-Factory and of transformers' training arguments that is no field."""
 
 _PREFERENCE = Refused("preference training is not in this version; stages here are `sft` and `pt`.", (), DATA)
-_QUANTIZER = Refused("only `bnb` quantizes while loading.", (), TRAINING_VERBS | CHAT)
 _OPTIMIZER = Refused("this optimizer is not in this version; `adamw_torch_fused` and `adamw_8bit` are the nearest.", ())
 _TRACKER = Refused("this tracker is not supported; trackers are tensorboard, wandb, mlflow, swanlab and trackio.", ())
 
@@ -194,7 +202,6 @@ REFUSED_VALUES: Mapping[str, Mapping[str, Refused]] = MappingProxyType(
     {
         "stage": _words("rm ppo dpo kto", _PREFERENCE),
         "finetuning_type": _words("oft", Refused(f"OFT is {NOT_YET}; use `finetuning_type: lora`.", ())),
-        "quantization_method": _words("hqq eetq gptq awq aqlm mxfp4 fp8", _QUANTIZER),
         "lr_scheduler_type": _words("greedy", Refused(f"it is {NOT_YET}; `reduce_lr_on_plateau` is near.", ())),
         "report_to": _words("all azure_ml clearml codecarbon comet_ml dagshub dvclive flyte neptune", _TRACKER),
         "optim": _words(

@@ -9,6 +9,11 @@ _DEVICE = Noted("the device is found by itself; `use_cpu: true` leaves the GPU a
 _GROUPED = Noted("rows are not padded, so sorting them by length would gain nothing.", (False,))
 _PUSH = Noted("no effect; part of push_to_hub.", (False, "every_save"))
 _LAUNCH = Noted("processes are set up by `tunesmith train` itself.")
+_SHARDING = Refused(
+    "sharding a model over GPUs is not in this version; several GPUs train together without it, each with the whole"
+    " model. To save memory: `finetuning_type: lora`, `quantization_bit: 4`.",
+    ([],),
+)
 _METRICS = Noted("evaluation keeps sums, so its memory doesn't grow.", (False,))
 _HALF = Noted("`precision` alone decides about number formats.", ("auto", "O1", False))
 
@@ -135,9 +140,13 @@ SEVERAL_DEVICES: dict[str, Legacy] = {
     "ddp_broadcast_buffers": _LAUNCH,
     "ddp_static_graph": _LAUNCH,
     "accelerator_config": _LAUNCH,
-    "parallelism_config": Refused("use `fsdp` or `deepspeed` to share a model over GPUs.", ()),
-    "fsdp_min_num_params": Refused("say it in `fsdp_config`.", (0,)),
-    "fsdp_transformer_layer_cls_to_wrap": Refused("say it in `fsdp_config`.", ()),
+    "ddp_timeout": Noted("PyTorch's own timeout between processes is kept.", (1800,)),
+    "deepspeed": _SHARDING,
+    "parallelism_config": _SHARDING,
+    "fsdp": _SHARDING,
+    "fsdp_config": Noted("no effect; part of fsdp."),
+    "fsdp_min_num_params": Noted("no effect; part of fsdp.", (0,)),
+    "fsdp_transformer_layer_cls_to_wrap": Noted("no effect; part of fsdp."),
     "ray_scope": Noted("there is no search over settings.", ("last",)),
 }
 

@@ -39,8 +39,6 @@ class ModelConfig(Section):
     memory estimate asks for it."""
     upcast_layernorm: bool = False
     """Keep the weights of normalization layers in float32."""
-    upcast_lmhead_output: bool = False
-    """Compute the logits in float32."""
     infer_dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     """Number format of the weights in chat."""
     train_from_scratch: bool = False
@@ -57,8 +55,6 @@ class ModelConfig(Section):
 
     quantization_bit: Annotated[int, Ge(2), Le(8)] | None = None
     """Load the base model quantized to 4 or 8 bits (QLoRA). Needs bitsandbytes and `finetuning_type: lora`."""
-    quantization_method: Literal["bnb"] = "bnb"
-    """What quantizes while loading."""
     quantization_type: Literal["nf4", "fp4"] = "nf4"
     """Number format of 4-bit weights."""
     double_quantization: bool = True

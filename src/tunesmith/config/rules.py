@@ -92,7 +92,7 @@ MODEL_RULES: tuple[Rule, ...] = (
         "quantization_bit",
         _quantized,
         requires=lambda job: job.model.quantization_bit in (4, 8),
-        message="quantization_bit must be 4 or 8 with quantization_method: bnb.",
+        message="quantization_bit must be 4 or 8.",
         hint="Set quantization_bit: 4.",
         verbs=TRAINING_VERBS | {"chat"},
     ),
@@ -322,13 +322,6 @@ TRAINING_RULES: tuple[Rule, ...] = (
         requires=lambda job: bool(job.run.output_dir),
         message="resume_from_checkpoint: true goes on in output_dir, but output_dir is missing.",
         hint="Give the run's folder as output_dir, or the checkpoint's folder as resume_from_checkpoint.",
-    ),
-    Rule(
-        "deepspeed",
-        lambda job: job.training.deepspeed is not None,
-        excludes=lambda job: bool(job.training.fsdp),
-        message="deepspeed and fsdp are two ways to share a model over GPUs.",
-        hint="Keep one of them.",
     ),
 )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
@@ -72,12 +71,3 @@ class TrainingConfig(Section):
     """Keep only so many checkpoints, the newest (and the best, if asked for)."""
     save_only_model: bool = False
     """Leave optimizer and data position out of checkpoints: smaller, but they can't be resumed."""
-
-    deepspeed: str | Mapping[str, Any] | None = None
-    """DeepSpeed's JSON config: a path, or the mapping itself."""
-    fsdp: tuple[str, ...] = ()
-    """Shard the model over several GPUs: `full_shard`, with `auto_wrap`, `offload`."""
-    fsdp_config: str | Mapping[str, Any] | None = None
-    """Details of `fsdp`: a path of a JSON file, or the mapping itself."""
-    ddp_timeout: Positive = 1800
-    """Seconds that processes of one job wait for each other."""
