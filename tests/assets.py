@@ -120,7 +120,9 @@ def _mistral_v3(folder: Path) -> None:
         for left, right in ((piece[:i], piece[i:]) for i in range(1, len(piece)))
         if left in vocab and right in vocab
     ]
-    merges = [list(pair) for pair, _ in sorted(pairs, key=lambda entry: (entry[1], vocab[entry[0][0]], vocab[entry[0][1]]))]
+    merges = [
+        list(pair) for pair, _ in sorted(pairs, key=lambda entry: (entry[1], vocab[entry[0][0]], vocab[entry[0][1]]))
+    ]
     metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": False}
     fuse = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, metaspace]}
     spec = {

@@ -51,7 +51,7 @@ class _Row:
 
 
 class Encoder:
-    """Encodes batches; the more rows at once (thousands), the faster. notes: what its user should know, once known."""
+    """Encodes batches; the more rows at once (thousands), the faster."""
 
     def __init__(
         self, tokenizer: Tokenizer, template: ChatTemplate | None, options: EncodeOptions | None = None
@@ -59,8 +59,20 @@ class Encoder:
         """template: may be None where there are only documents."""
         self.tokenizer, self.template = tokenizer, template
         self.options = options or EncodeOptions()
-        self.notes: tuple[str, ...] = ()
+        self._speed_note: str | None = None
+        self._unshown = 0
         self._proven = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the rows encoded so far."""
+        notes = [self._speed_note] if self._speed_note else []
+        if self._unshown:
+            notes.append(
+                f"{self._unshown} earlier answers are context only: the model's chat template leaves out their "
+                "reasoning. Name a family with `template:` to train them with it."
+            )
+        return tuple(notes)
 
     def encode(self, examples: Sequence[Example]) -> list[TokenSample | RowError]:
         """One result per example, in order; a row that can't be used gives the reason instead of a sample."""
@@ -78,8 +90,7 @@ class Encoder:
         self._proven = True
         step = max(len(texts) // PROOF_TEXTS, 1)
         segments = [part for text in texts[::step] for part in self.tokenizer.control_pattern.split(text)]
-        if note := self.tokenizer.accelerate(segments):
-            self.notes = (note,)
+        self._speed_note = self.tokenizer.accelerate(segments)
 
     def _row(self, example: Example) -> _Row | RowError:
         try:
@@ -105,6 +116,7 @@ class Encoder:
             conversation, thinking=options.thinking, keep_reasoning=not options.mask_history
         )
         wanted = self._wanted(conversation, rendered)
+        self._unshown += sum(message.role == "assistant" for message in conversation.messages) - len(wanted)
         if not any(wanted):
             raise RowError("nothing in this conversation is to be trained: no assistant turn is left")
         cuts: list[int] = []
@@ -157,7 +169,7 @@ class Encoder:
         return TokenSample(kept, np.ones(len(kept), np.float32), len(kept) < len(framed))
 
     def _kept(self, pieces: Sequence[int], limit: int) -> np.ndarray:
-        """Indices of the tokens that fit, round by round: forward, or backward with mask_history so the last survives."""
+        """Indices of the tokens that fit, round by round; with mask_history backward, so that the last survives."""
         padded = [*pieces, 0] if len(pieces) % 2 else list(pieces)
         starts = np.concatenate([[0], np.cumsum(padded)]).tolist()
         rounds = list(range(0, len(padded), 2))

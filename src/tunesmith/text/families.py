@@ -13,16 +13,18 @@ from tunesmith.errors import UserError, did_you_mean
 
 FOLDER = Path(__file__).parent / "templates"
 
-NOT_BUILT_IN = frozenset(
-    """aeva bailing bailing_v2 breeze chatml_de cpm4 dbrx deepseekcoder dots_ocr ernie ernie_nothink ernie_vl falcon
-    falcon_h1 fewshot gemma3n gemma4 gemma4n glm4_5v glm4_7 glm4_moe glm4v glm_ocr gpt_oss granite3_vision granite4
-    hunyuan hunyuan_small hy3 hy_dense_1_8b hy_dense_7b index intern_s1 intern_vl keye_vl kimi_vl lfm2 lfm2_vl llama4
-    llava llava_next llava_next_llama3 llava_next_mistral llava_next_qwen llava_next_video llava_next_video_mistral
-    llava_next_video_yi llava_next_yi mimo_v2 mimo_vl minicpm_o minicpm_v minicpm_v_4_6 minimax1 minimax2 ministral3
-    mllama moss_vl opencoder paligemma paligemma_chat phi_small pixtral qwen2_audio qwen2_omni qwen2_vl qwen3_5
-    qwen3_5_nothink qwen3_6 qwen3_omni qwen3_omni_nothink qwen3_vl qwen3_vl_nothink seed_oss starchat telechat2
-    video_llava xuanyuan yi_vl youtu youtu_vl yuan""".split()
-)
+_NOT_BUILT_IN = """
+    aeva bailing bailing_v2 breeze chatml_de cpm4 dbrx deepseekcoder dots_ocr ernie ernie_nothink ernie_vl
+    falcon falcon_h1 fewshot gemma3n gemma4 gemma4n glm4_5v glm4_7 glm4_moe glm4v glm_ocr gpt_oss
+    granite3_vision granite4 hunyuan hunyuan_small hy3 hy_dense_1_8b hy_dense_7b index intern_s1 intern_vl
+    keye_vl kimi_vl lfm2 lfm2_vl llama4 llava llava_next llava_next_llama3 llava_next_mistral llava_next_qwen
+    llava_next_video llava_next_video_mistral llava_next_video_yi llava_next_yi mimo_v2 mimo_vl minicpm_o
+    minicpm_v minicpm_v_4_6 minimax1 minimax2 ministral3 mllama moss_vl opencoder paligemma paligemma_chat
+    phi_small pixtral qwen2_audio qwen2_omni qwen2_vl qwen3_5 qwen3_5_nothink qwen3_6 qwen3_omni
+    qwen3_omni_nothink qwen3_vl qwen3_vl_nothink seed_oss starchat telechat2 video_llava xuanyuan yi_vl youtu
+    youtu_vl yuan
+"""
+NOT_BUILT_IN = frozenset(_NOT_BUILT_IN.split())
 """Names that LLaMA-Factory's files may hold and that have no family here."""
 
 

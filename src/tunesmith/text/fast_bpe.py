@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +13,8 @@ BORDER = "\ufdd4"
 """Noncharacter put between texts that one call encodes; a text that holds it is refused (ValueError)."""
 
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-DIGITS_THEN_GPT2_SPLIT = (
-    r"\p{Nd}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[\p{N}--\p{Nd}]+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{Nd}])|\s+"
-)
+# Digits come apart first, one by one; white space before one then ends its part, which the last look-ahead says.
+DIGITS_THEN_GPT2_SPLIT = r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 
 
 class FastBpe:
@@ -25,6 +25,7 @@ class FastBpe:
         import tiktoken
 
         ranks, self._ids = _ranks(spec["model"])
+        self._unwritable = re.compile(_characters_without(ranks) or r"(?!)")
         self._control = frozenset(control)
         self._nfc = (spec.get("normalizer") or {}).get("type") == "NFC"
         first = len(self._ids)
@@ -38,12 +39,16 @@ class FastBpe:
         # rank → id, then control tokens, then the border, which is dropped before anyone sees it.
         self._ids = np.concatenate([self._ids, np.array([*control.values(), -1], dtype=np.int32)])
 
+    def spells(self, text: str) -> bool:
+        """Whether the vocabulary has every byte of the text (and the text has no border mark in it)."""
+        return BORDER not in text and not self._unwritable.search(text)
+
     def takes(self, text: str) -> bool:
         """Whether this text may be encoded whole (normalizing across a control token could destroy it)."""
-        return BORDER not in text and (not self._nfc or unicodedata.is_normalized("NFC", text))
+        return (not self._nfc or unicodedata.is_normalized("NFC", text)) and self.spells(text)
 
     def encode(self, texts: Sequence[str], *, control: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of all texts end to end (int32) and how many each has (int64). control: whether control tokens are parsed."""
+        """Ids of all texts end to end (int32), how many each has (int64). control: parse control tokens."""
         if self._nfc and not control:
             texts = [unicodedata.normalize("NFC", text) for text in texts]
         joined = BORDER.join(texts)
@@ -95,11 +100,13 @@ def _merged_pattern(regexes: Sequence[str]) -> str | None:
     if regexes[2] != expected:
         return None
     word = rf"[\p{{L}}\p{{M}}--[{cjk}]]"
+    # What none of the three patterns matches stays a part of its own there; tiktoken would drop it.
+    unmatched = rf"(?:[^\s\p{{L}}\p{{M}}\p{{P}}\p{{S}}\p{{N}}{cjk}](?!{word}))+"
     return (
         rf"\p{{N}}{{1,3}}|[{cjk}]+"
         r"|[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
         rf"|[^\r\n\p{{L}}\p{{P}}\p{{S}}\p{{N}}{cjk}]?{word}+"
-        rf"| ?[[\p{{P}}\p{{S}}]--[{cjk}]]+[\r\n]*|\s*[\r\n]+|\s+(?![^\s\p{{N}}{cjk}])|\s+"
+        rf"| ?[[\p{{P}}\p{{S}}]--[{cjk}]]+[\r\n]*|\s*[\r\n]+|\s+(?![^\s\p{{N}}{cjk}])|\s+|{unmatched}"
     )
 
 
@@ -116,9 +123,19 @@ def _ranks(model: Mapping[str, Any]) -> tuple[dict[bytes, int], np.ndarray]:
         order |= dict.fromkeys(token for token in vocab if token not in order and alphabet.issuperset(token))
     known = [token for token in order if token in vocab]
     ranks = {token.translate(to_byte).encode("latin-1"): rank for rank, token in enumerate(known)}
-    if len(ranks) != len(known) or any(char not in vocab for char in byte_alphabet()):
+    if len(ranks) != len(known) or any(bytes([byte]) not in ranks for byte in range(0x80, 0xC0)):
         raise ValueError("the vocabulary is not a byte-level one")
     return ranks, np.array([vocab[token] for token in known], dtype=np.int32)
+
+
+def _characters_without(ranks: Mapping[bytes, int]) -> str:
+    """A pattern for the characters whose first UTF-8 byte the vocabulary lacks ('' if it has all)."""
+    missing = [byte for byte in range(0xF5) if bytes([byte]) not in ranks]
+    ranges = [(byte, byte) for byte in missing if byte < 0x80]
+    for lead, end, shift in ((0xC0, 0xE0, 6), (0xE0, 0xF0, 12), (0xF0, 0xF5, 18)):
+        ranges += [((b - lead) << shift, ((b - lead + 1) << shift) - 1) for b in missing if lead <= b < end]
+    ranges = [(low, min(high, 0x10FFFF)) for low, high in ranges if (low, high) not in ((0, 63), (64, 127))]
+    return "|".join(f"[{re.escape(chr(low))}-{re.escape(chr(high))}]" for low, high in ranges)
 
 
 def byte_alphabet() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,8 @@ class Skeleton:
 class Dialect:
     """What a template understands. own: transformers' messages and tools; otherwise that of templates/*.jinja.
 
-    reasons: it writes reasoning itself. native_tools: it takes tools and tool calls as JSON. marked: it has
+    reasons: it writes reasoning itself. native_tools: it takes tools and tool calls as JSON.
+    tool_prompt: it has a place of its own for the text that offers tools. marked: it has
     `{% generation %}`. trims: it takes white space off texts.
     """
 
@@ -48,6 +48,7 @@ class Dialect:
     own: bool
     reasons: bool
     native_tools: bool
+    tool_prompt: bool
     marked: bool
     tools: ToolFormat
     constants: Mapping[str, str]
@@ -57,18 +58,18 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is rendered, and how. opaque: texts are taken out; otherwise the template sees them (guarded)."""
+    """What is rendered, and how. seen: messages whose texts the template has to see (guarded) because it reads them."""
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]]
     generation_prompt: bool
     thinking: bool | None
     keep_reasoning: bool
-    opaque: bool
+    seen: frozenset[int]
 
 
 def build_skeleton(dialect: Dialect, turn: Turn) -> Skeleton:
-    """RowError where the template refuses the conversation, drops a message, or hides where an answer begins or ends."""
+    """RowError where the template refuses the conversation, drops a message, or hides where an answer lies."""
     draft = _fitting_draft(dialect, turn)
     text = draft.text(len(turn.messages), turn.generation_prompt)
     if dialect.marked:
@@ -105,7 +106,7 @@ class _Draft:
     """Renders the first n messages of a conversation."""
 
     def __init__(self, dialect: Dialect, turn: Turn, *, calls_as_text: bool = False, no_text: str | None = "") -> None:
-        """calls_as_text: arguments of tool calls as a JSON string. no_text: what a message that only calls tools says."""
+        """calls_as_text: arguments of calls as a JSON string. no_text: what a message that only calls tools says."""
         self.dialect, self.turn = dialect, turn
         self._calls_as_text, self._no_text = calls_as_text, no_text
         self.guard = Guard(dialect.control)
@@ -114,7 +115,7 @@ class _Draft:
         self.names: list[str] = []
         self._open_calls: list[tuple[str, str | None]] = []
         self.messages = [self._message(i, message) for i, message in enumerate(turn.messages)]
-        if self.tools and dialect.own and not dialect.native_tools:
+        if self.tools and not dialect.native_tools and not dialect.tool_prompt:
             self._offer_tools_in_system()
 
     def text(self, count: int, generation_prompt: bool) -> str:
@@ -166,7 +167,7 @@ class _Draft:
 
     def _text(self, kind: str, number: int, text: str) -> str:
         """The placeholder of a text, with the white space around it where a template could see it."""
-        if not self.turn.opaque:
+        if number in self.turn.seen:
             return self.guard.text(text)
         if not self.dialect.trims:
             return mark(kind, number) if text else ""
@@ -204,11 +205,9 @@ class _Draft:
         written["content_json"] = self.guard.text(_as_json(message.content))
 
     def _offer_tools_in_system(self) -> None:
-        offer = self.dialect.tools.describe(self.tools or ())
-        if self.messages and self.messages[0]["role"] == "system":
-            self.messages[0]["content"] += "\n\n" + offer
-        else:
-            raise RowError("this model's chat template takes no tools, and there is no system message to list them in")
+        head = self.messages[0]
+        assert head["role"] == "system", "the caller puts a system message at the head"
+        head["content"] += ("\n\n" if head["content"] else "") + self.dialect.tools.describe(self.tools or ())
 
 
 def _fitting_draft(dialect: Dialect, turn: Turn) -> _Draft:
@@ -291,11 +290,15 @@ def _start(text: str, number: int, draft: _Draft, closed: Callable[[int], str]) 
     prompt = draft.text(number, True) if number else ""
     if text.startswith(prompt):
         return len(prompt)
-    # An earlier answer may lack the empty think block that the prompt for a new one ends with.
-    common = len(os.path.commonprefix([text, prompt]))
-    if common < len(os.path.commonprefix([text, closed(number)])) or common < len(closed(number)):
+    # An earlier answer may lack the empty think block that the prompt for a new one ends with: go back to what both
+    # share, whole control tokens and lines only ('<think>' and '<tool_call>' share two letters by chance).
+    common = next(i for i in range(len(prompt) + 1) if text[i : i + 1] != prompt[i : i + 1])
+    borders = [match.end() for match in draft.dialect.control.finditer(prompt)]
+    borders += [i + 1 for i, char in enumerate(prompt) if char == "\n"]
+    start = max((border for border in borders if border <= common), default=0)
+    if start < len(closed(number)):
         raise RowError("the chat template rewrites earlier messages when later ones come; no mask can be drawn")
-    return common
+    return start
 
 
 def _end(text: str, number: int, start: int, closed: Callable[[int], str], *, last: bool) -> int:
@@ -304,18 +307,18 @@ def _end(text: str, number: int, start: int, closed: Callable[[int], str], *, la
     upto = closed(number + 1)
     if text.startswith(upto):
         return len(upto)
-    # As an earlier message the answer is written otherwise (without its reasoning, say): go by what follows its text.
-    own = [match for match in MARK.finditer(upto) if match[1] == "c" and int(match[2]) == number]
-    here = text.find(own[-1].group(), start) if own else -1
-    tail = upto[own[-1].end() :] if own else ""
-    if here < 0 or not tail or not text.startswith(tail, here + len(own[-1].group())):
+    # As an earlier message the answer is written otherwise (without its reasoning, say): what both ways have in common
+    # is the longest end of the one that begins the other.
+    shown = next((at for at in range(start, len(upto)) if text.startswith(upto[at:], start)), None)
+    own = mark("c", number)
+    if shown is None or (own in text[start:]) != (own in upto[shown:]):
         raise RowError("the chat template hides where an earlier answer ends; no mask can be drawn")
-    return here + len(own[-1].group()) + len(tail)
+    return start + len(upto) - shown
 
 
 def _check_nothing_dropped(text: str, turn: Turn) -> None:
     for number, message in enumerate(turn.messages):
-        if turn.opaque and message.content.strip() and mark("c", number) not in text:
+        if number not in turn.seen and message.content.strip() and mark("c", number) not in text:
             raise RowError(f"the chat template leaves out message {number + 1} ({message.role})")
 
 
@@ -324,5 +327,5 @@ def _check_mark(text: str, found: Mark, turn: Turn) -> None:
     number, start, end = found
     inside = {int(match[2]) for match in MARK.finditer(text[start:end]) if match[1] != "p"}
     outside = text[:start] + text[end:]
-    if inside - {number} or (turn.opaque and mark("c", number) in outside) or start > end:
+    if inside - {number} or mark("c", number) in outside or start > end:
         raise RowError("the chat template moves texts between messages; no mask can be drawn")

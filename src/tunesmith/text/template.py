@@ -6,7 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 from tunesmith.errors import UserError
@@ -53,6 +56,7 @@ class ChatTemplate:
             own=own,
             reasons="reasoning_content" in names if own else family.reasoning,
             native_tools=own and "tools" in names and tools is None,
+            tool_prompt="tool_prompt" in names,
             marked=re.search(r"\{%[-+]?\s*generation\b", family.source) is not None,
             tools=self.tool_format,
             constants=constants | tokenizer.named_tokens,
@@ -61,10 +65,16 @@ class ChatTemplate:
         )
         self._skeletons: dict[Any, Skeleton] = {}
 
-    @property
+    @cached_property
     def stop_words(self) -> tuple[str, ...]:
-        """Texts of the tokens that end an answer: the family's, the tokenizer's and generation_config.json's."""
-        return tuple(dict.fromkeys([*self._family.stop, *map(self._tokenizer.token_text, self._tokenizer.stop_ids)]))
+        """Texts of the tokens that end an answer: what the template closes one with, the tokenizer's, the model's."""
+        closing = self._family.stop
+        if not closing:
+            with suppress(RowError):
+                shown = self.render(Conversation((Message("user", "1"), Message("assistant", "1"))))
+                found = self._dialect.control.search(shown.text, shown.spans[-1].start) if shown.spans else None
+                closing = (found.group(),) if found else ()
+        return tuple(dict.fromkeys([*closing, *map(self._tokenizer.token_text, self._tokenizer.stop_ids)]))
 
     @property
     def fingerprint(self) -> str:
@@ -88,27 +98,27 @@ class ChatTemplate:
         when training, or with preserve_thinking). With generation_prompt the text ends where the model goes on, and
         there are no spans. A turn whose reasoning the template dropped has no span: it would teach not to think.
         """
-        messages = conversation.messages
-        shift = 0
-        if self.default_system and not conversation.system:
+        messages, shift = conversation.messages, 0
+        needs_head = conversation.tools and not self._dialect.native_tools and not self._dialect.tool_prompt
+        if (self.default_system and not conversation.system) or (needs_head and conversation.system is None):
             shift = 1 if conversation.system is None else 0
             messages = (Message("system", self.default_system), *messages[1 - shift :])
         keep = self.preserve_thinking or (not generation_prompt if keep_reasoning is None else keep_reasoning)
         if any(message.thinking is not None for message in messages):
             messages = self._without_reasoning(messages, thinking, keep)
-        opaque = not self._sought or not any(map(self._is_sought, messages))
-        shapes = [] if conversation.tools or not opaque else [self._shape(message) for message in messages]
+        seen = frozenset(i for i, m in enumerate(messages) if self._is_sought(m)) if self._sought else frozenset()
+        shapes = [] if conversation.tools or seen else [self._shape(message) for message in messages]
         key = (generation_prompt, thinking, keep, *shapes) if shapes and None not in shapes else None
         skeleton = self._skeletons.get(key) if key else None
         if skeleton is None:
-            turn = Turn(messages, conversation.tools, generation_prompt, thinking, keep, opaque)
+            turn = Turn(messages, conversation.tools, generation_prompt, thinking, keep, seen)
             skeleton = build_skeleton(self._dialect, turn)
             if key and len(self._skeletons) < KEPT_SKELETONS:
                 self._skeletons[key] = skeleton
         return self._fill(skeleton, messages, () if generation_prompt else skeleton.marks, shift)
 
     def _without_reasoning(self, messages: Sequence[Message], thinking: bool | None, keep: bool) -> tuple[Message, ...]:
-        """Reasoning taken out of all answers, or of those before the last question (a model's own template does that)."""
+        """Reasoning taken out of all answers, or of those before the last question (own templates see to that)."""
         questions = [i for i, message in enumerate(messages) if message.role == "user"]
         first_kept = (
             len(messages) if thinking is False else 0 if keep or self._dialect.own else max(questions, default=0)
@@ -128,8 +138,12 @@ class ChatTemplate:
         return message.role, _margins(content), None if thinking is None else _margins(thinking)
 
     def _is_sought(self, message: Message) -> bool:
+        """Whether the template would find in the texts something it looks for (control tokens are hidden from it)."""
         text = message.content if message.thinking is None else message.content + message.thinking
-        return any(word in text for word in self._sought)
+        if not any(word in text for word in self._sought):
+            return False
+        hidden = self._dialect.control.sub("", text)
+        return any(word in hidden for word in self._sought)
 
     def _fill(self, skeleton: Skeleton, messages: Sequence[Message], marks: Sequence[Any], shift: int) -> Rendered:
         at = len(skeleton.parts[0])
@@ -182,7 +196,8 @@ def choose_template(
         if own is None:
             raise UserError(
                 "This model has no chat template of its own, and `template:` is not set.",
-                hint=f"Set template to the model's family; for a base model chatml or default. Known: {', '.join(sorted(family_names()))}.",
+                hint="Set template to the model's family; for a base model chatml or default. "
+                f"Known: {', '.join(sorted(family_names()))}.",
                 field="template",
             )
         return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options))
@@ -202,7 +217,7 @@ def choose_template(
 
 def _spelled_out(family: Family, tokenizer: Tokenizer) -> list[str]:
     """Control tokens of the family that this vocabulary lacks: they would be several ordinary tokens."""
-    wanted = dict.fromkeys([*family.stop, *re.findall(r"<[|｜][^|｜<>{}]+[|｜]>", family.source)])
+    wanted = dict.fromkeys([*family.stop[:1], *re.findall(r"<[|｜][^|｜<>{}]+[|｜]>", family.source)])
     missing = [token for token in wanted if tokenizer.id_of(token) is None]
     if not missing:
         return []
@@ -212,13 +227,12 @@ def _spelled_out(family: Family, tokenizer: Tokenizer) -> list[str]:
     ]
 
 
+_ASKED = (Message("user", "Why?"), Message("assistant", "Because."))
 _PROBES = {
-    "a question": (Message("user", "Why?"), Message("assistant", "Because.")),
-    "a system message": (Message("system", "Be brief."), Message("user", "Why?"), Message("assistant", "Because.")),
-    "two rounds": (
-        Message("user", "Why?"), Message("assistant", "Because."), Message("user", "Really?"), Message("assistant", "Yes."),
-    ),
-}  # fmt: skip
+    "a question": _ASKED,
+    "a system message": (Message("system", "Be brief."), *_ASKED),
+    "two rounds": (*_ASKED, Message("user", "Really?"), Message("assistant", "Yes.")),
+}
 
 
 def _disagreement(named: ChatTemplate, own: ChatTemplate, thinking: bool | None) -> list[str]:
@@ -230,9 +244,8 @@ def _disagreement(named: ChatTemplate, own: ChatTemplate, thinking: bool | None)
         except RowError as error:
             return [f"The model's own chat template can't be compared with {named.name}: {error.reason}."]
         if ours != theirs:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-            )
+            pairs = zip_longest(ours, theirs)
+            at = next(i for i, (our, their) in enumerate(pairs) if our != their)
             near = max(at - 12, 0)
             return [
                 f"The template {named.name} writes {what} as …{ours[near : at + 30]!r}, the model's own chat template "

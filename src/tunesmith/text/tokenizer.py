@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,10 @@ class Tokenizer:
     ) -> None:
         """spec: a parsed tokenizer.json. settings: tokenizer_config.json with what the other files add (see `load`)."""
         self._spec, self._settings = spec, settings
-        self._backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
         self._control = {} if split_special_tokens else _control_tokens(spec)
         self._pattern = control_pattern(self._control)
         self._flagged = any(c.lstrip or c.rstrip or c.single_word for c in self._control.values())
         self._prefix = _prefix_rule(spec)
-        self._plain = tokenizers.Tokenizer.from_str(json.dumps(_plain_spec(spec)))
-        self._tail = self._plain
-        if self._prefix:
-            self._tail = tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(_plain_spec(spec))))
         self._fast: FastBpe | None = None
         self.split_special_tokens = split_special_tokens
 
@@ -73,6 +69,30 @@ class Tokenizer:
         spec = _read_json(folder / "tokenizer.json") or _convert(folder)
         _add_missing_tokens(spec, settings)
         return cls(spec, settings, split_special_tokens=split_special_tokens)
+
+    # The backends are made when first asked for: each takes a second for a large vocabulary.
+
+    @cached_property
+    def _backend(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(json.dumps(self._spec))
+
+    @cached_property
+    def _plain(self) -> tokenizers.Tokenizer:
+        """Knows no control tokens."""
+        return tokenizers.Tokenizer.from_str(json.dumps(_plain_spec(self._spec)))
+
+    @cached_property
+    def _tail(self) -> tokenizers.Tokenizer:
+        """Like _plain, for text that goes on in the middle of a line."""
+        if not self._prefix:
+            return self._plain
+        return tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(_plain_spec(self._spec))))
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        vocab = self._spec["model"].get("vocab", {})
+        listed = {piece[0]: i for i, piece in enumerate(vocab)} if isinstance(vocab, list) else vocab
+        return {**listed, **{token["content"]: token["id"] for token in self._spec.get("added_tokens", ())}}
 
     # What is known of it
 
@@ -126,12 +146,12 @@ class Tokenizer:
     @cached_property
     def vocab_size(self) -> int:
         """One more than the highest id."""
-        return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        return max(self._ids.values(), default=-1) + 1
 
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the ids of any text could."""
-        text = json.dumps([self._spec, self.bos_token, self.eos_token, self.split_special_tokens], sort_keys=True)
+        text = json.dumps([self._spec, self.bos_token, self.eos_token, self.split_special_tokens])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
@@ -145,7 +165,7 @@ class Tokenizer:
         return (self.bos_id,) if starts and self.bos_id is not None else (), () if end is None else (end,)
 
     def id_of(self, token: str | None) -> int | None:
-        return None if token is None else self._backend.token_to_id(token)
+        return None if token is None else self._ids.get(token)
 
     def token_text(self, token_id: int) -> str:
         """One token as readable text; a lone piece of a character shows as the replacement character."""
@@ -193,12 +213,10 @@ class Tokenizer:
 
     def accelerate(self, samples: Sequence[str]) -> str | None:
         """Switch to a faster encoder if it gives the same ids on these texts; a sentence where it can't."""
-        if split_pattern(self._spec) is None or self._ambiguous():
+        self._fast = None
+        fast = self._candidate
+        if fast is None:
             return "This tokenizer's kind has no faster encoder; its own is used."
-        try:
-            fast = FastBpe(_plain_spec(self._spec), self.control_tokens)
-        except ValueError:
-            return "This tokenizer's vocabulary has no faster encoder; its own is used."
         texts = [text for text in samples if fast.takes(text) and not self._pattern.search(text)]
         ids, lengths = fast.encode(texts, control=False)
         expected = self._plain.encode_batch_fast(texts, add_special_tokens=False)
@@ -209,6 +227,16 @@ class Tokenizer:
         self._fast = fast
         return None
 
+    @cached_property
+    def _candidate(self) -> FastBpe | None:
+        """The faster encoder, not yet proven; None for tokenizers of a kind it can't imitate."""
+        if split_pattern(self._spec) is None or self._ambiguous():
+            return None
+        try:
+            return FastBpe(_plain_spec(self._spec), self.control_tokens)
+        except ValueError:
+            return None
+
     @property
     def accelerated(self) -> bool:
         return self._fast is not None
@@ -216,7 +244,7 @@ class Tokenizer:
     def _ambiguous(self) -> bool:
         """Whether one control token begins another, which the faster encoder may read as the shorter one."""
         ordered = sorted(self._control)
-        return any(after.startswith(before) for before, after in zip(ordered, ordered[1:], strict=False))
+        return any(after.startswith(before) for before, after in pairwise(ordered))
 
     def _goes_whole(self, cut: CutText) -> bool:
         return self._fast is not None and not cut.literals and not self._flagged and self._fast.takes(cut.text)
@@ -250,16 +278,19 @@ class Tokenizer:
             ]
 
     def _encode_segments(self, segments: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], np.ndarray]:
+        fast = self._fast
+        quick = [segment for segment in segments if fast and fast.spells(segment[0])]
         known: dict[tuple[str, bool], np.ndarray] = {}
-        for goes_on, backend in ((False, self._plain), (True, self._tail)):
-            texts = [text for text, tail in segments if tail == goes_on]
-            if self._fast and not any("\ufdd4" in text for text in texts):
-                ids, lengths = self._fast.encode(texts, control=False)
-                arrays = np.split(ids, np.cumsum(lengths)[:-1]) if texts else []
-            else:
-                encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
-                arrays = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
-            known |= {(text, goes_on): array for text, array in zip(texts, arrays, strict=True)}
+        if fast and quick:
+            ids, lengths = fast.encode([text for text, _ in quick], control=False)
+            known = dict(zip(quick, np.split(ids, np.cumsum(lengths)[:-1]), strict=True))
+        for goes_on in (False, True):
+            rest = [segment for segment in segments if segment[1] == goes_on and segment not in known]
+            if not rest:
+                continue
+            backend = self._tail if goes_on else self._plain
+            encodings = backend.encode_batch_fast([text for text, _ in rest], add_special_tokens=False)
+            known |= {s: np.array(e.ids, dtype=np.int32) for s, e in zip(rest, encodings, strict=True)}
         return known
 
     def _segments(self, cut: CutText) -> Iterator[list[int | tuple[str, bool]]]:
@@ -358,7 +389,8 @@ def _convert(folder: Path) -> dict[str, Any]:
         return json.loads(slow.backend_tokenizer.to_str())
     except Exception as error:
         raise UserError(
-            f"{folder} has no tokenizer.json, and no other tokenizer in it could be read ({type(error).__name__}: {error}).",
+            f"{folder} has no tokenizer.json, and no other tokenizer in it could be read "
+            f"({type(error).__name__}: {error}).",
             hint="Check that model_name_or_path is a model folder with its tokenizer files.",
             field="model_name_or_path",
         ) from error
