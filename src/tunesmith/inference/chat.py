@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, TextIO, get_type_hints
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
 
 from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from tunesmith.config import GenerationConfig
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
+from tunesmith.inference.answer import Answer
+from tunesmith.inference.decoding import Piece
 from tunesmith.inference.engine import ChatEngine
-from tunesmith.text.conversation import Conversation, Message
+from tunesmith.inference.settings import NAMES, THINKING, with_changes
+from tunesmith.text.conversation import Conversation, Message, ToolCall
 
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+_THOUGHT, _SAID = "dim italic", ""
 
 
 def repl(
-    engine: ChatEngine, settings: GenerationConfig, *, system: str | None = None, source: TextIO = sys.stdin
+    engine: ChatEngine, settings: GenerationConfig, *, system: str | None = None, source: TextIO | None = None
 ) -> None:
-    """Talk on the terminal until /exit or end of input; with piped input answer each line on its own."""
-    session = Session(engine, settings, system)
-    if source.isatty():
-        session.talk()
-    else:
-        session.answer_lines(source)
+    """Talk on the terminal until /exit or the end of input; piped questions are answered line by line."""
+    source = source or sys.stdin
+    if not source.isatty():
+        answer_lines(engine, settings, source, system=system)
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401 — input() then has a history and an editable line
+    Session(engine, settings, system).talk()
+
+
+def answer_lines(engine: ChatEngine, settings: GenerationConfig, source: TextIO, *, system: str | None = None) -> None:
+    """One line in, one line out, each question on its own: in an answer a line break is written as \\n, a backslash as
+    \\\\. A question that can't be answered gives an empty line and a word on stderr; UserError at the end counts them.
+    """
+    head = _system_turn(system)
+    failed = asked = 0
+    for number, line in enumerate(source, 1):
+        question, answer = line.lstrip("\ufeff").strip(), ""
+        asked += bool(question)
+        try:
+            if question:
+                answer = engine.chat(Conversation((*head, Message("user", question))), settings).strip()
+        except UserError as error:
+            failed += 1
+            print(f"{tr('line')} {number}: {error}", file=sys.stderr)
+        print(answer.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n"), flush=True)
+    if failed:
+        raise UserError(tr("{failed} of {asked} questions could not be answered.").format(failed=failed, asked=asked))
 
 
 @dataclass(slots=True)
@@ -38,164 +67,149 @@ class Session:
     settings: GenerationConfig
     system: str | None = None
     turns: list[Message] = field(default_factory=list)
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=lambda: Console(highlight=False, emoji=False))
 
     def talk(self) -> None:
-        self.console.print(
-            tr("Chatting with {name}. /help lists the commands, /exit leaves.").format(name=self.engine.name)
-        )
+        self._say(tr("Chatting with {name}. /help lists the commands, /exit leaves.").format(name=self.engine.name))
         while True:
             try:
                 text = input("\n› ").strip()
-            except (EOFError, KeyboardInterrupt):
+                if text in ("/exit", "/quit", "exit", "quit"):
+                    return
+                self.take(text)
+            except EOFError:
                 self.console.print()
                 return
-            if text in ("/exit", "/quit", "exit"):
-                return
-            try:
-                self._handle(text)
+            except KeyboardInterrupt:
+                self._say("\n" + tr("/exit or Ctrl-D leaves."))
             except UserError as error:
-                self.console.print(str(error), style="red", markup=False)
+                self.console.print(Text(str(error), "red"))
 
-    def answer_lines(self, source: TextIO) -> None:
-        """One line in, one line out: line breaks within an answer are written as \\n."""
-        for line in source:
-            if question := line.strip():
-                conversation = Conversation((*self._head(), Message("user", question)))
-                answer = self.engine.chat(conversation, self.settings)
-                print(_without_thinking(answer).replace("\\", "\\\\").replace("\n", "\\n"), flush=True)
-
-    def _handle(self, text: str) -> None:
-        if not text:
-            return
+    def take(self, text: str) -> None:
+        """What was typed: a question or a command. UserError for a command that can't be carried out."""
         word, _, rest = text.partition(" ")
         if text == "clear":  # what LLaMA-Factory's users type
             word = "/clear"
+        if not text:
+            return
         if not word.startswith("/"):
             self._ask(text)
         elif word in COMMANDS:
             COMMANDS[word][1](self, rest.strip())
         else:
-            raise UserError(
-                tr("There is no command {word}.").format(word=word),
-                hint=did_you_mean(word, COMMANDS) or tr("/help lists them."),
-            )
+            hint = did_you_mean(word, COMMANDS) or tr("/help lists them.")
+            raise UserError(tr("There is no command {word}.").format(word=word), hint=hint)
 
     def _ask(self, question: str) -> None:
         asked = [*self.turns, Message("user", question)]
-        answer = self._show(Conversation((*self._head(), *asked)))
-        if answer.strip():
-            self.turns[:] = [*asked, Message("assistant", _without_thinking(answer))]
-
-    def _show(self, conversation: Conversation) -> str:
-        """Stream the answer to the terminal, thinking dimmed; Ctrl-C ends it and keeps what came."""
-        pieces: list[str] = []
-        with closing(_closable(self.engine.stream(conversation, self.settings))) as stream:
-            try:
-                for text, thought in _marked(_kept(stream, pieces)):
-                    self.console.print(
-                        text, end="", style="dim italic" if thought else None, markup=False, soft_wrap=True
-                    )
-            except KeyboardInterrupt:
-                self.console.print(" …", style="dim", end="")
+        answer = self.engine.stream(Conversation((*_system_turn(self.system), *asked)), self.settings)
+        try:
+            with closing(iter(answer)) as pieces:
+                for piece in pieces:
+                    self.console.print(_shown(piece), end="", soft_wrap=True)
+        except KeyboardInterrupt:
+            self.console.print(Text(" …", "dim"), end="")
         self.console.print()
-        return "".join(pieces)
+        said = answer.message
+        for line in map(_readable, said.tool_calls) if said.tool_calls else answer.called:
+            self.console.print(Text(line, "cyan"), soft_wrap=True)
+        self._tell_end(answer)
+        if said.content.strip() or said.tool_calls:
+            self.turns[:] = [*asked, said]
 
-    def _head(self) -> tuple[Message, ...]:
-        return (Message("system", self.system),) if self.system else ()
+    def _tell_end(self, answer: Answer) -> None:
+        """A word where the model did not come to its end by itself."""
+        if answer.finish != "length":
+            return
+        if answer.tokens >= self.settings.max_new_tokens:
+            self._say(tr("(cut at max_new_tokens {n}; /set max_new_tokens changes it)").format(n=answer.tokens))
+        else:
+            self._say(tr("(cut: the model takes {n} tokens in all; /clear starts anew)").format(n=self.engine.room))
 
     def clear(self, _: str) -> None:
         self.turns.clear()
-        self.console.print(tr("A new conversation."), style="dim")
+        self._say(tr("A new conversation."))
 
     def set_system(self, text: str) -> None:
         self.system = text or None
         self.turns.clear()
-        said = tr("System prompt set; a new conversation.") if text else tr("No system prompt; a new conversation.")
-        self.console.print(said, style="dim")
+        said = tr("System prompt set; a new conversation.") if text else tr("The template's own system prompt again.")
+        self._say(said)
 
     def set_option(self, text: str) -> None:
-        known = [f.name for f in fields(GenerationConfig)]
-        name, _, value = text.replace("=", " ").partition(" ")
-        if not text:
-            for key in known:
-                self.console.print(f"{key} = {getattr(self.settings, key)}", markup=False)
-            return
-        if name not in known:
-            raise UserError(tr("There is no setting {name!r}.").format(name=name), hint=did_you_mean(name, known))
-        self.settings = replace(
-            self.settings, **{name: _as(get_type_hints(GenerationConfig)[name], name, value.strip())}
-        )
+        name, _, value = text.replace("=", " ", 1).partition(" ")
+        if text and value.strip():
+            changed = with_changes(self.settings, self.engine.thinking, {name: value.strip()})
+            self.settings, self.engine = changed[0], replace(self.engine, thinking=changed[1])
+        elif text:
+            raise UserError(
+                tr("What shall {name} be?").format(name=name),
+                hint=did_you_mean(name, NAMES) if name not in NAMES else f"/set {name} {self._value(name)}",
+            )
+        for key in NAMES if not text else [name] if name in NAMES else []:
+            self._say(f"{key} = {self._value(key)}")
+
+    def _value(self, name: str) -> str:
+        value = self.engine.thinking if name == THINKING else getattr(self.settings, name)
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
     def compare(self, question: str) -> None:
         """The same question to the model before and after training; the conversation itself is not changed."""
         if not self.engine.tuned:
             raise UserError(tr("There is nothing to compare: no adapter is loaded."))
-        turns = list(self.turns)
+        asked = list(self.turns[:-1])
         if question:
-            turns = [*turns, Message("user", question)]
-        elif turns:
-            turns = turns[:-1]
-        else:
-            raise UserError(tr("Give a question: /compare Who are you?"))
-        conversation = Conversation((*self._head(), *turns))
-        self.console.print(tr("before training:"), style="bold")
-        with self.engine.base():
-            self._show(conversation)
-        self.console.print(tr("after training:"), style="bold")
-        self._show(conversation)
+            asked = [*self.turns, Message("user", question)]
+        elif not asked:
+            raise UserError(tr("Give a question, as in: /compare Who are you?"))
+        conversation = Conversation((*_system_turn(self.system), *asked))
+        before, after = Text(), Text()
+        with suppress(KeyboardInterrupt), Live(_beside(before, after), console=self.console) as live:
+            with self.engine.base():
+                self._fill(before, self.engine.stream(conversation, self.settings))
+                live.update(_beside(before, after), refresh=True)
+            self._fill(after, self.engine.stream(conversation, self.settings))
+
+    def _fill(self, cell: Text, answer: Answer) -> None:
+        with closing(iter(answer)) as pieces:
+            for piece in pieces:
+                cell.append_text(_shown(piece))
 
     def help(self, _: str) -> None:
         for word, (text, _action) in COMMANDS.items():
-            self.console.print(f"{word:<10} {tr(text)}", markup=False)
+            self._say(f"{word:<10} {tr(text)}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text, "dim"), soft_wrap=True)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {
-    "/system": ("set the system prompt (empty: none)", Session.set_system),
+    "/system": ("set the system prompt; alone: back to the template's own", Session.set_system),
     "/clear": ("start a new conversation", Session.clear),
     "/set": ("change a setting, e.g. /set temperature 0.2; alone: show them", Session.set_option),
-    "/compare": ("ask the model before and after training: /compare QUESTION, alone: the last one", Session.compare),
+    "/compare": ("ask the model before and after training: /compare QUESTION; alone: the last one", Session.compare),
     "/help": ("this list", Session.help),
-    "/exit": ("leave (Ctrl-D too); Ctrl-C ends an answer", lambda session, _: None),
+    "/exit": ("leave, as Ctrl-D does; Ctrl-C ends an answer", lambda session, _: None),
 }
 
 
-def _closable(stream: Iterator[str]) -> Any:
-    return stream
+def _system_turn(text: str | None) -> tuple[Message, ...]:
+    return (Message("system", text),) if text else ()
 
 
-def _kept(stream: Iterator[str], pieces: list[str]) -> Iterator[str]:
-    for piece in stream:
-        pieces.append(piece)
-        yield piece
+def _shown(piece: Piece) -> Text:
+    """A piece as it stands in the terminal; the spelling of tool calls is left out, they are written readably after."""
+    return Text("" if piece.kind == "call" else piece.text, _THOUGHT if piece.kind == "thinking" else _SAID)
 
 
-def _marked(stream: Iterator[str]) -> Iterator[tuple[str, bool]]:
-    """Pieces of text and whether they are thinking. A tag may come in several pieces."""
-    held, thinking = "", False
-    for piece in stream:
-        held += piece
-        while (at := held.find(tag := _THINK_CLOSE if thinking else _THINK_OPEN)) >= 0:
-            yield held[:at], thinking
-            held, thinking = held[at + len(tag) :], not thinking
-        keep = next((n for n in range(min(len(tag) - 1, len(held)), 0, -1) if tag.startswith(held[-n:])), 0)
-        yield held[: len(held) - keep], thinking
-        held = held[len(held) - keep :]
-    yield held, thinking
+def _readable(call: ToolCall) -> str:
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
+    return f"→ {call.name}({arguments})"
 
 
-def _without_thinking(answer: str) -> str:
-    return "".join(text for text, thought in _marked(iter([answer])) if not thought).strip()
-
-
-def _as(kind: Any, name: str, value: str) -> Any:
-    """value as a setting of this type."""
-    base = getattr(kind, "__origin__", kind)
-    try:
-        if base is bool:
-            return {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[value.lower()]
-        return (int if base is int else float)(value)
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            tr("{name} can't be {value!r}.").format(name=name, value=value), hint=str(base.__name__)
-        ) from error
+def _beside(before: Text, after: Text) -> Any:
+    table = Table(expand=True, pad_edge=False)
+    for heading in (tr("before training"), tr("after training")):
+        table.add_column(heading, ratio=1)
+    table.add_row(before, after)
+    return table

@@ -1,34 +1,38 @@
-"""Answers from a loaded model: the renderer that training used, tokens out as they come, the right tokens to stop at."""
+"""Answers from a loaded model: rendered as in training, streamed as they come, ended where the model ends them."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, StoppingCriteria
-from transformers.generation.streamers import BaseStreamer
+from transformers import PreTrainedModel
 
 from tunesmith.config import GenerationConfig
 from tunesmith.errors import UserError
-from tunesmith.text.conversation import Conversation
+from tunesmith.inference.answer import Answer, Ends
+from tunesmith.inference.decoding import THINK_OPEN, Detokenizer
+from tunesmith.inference.sampling import next_token
+from tunesmith.text.conversation import Conversation, Rendered
+from tunesmith.text.rows import RowError
 from tunesmith.text.template import ChatTemplate
 from tunesmith.text.tokenizer import CutText, Tokenizer
 
-_INCOMPLETE = "\ufffd"  # what a decoder shows for the first bytes of a character that is not whole yet
+# What a forward pass hands to the next one: attention's keys and values, or the state of a recurrent model.
+_MEMORIES = ("past_key_values", "cache_params", "state")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatEngine:
     """A model that answers. tuned: the same weights with and without adapter can be asked (`base`).
 
-    thinking: what the template is told about reasoning, None leaves it to the template.
+    thinking: what the template is told about reasoning, None leaves it to the template. generator: on the CPU, draws
+    the tokens; one seed gives the same answers to the same questions in the same order.
     """
 
     model: PreTrainedModel
@@ -36,142 +40,115 @@ class ChatEngine:
     template: ChatTemplate
     thinking: bool | None
     name: str
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(42))
 
     @property
     def tuned(self) -> bool:
         return hasattr(self.model, "disable_adapter")
 
-    @property
-    def stop_ids(self) -> list[int]:
-        """Every token that ends an answer: the template's, the tokenizer's, those of the model's generation config."""
-        ids = {self.tokenizer.id_of(word) for word in self.template.stop_words} | {self.tokenizer.eos_id}
-        configured = getattr(self.model.generation_config, "eos_token_id", None)
-        ids |= set(configured) if isinstance(configured, (list, tuple)) else {configured}
-        return sorted(i for i in ids if i is not None)
-
     def base(self) -> AbstractContextManager[Any]:
         """Within this context the model answers as it did before training."""
         return self.model.disable_adapter() if self.tuned else nullcontext()
 
+    @property
+    def room(self) -> int | None:
+        """Most tokens that the model takes, question and answer together; None where it names no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    @property
+    def ends(self) -> Ends:
+        """Everything that ends an answer: the template's stop words, the tokenizer's end token, generation_config's."""
+        words = {word: self.tokenizer.id_of(word) for word in self.template.stop_words}
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = configured if isinstance(configured, list | tuple) else [configured]
+        ids = {*words.values(), *self.tokenizer.stop_ids, *listed}
+        spelled = tuple(word for word, id in words.items() if id is None)
+        return Ends(frozenset(id for id in ids if id is not None), spelled)
+
     def prompt(self, conversation: Conversation) -> np.ndarray:
         """int32 ids of the conversation up to where the model goes on: as in training, the answer left out."""
-        rendered = self.template.render(conversation, generation_prompt=True, thinking=self.thinking)
-        ids, _ = self.tokenizer.encode_cut([CutText(rendered.text, (), rendered.literals)])
-        return ids
+        return self._encoded(conversation, self._rendered(conversation))
 
     def chat(self, conversation: Conversation, settings: GenerationConfig) -> str:
-        """The whole answer."""
-        return "".join(self.stream(conversation, settings))
+        """What is answered, without the reasoning."""
+        return "".join(piece.text for piece in self.stream(conversation, settings) if piece.kind != "thinking")
 
-    def stream(self, conversation: Conversation, settings: GenerationConfig) -> Iterator[str]:
-        """The answer in pieces, as they are generated. Closing the iterator ends the generation."""
-        ids = self.prompt(conversation)
-        room = getattr(self.model.config, "max_position_embeddings", None)
-        if room and len(ids) >= room:
-            raise UserError(
-                f"The conversation is {len(ids)} tokens long; the model takes {room}.",
-                hint="/clear starts a new one.",
-            )
-        longest = min(settings.max_new_tokens, room - len(ids)) if room else settings.max_new_tokens
-        arguments = _arguments(settings) | {"max_new_tokens": longest, "eos_token_id": self.stop_ids}
-        prompt = torch.from_numpy(ids).long()[None].to(self.model.device)
-        with _generation(self.model, prompt, arguments, self._pad_id()) as tokens:
-            yield from _decoded(tokens, self.tokenizer, set(self.stop_ids), settings.skip_special_tokens)
+    def stream(self, conversation: Conversation, settings: GenerationConfig) -> Answer:
+        """The answer, generated while it is iterated over. UserError for a conversation that can't be answered."""
+        rendered = self._rendered(conversation)
+        ids = self._encoded(conversation, rendered)
+        longest = settings.max_new_tokens
+        if self.room is not None:
+            longest = min(longest, self.room - len(ids))
+            if longest <= 0:
+                raise UserError(
+                    f"The conversation is {len(ids):,} tokens long; this model takes {self.room:,}.",
+                    hint="Start a new conversation (/clear in the terminal) or ask for less.",
+                )
+        return Answer(
+            self._tokens(ids, longest, settings),
+            Detokenizer(self.tokenizer, skip_special_tokens=settings.skip_special_tokens),
+            self.ends,
+            thinking=rendered.text.rstrip().endswith(THINK_OPEN),
+            tools=self.template.tool_format,
+            tools_offered=bool(conversation.tools),
+            prompt_tokens=len(ids),
+        )
 
-    def _pad_id(self) -> int:
-        return self.tokenizer.pad_id if self.tokenizer.pad_id is not None else self.stop_ids[0] if self.stop_ids else 0
+    def _rendered(self, conversation: Conversation) -> Rendered:
+        try:
+            return self.template.render(conversation, generation_prompt=True, thinking=self.thinking)
+        except RowError as error:
+            name = self.template.name
+            raise UserError(f"The template {name} can't write this conversation: {error.reason}.") from None
+
+    def _encoded(self, conversation: Conversation, rendered: Rendered) -> np.ndarray:
+        ids, _ = self.tokenizer.encode_cut(
+            [CutText(rendered.text, self._borders(conversation, rendered.text), rendered.literals)]
+        )
+        return ids
+
+    def _borders(self, conversation: Conversation, text: str) -> tuple[int, ...]:
+        """Where earlier answers begin and end in the text. They are encoded apart, as in training: an answer's first
+        line break could merge with the one before it."""
+        if not any(message.role == "assistant" for message in conversation.messages):
+            return ()
+        try:
+            past = self.template.render(conversation, thinking=self.thinking, keep_reasoning=False)
+        except RowError:
+            return ()
+        return tuple(at for span in past.spans for at in (span.start, span.end)) if text.startswith(past.text) else ()
+
+    def _tokens(self, prompt: np.ndarray, longest: int, settings: GenerationConfig) -> Iterator[int]:
+        """Token after token, `longest` at most, those that end an answer too."""
+        model: Any = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        last_only = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        vocabulary = self.tokenizer.vocab_size  # embeddings may have rows beyond it, which no text can come of
+        so_far, fresh = prompt.tolist(), prompt.tolist()
+        memory: dict[str, Any] = {}
+        with _told_when_full():
+            for _ in range(longest):
+                scores, memory = _forward(model, fresh, memory | last_only)
+                token = next_token(scores[:vocabulary], so_far, settings, self.generator)
+                yield token
+                fresh = [token]
+                so_far.append(token)
 
 
-def _arguments(settings: GenerationConfig) -> dict[str, Any]:
-    """generate()'s own words for the settings; temperature 0 is greedy."""
-    arguments: dict[str, Any] = {"repetition_penalty": settings.repetition_penalty, "num_beams": 1}
-    if not settings.do_sample or settings.temperature == 0:
-        return arguments | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    return arguments | {
-        "do_sample": True,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-    }
-
-
-class _Queue(BaseStreamer):
-    """Hands token ids from the generating thread to the one that shows them."""
-
-    def __init__(self) -> None:
-        self.tokens: queue.Queue[int | BaseException | None] = queue.Queue()
-        self._prompt_seen = False
-
-    def put(self, value: Tensor) -> None:
-        if not self._prompt_seen:  # generate() sends the prompt first
-            self._prompt_seen = True
-            return
-        for token in value.flatten().tolist():
-            self.tokens.put(token)
-
-    def end(self) -> None:
-        self.tokens.put(None)
-
-
-class _Stop(StoppingCriteria):
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        return torch.full((input_ids.shape[0],), self.asked.is_set(), device=input_ids.device, dtype=torch.bool)
+@torch.inference_mode()
+def _forward(model: Any, ids: Sequence[int], options: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """(logits [V] after the last of these ids, what the next pass needs)."""
+    output = model(input_ids=torch.tensor([ids], device=model.device), use_cache=True, **options)
+    return output.logits[0, -1], {name: output[name] for name in _MEMORIES if output.get(name) is not None}
 
 
 @contextmanager
-def _generation(model: PreTrainedModel, prompt: Tensor, arguments: dict[str, Any], pad: int) -> Iterator[Iterator[int]]:
-    """Generate in a thread; yields the tokens. Leaving the context ends the thread."""
-    streamer, stop = _Queue(), _Stop()
-
-    def work() -> None:
-        try:
-            with torch.inference_mode():
-                model.generate(
-                    prompt, attention_mask=torch.ones_like(prompt), streamer=streamer, stopping_criteria=[stop],
-                    pad_token_id=pad, **arguments,
-                )  # fmt: skip
-        except BaseException as error:  # shown in the thread that asked
-            streamer.tokens.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+def _told_when_full() -> Iterator[None]:
     try:
-        yield _received(streamer.tokens)
-    finally:
-        stop.asked.set()
-        thread.join()
-
-
-def _received(tokens: queue.Queue[int | BaseException | None]) -> Iterator[int]:
-    while (token := tokens.get()) is not None:
-        if isinstance(token, BaseException):
-            raise token
-        yield token
-
-
-def _decoded(tokens: Iterator[int], tokenizer: Tokenizer, stops: set[int], skip_special: bool) -> Iterator[str]:
-    """Text as soon as its characters are whole."""
-    held: list[int] = []
-    shown = ""
-    for token in tokens:
-        if token in stops:
-            break
-        held.append(token)
-        text = _text(tokenizer, held, skip_special)
-        if text.endswith(_INCOMPLETE):
-            continue
-        if len(text) > len(shown):
-            yield text[len(shown) :]
-            shown = text
-        if text.endswith("\n"):  # a line is done: what follows decodes the same without it
-            held, shown = [], ""
-    rest = _text(tokenizer, held, skip_special)[len(shown) :]
-    if rest:
-        yield rest
-
-
-def _text(tokenizer: Tokenizer, ids: Sequence[int], skip_special: bool) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=skip_special)
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "The memory of the device is not enough for this answer.",
+            hint="Start a new conversation, lower max_new_tokens, or load the model with quantization_bit: 4.",
+        ) from error

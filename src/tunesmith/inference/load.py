@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import torch
 
-from tunesmith.config import Job, ModelConfig
+from tunesmith.config import DataConfig, Job, ModelConfig
 from tunesmith.config.places import cache_folder
+from tunesmith.errors import UserError
 from tunesmith.inference.engine import ChatEngine
 from tunesmith.models.adapters import apply_tuning
 from tunesmith.models.load import load_model
 from tunesmith.models.locate import locate
 from tunesmith.models.precision import Precision, Requested, choose_device, choose_precision, device_facts
 from tunesmith.models.vocabulary import prepare_vocabulary
-from tunesmith.text.template import choose_template
+from tunesmith.text.template import ChosenTemplate, choose_template
 from tunesmith.text.tokenizer import Tokenizer
 
+Note = Callable[[str], None]
 _WISHES: dict[str, Requested] = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
 
-def load_engine(job: Job) -> ChatEngine:
+def tell(sentence: str) -> None:
+    """Notes go to stderr: on stdout are answers only."""
+    print(sentence, file=sys.stderr)
+
+
+def load_engine(job: Job, note: Note = tell) -> ChatEngine:
     """The job's model with its adapters, ready to answer."""
     device = choose_device(use_cpu=job.training.use_cpu)
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache_folder())
     tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
-    data = job.data
-    chosen = choose_template(
+    chosen = _template(job.data, tokenizer)  # before the weights: what is wrong with it shows at once
+    for sentence in chosen.notes:
+        note(sentence)
+    precision = _precision(job.model, device, note)
+    # Stretched positions depend on cutoff_len, so the model is the one that was trained only with the same.
+    stretched_to = job.data.cutoff_len if job.model.rope_scaling else None
+    try:
+        base = load_model(
+            job.model, located, precision, vocabulary,
+            device=device, training=False, cutoff_len=stretched_to, note=note,
+        )  # fmt: skip
+        model = apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=note)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"The memory of the device is not enough for {located.name}.",
+            hint="Set quantization_bit: 4, or use_cpu: true.",
+            field="quantization_bit",
+        ) from error
+    generator = torch.Generator().manual_seed(job.training.seed)
+    return ChatEngine(model.eval(), tokenizer, chosen.template, job.data.enable_thinking, located.name, generator)
+
+
+def _template(data: DataConfig, tokenizer: Tokenizer) -> ChosenTemplate:
+    return choose_template(
         data.template,
         tokenizer,
         default_system=data.default_system,
@@ -35,16 +65,12 @@ def load_engine(job: Job) -> ChatEngine:
         preserve_thinking=data.preserve_thinking,
         thinking=data.enable_thinking,
     )
-    base = load_model(
-        job.model, located, _precision(job.model, device), vocabulary, device=device, training=False, note=_tell
-    )
-    model = apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=_tell)
-    return ChatEngine(model.eval(), tokenizer, chosen.template, data.enable_thinking, located.name)
 
 
-def _precision(model: ModelConfig, device: torch.device) -> Precision:
-    return choose_precision(_WISHES.get(model.infer_dtype, "auto"), device_facts(device))
-
-
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+def _precision(model: ModelConfig, device: torch.device, note: Note) -> Precision:
+    """The number format asked for; a word where this device can't do it."""
+    wish = _WISHES.get(model.infer_dtype, "auto")
+    precision = choose_precision(wish, device_facts(device))
+    if wish != "auto" and precision.compute != getattr(torch, model.infer_dtype):
+        note(precision.note)
+    return precision
