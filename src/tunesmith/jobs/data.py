@@ -1,0 +1,152 @@
+"""`data check` and `data preview`: from a job to what there is to know of its data; torch only where it must be."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tunesmith.config import Job, ModelConfig
+from tunesmith.config.places import cache_folder
+from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.check import CheckReport, check_dataset, render_check
+from tunesmith.data.prepare import packs_documents
+from tunesmith.data.preview import preview_rows, render_preview
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+from tunesmith.models.locate import locate
+from tunesmith.text.encode import EncodeOptions, Encoder
+from tunesmith.text.template import ChatTemplate, choose_template
+from tunesmith.text.tokenizer import Tokenizer
+
+_PIPED_WIDTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """How the job's model reads text. template: None for plain documents."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+
+    def encoder(self, job: Job, cutoff_len: int | None) -> Encoder:
+        options = EncodeOptions(
+            cutoff_len=cutoff_len,
+            train_on_prompt=job.data.train_on_prompt,
+            mask_history=job.data.mask_history,
+            thinking=job.data.enable_thinking,
+            cut_documents=not packs_documents(job.data, job.objective.stage),
+        )
+        return Encoder(self.tokenizer, self.template, options)
+
+
+def check(job: Job) -> int:
+    """Report on every data set of the job. 1 where nothing of one can be used, or, with `strict`, not everything."""
+    console = _console()
+    trained, held = _entries(job)
+    reader = _reader(job, console) if job.model.model_name_or_path else None
+    code = 0
+    for entry in [*trained, *held]:
+        report = _checked(job, entry, reader, against=held if entry in trained else [])
+        console.print(render_check(report))
+        if reader is None:
+            console.print(tr("Token lengths need a model's tokenizer: add model_name_or_path=…"), style="dim")
+        console.print()
+        if not report.usable or (job.data.strict and report.usable < report.rows):
+            code = 1
+    return code
+
+
+def preview(job: Job, rows: int) -> int:
+    """Show the first rows of every data set of the job as the model sees them."""
+    if not job.model.model_name_or_path:
+        raise UserError(
+            tr("A preview shows tokens, and those are the model's."),
+            hint="Add model_name_or_path=…, a hub id, a folder or a GGUF file.",
+            field="model_name_or_path",
+        )
+    console = _console()
+    trained, held = _entries(job)
+    reader = _reader(job, console)
+    for entry in [*trained, *held]:
+        for row in preview_rows(
+            entry,
+            stage=job.objective.stage,
+            cache_dir=cache_folder(),
+            encoder=reader.encoder(job, job.data.cutoff_len),
+            tokenizer=reader.tokenizer,
+            placeholders=job.data.placeholders,
+            count=rows,
+        ):
+            console.print(render_preview(row))
+            console.print()
+    return 0
+
+
+def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
+    """The data sets to train and to evaluate on."""
+    data = job.data
+    trained = resolve(data.dataset, data.dataset_dir)
+    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+    if not trained and not held:
+        raise UserError(
+            tr("No data set is named."),
+            hint="Give a name of dataset_info.json or a file: tunesmith data check mine.jsonl",
+            field="dataset",
+        )
+    return trained, held
+
+
+def _checked(job: Job, entry: DatasetEntry, reader: _Reader | None, against: list[DatasetEntry]) -> CheckReport:
+    return check_dataset(
+        entry,
+        stage=job.objective.stage,
+        cache_dir=cache_folder(),
+        placeholders=job.data.placeholders,
+        encoder=None if reader is None else reader.encoder(job, None),
+        cutoff=job.data.cutoff_len,
+        against=against,
+        max_samples=job.data.max_samples,
+    )
+
+
+def _reader(job: Job, console: Console) -> _Reader:
+    """The tokenizer of the job's model and the template the job would train with; its notes are told."""
+    tokenizer = _tokenizer(job.model)
+    if job.objective.stage == "pt":
+        return _Reader(tokenizer, None)
+    data = job.data
+    chosen = choose_template(
+        data.template,
+        tokenizer,
+        default_system=data.default_system,
+        tools=data.tool_format,
+        preserve_thinking=data.preserve_thinking,
+        thinking=data.enable_thinking,
+    )
+    for note in chosen.notes:
+        console.print(Text(note, "yellow"))
+    return _Reader(tokenizer, chosen.template)
+
+
+def _tokenizer(model: ModelConfig) -> Tokenizer:
+    """The model's tokenizer. Of a model on a hub the small files are fetched, never the weights."""
+    adds = bool(model.add_tokens or model.add_special_tokens)
+    folder = Path(model.model_name_or_path).expanduser()
+    if adds or not (folder / "tokenizer.json").is_file():
+        located = locate(replace(model, train_from_scratch=True))
+        folder = located.path
+        if adds or not (folder / "tokenizer.json").is_file():
+            from tunesmith.models.vocabulary import prepare_vocabulary
+
+            folder = prepare_vocabulary(model, located, cache_folder()).folder
+    return Tokenizer.load(folder, split_special_tokens=model.split_special_tokens)
+
+
+def _console() -> Console:
+    """Colours on a terminal only; in a pipe, lines that are not cut at 80 columns."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(width=width, highlight=False, emoji=False, soft_wrap=True)
