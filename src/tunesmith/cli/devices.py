@@ -42,7 +42,8 @@ def gpu_lines(torch: ModuleType, gpus: list[str]) -> Iterator[Finding]:
             free, total = torch.cuda.mem_get_info(i)
             told = f"{torch.cuda.get_device_name(i)}, {size(free)} free of {size(total)}"
             if free < total / 2:
-                yield Finding("warn", f"GPU {i}", told, "Another program holds much of its memory; `nvidia-smi` names it.")
+                fix = "Another program holds much of its memory; `nvidia-smi` names it."
+                yield Finding("warn", f"GPU {i}", told, fix)
             else:
                 yield Finding("pass", f"GPU {i}", told)
     elif torch.backends.mps.is_available():
@@ -55,7 +56,8 @@ def gpu_lines(torch: ModuleType, gpus: list[str]) -> Iterator[Finding]:
         yield Finding("warn", "torch", told, "Unset CUDA_VISIBLE_DEVICES to train on the GPU.")
     elif gpus:
         told = f"{version} for CUDA {torch.version.cuda} can't use {_name(gpus[0])}"
-        yield Finding("fail", "torch", told, "The driver is most likely too old for this CUDA: update the NVIDIA driver.")
+        fix = "The driver is most likely too old for this CUDA: update the NVIDIA driver."
+        yield Finding("fail", "torch", told, fix)
     else:
         yield Finding("pass", "torch", f"{version}, on the CPU ({os.cpu_count()} cores); no GPU found")
 
@@ -66,13 +68,15 @@ def precision_lines(torch: ModuleType) -> Iterator[Finding]:
             yield Finding("pass", "bf16", "the GPU has it")
         else:
             told = f"{torch.cuda.get_device_name(0)} lacks it"
-            yield Finding("warn", "bf16", told, "fp16 is taken instead where a configuration leaves the precision open.")
+            fix = "fp16 is taken instead where a configuration leaves the precision open."
+            yield Finding("warn", "bf16", told, fix)
         return
     found = [name for flag, name in _FAST_BF16.items() if flag in cpu_flags()]
     if found:
         yield Finding("pass", "bf16", f"the CPU has it ({', '.join(dict.fromkeys(found))})")
     else:
-        yield Finding("warn", "bf16", f"no fast bf16 on this {platform.machine()} CPU", "Training on the CPU takes fp32.")
+        told = f"no fast bf16 on this {platform.machine()} CPU"
+        yield Finding("warn", "bf16", told, "Training on the CPU takes fp32.")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

@@ -128,7 +128,8 @@ def hub_lines() -> Iterator[Finding]:
                 "fail", "hub", f"HF_ENDPOINT is {endpoint!r}", "Give the whole address, beginning with https://."
             )
         else:
-            yield Finding("pass", "hub", f"mirror {endpoint}" if endpoint else "Hugging Face; HF_ENDPOINT names a mirror")
+            told = f"mirror {endpoint}" if endpoint else "Hugging Face; HF_ENDPOINT names a mirror"
+            yield Finding("pass", "hub", told)
     if _switched_on("HF_HUB_OFFLINE"):
         yield Finding(
             "warn", "hub offline", "HF_HUB_OFFLINE is set", "Only models in the cache are found; unset it to download."

@@ -1,13 +1,14 @@
 """Causal attention over rows laid end to end, registered under a name of our own in transformers' attention interface.
 
-No model code is touched: a decoder called with `cu_seq_lens_q` (the row borders) reaches `segment_attention`, which never
-looks across a border. On CUDA it is one varlen kernel; elsewhere each row is attended on its own, which does a fraction
-of the work of a block-diagonal mask.
+No model code is touched: a decoder called with `cu_seq_lens_q` (the row borders) reaches `segment_attention`, which
+never looks across a border. On CUDA it is one varlen kernel; elsewhere each row is attended on its own, which does a
+fraction of the work of a block-diagonal mask.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def segment_attention(
         return _varlen(query, key, value, cu_seq_lens_q, max_length_q, scale, sliding_window), None
     rows = [
         _attend(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], scale, dropout, sliding_window, softcap)
-        for a, b in zip(borders[:-1], borders[1:], strict=True)
+        for a, b in pairwise(borders)
     ]
     return torch.cat(rows, dim=2).transpose(1, 2), None
 
@@ -99,7 +100,9 @@ def _causal_bias(length: int, groups: int, window: int | None, dtype: torch.dtyp
     position = torch.arange(length, device=device)
     distance = position[:, None] - position[None, :]
     hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
-    return torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf).repeat(groups, 1)[None]
+    return (
+        torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf).repeat(groups, 1)[None]
+    )
 
 
 def _varlen(
@@ -111,9 +114,8 @@ def _varlen(
     longest = longest if longest is not None else int(borders.diff().max())
     # A right edge of 0 is causal; the window of transformers counts the token itself, the kernel's does not.
     edges = (-1, 0) if window is None else (window - 1, 0)
-    flat = [t[0].transpose(0, 1).contiguous() for t in (q, k, v)]
-    out = varlen_attn(
-        *flat, borders, borders, longest, longest, scale=scale, window_size=edges, enable_gqa=q.shape[1] != k.shape[1]
-    )
+    q, k, v = (t[0].transpose(0, 1).contiguous() for t in (q, k, v))
+    grouped = q.shape[1] != k.shape[1]
+    out = varlen_attn(q, k, v, borders, borders, longest, longest, scale=scale, window_size=edges, enable_gqa=grouped)
     assert isinstance(out, Tensor)
     return out[None]

@@ -1,8 +1,8 @@
 """Log-probabilities of targets from hidden states, without ever holding [tokens, vocabulary] in fp32.
 
-The gradient of log p(target) with respect to the logits is onehot − p, whatever the objective does with log p afterwards:
-a scalar per token multiplies it. So with a frozen head the gradient of the hidden states is finished in the forward pass,
-chunk by chunk, and nothing of vocabulary width is kept.
+The gradient of log p(target) with respect to the logits is onehot − p, whatever the objective does with log p
+afterwards: a scalar per token multiplies it. So with a frozen head the gradient of the hidden states is finished in the
+forward pass, chunk by chunk, and nothing of vocabulary width is kept.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def target_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """log p(target) and whether it was the most likely token.
 
-    hidden: [M, D]. weight: [V, D]. bias: [V] or None. targets: int64 [M]. budget: bytes the logits of one chunk may take.
-    Returns float32 [M] and bool [M].
+    hidden: [M, D]. weight: [V, D]. bias: [V] or None. targets: int64 [M]. budget: bytes the logits of one chunk may
+    take. Returns float32 [M] and bool [M].
     """
     if not len(targets):
         return hidden.sum(dim=-1).float(), torch.zeros(0, dtype=torch.bool, device=hidden.device)
@@ -52,13 +52,14 @@ class _TargetLogprobs(torch.autograd.Function):
             _score(logits, targets[rows], shape, logprobs[rows], correct[rows], keep=gradient is not None)
             if gradient is not None:
                 gradient[rows] = _hidden_gradient(logits, weight, shape)
+            del logits  # before the next chunk is made, so that one is alive at a time
         ctx.shape, ctx.chunks, ctx.head_trains = shape, chunks, head_trains
         ctx.save_for_backward(*((hidden, weight, bias, targets) if head_trains else (gradient,)))
         ctx.mark_non_differentiable(correct)
         return logprobs, correct
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         if not ctx.head_trains:
             (gradient,) = ctx.saved_tensors
             hidden_grad = None if gradient is None else gradient * grad[:, None].to(gradient.dtype)
@@ -75,6 +76,7 @@ class _TargetLogprobs(torch.autograd.Function):
             weight_grad.addmm_(logits.t(), hidden[rows], alpha=ctx.shape.scale)
             if bias_grad is not None:
                 bias_grad += logits.sum(dim=0) * ctx.shape.scale
+            del logits
         return hidden_grad, weight_grad, bias_grad, None, None, None
 
 

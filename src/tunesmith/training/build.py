@@ -1,4 +1,4 @@
-"""All wiring of a training, and the only place that knows everyone: sections and prepared data → what the loop takes."""
+"""All wiring of a training, and the only place that knows everyone: a job and its data → what the loop takes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Where accelerate lives, and nowhere else: devices, ranks, backward, the optimizer step.
 
-Trained parameters are held in the model's compute dtype and have fp32 masters here, which the optimizer updates: nothing
-is cast during forward and backward, and small updates are not lost. Where the model computes in fp32 (or in pure_bf16)
-the parameter is its own master.
+Trained parameters are held in the model's compute dtype and have fp32 masters here, which the optimizer updates:
+nothing is cast during forward and backward, and small updates are not lost. Where the model computes in fp32 (or in
+pure_bf16) the parameter is its own master.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Master:
-    """One trained parameter: `live` is the model's own, `weight` what the optimizer updates (the same where dtypes agree)."""
+    """A trained parameter. live: the model's own; weight: what the optimizer updates (the same where dtypes agree)."""
 
     name: str
     live: nn.Parameter
@@ -78,7 +78,7 @@ class World:
 
     def main_first(self) -> AbstractContextManager[Any]:
         """The first process runs the block, then the others, which find its work in the cache."""
-        return self.accelerator.main_process_first()  # type: ignore[no-any-return]
+        return self.accelerator.main_process_first()
 
     def wait(self) -> None:
         """All processes meet here."""

@@ -123,6 +123,6 @@ def _must_be_finite(norm: float, step: int) -> None:
         return
     raise UserError(
         f"The gradient is not a number any more at step {step}: the training has diverged.",
-        hint="Checkpoints written before are intact. Lower learning_rate, set max_grad_norm: 1.0, add warmup_ratio: 0.1, "
-        "or use bf16 in place of fp16; `tunesmith data check` finds odd rows.",
+        hint="Checkpoints written before are intact. Lower learning_rate, set max_grad_norm: 1.0, add "
+        "warmup_ratio: 0.1, or use bf16 in place of fp16; `tunesmith data check` finds odd rows.",
     )

@@ -104,7 +104,7 @@ class Speaker:
 
 
 class Watch:
-    """The live view: a progress bar with the time left on a terminal, plain lines elsewhere; the run's metrics; signals.
+    """The live view (a bar with the time left on a terminal, plain lines elsewhere), the run's metrics, and signals.
 
     A first Ctrl-C (or a terminate signal) asks the loop to save and end, a second one ends at once. Use as a context.
     """
@@ -173,7 +173,8 @@ class Watch:
         said = f"loss {values['loss']:.4f}  {values['tokens_per_second']:,.0f} tokens/s"
         if self._bar is not None:
             self._bar.update(self._task, said=said)
-        line = f"step {step}/{self._total}  epoch {epoch:.2f}  {said}  lr {values['learning_rate']:.2e}  left {self._left(step)}"
+        rate, left = f"lr {values['learning_rate']:.2e}", self._left(step)
+        line = f"step {step}/{self._total}  epoch {epoch:.2f}  {said}  {rate}  left {left}"
         if self._bar is None:
             self._speaker.say(line)
         else:

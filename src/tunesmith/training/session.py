@@ -47,7 +47,7 @@ from tunesmith.training.validate import evaluate
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a job stands on before any weight is loaded: the model on this machine, its tokens, the template, the data."""
+    """What a job stands on before any weight is loaded: the model's place, its tokens, the template, the data."""
 
     located: LocalModel
     vocabulary: Vocabulary
@@ -238,9 +238,8 @@ def _introduce(
     if estimate.checkpointing:
         speaker.say("Gradient checkpointing is on: less memory, about a quarter slower.")
     speaker.say(f"{count_parameters(training.model)}.")
-    speaker.say(
-        f"Memory: about {estimate.total / 1e9:.1f} GB ({', '.join(_part(*p) for p in estimate.parts.items())})."
-    )
+    parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in estimate.parts.items())
+    speaker.say(f"Memory: about {estimate.total / 1e9:.1f} GB ({parts}).")
     ids, weights = _first_sample(training)
     runs = split_runs(ids, weights, ground.tokenizer)
     speaker.say("One example, as the model sees it:")
@@ -254,10 +253,6 @@ def _introduce(
     speaker.say(
         f"{training.plan.total:,} steps of {rows} rows; about {training.plan.steps_per_epoch:,.0f} steps an epoch."
     )
-
-
-def _part(name: str, size: int) -> str:
-    return f"{name} {size / 1e9:.2f}"
 
 
 def _first_sample(training: Training) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +304,13 @@ def _leave_results(run: Run, job: Job, ground: Ground, progress: Progress, resul
 def _closing_words(run: Run, ending: str, progress: Progress, total: int) -> str:
     if ending == "stopped":
         return f"Stopped and saved at step {progress.step} of {total}. Go on with: tunesmith runs resume {run.path}"
-    return f"Finished: {run.path}\n  talk to it:    tunesmith chat {run.path}\n  the curve:     tunesmith runs show {run.path}"
+    return "\n".join(
+        [
+            f"Finished: {run.path}",
+            f"  talk to it:  tunesmith chat {run.path}",
+            f"  the curve:   tunesmith runs show {run.path}",
+        ]
+    )
 
 
 def _step_of(checkpoint: Path) -> int:
