@@ -23,7 +23,7 @@ SPACE = "▁"
 
 
 def real_tokenizer(name: str) -> Path:
-    """The folder of a real tokenizer: qwen3, llama3, llama2, gemma3, deepseek_v3, mistral_v3, mistral_tekken, smollm2."""
+    """The folder of a real tokenizer: a member of MAKERS, or qwen3, llama3, llama2, gemma3 or deepseek_v3."""
     folder = CACHE / name
     if not (folder / "tokenizer.json").is_file():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -131,9 +131,14 @@ def _mistral_v3(folder: Path) -> None:
         "pre_tokenizer": metaspace,
         "decoder": fuse,
         "model": {
-            "type": "BPE", "vocab": vocab, "merges": merges, "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True,
+            "type": "BPE",
+            "vocab": vocab,
+            "merges": merges,
+            "unk_token": "<unk>",
+            "fuse_unk": True,
+            "byte_fallback": True,
         },
-    }  # fmt: skip
+    }
     _write(folder, spec, {"bos_token": "<s>", "eos_token": "</s>"})
 
 
@@ -171,10 +176,10 @@ def _protobuf(data: bytes) -> Iterator[tuple[int, bytes | int]]:
             at += size
 
 
-TEKKEN_CONTROLS = (
+_TEKKEN_CONTROLS = (
     "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] "
     "[IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT]"
-).split()
+)
 
 
 def _mistral_tekken(folder: Path) -> None:
@@ -193,7 +198,8 @@ def _mistral_tekken(folder: Path) -> None:
         return "".join(shown[byte] for byte in token)
 
     merges = [[name(part) for part in _last_merge(token, ranks)] for token in ranks if len(token) > 1]
-    controls = TEKKEN_CONTROLS + [f"<SPECIAL_{i}>" for i in range(len(TEKKEN_CONTROLS), specials)]
+    named = _TEKKEN_CONTROLS.split(" ")
+    controls = named + [f"<SPECIAL_{i}>" for i in range(len(named), specials)]
     split = {"type": "Split", "pattern": {"Regex": data["config"]["pattern"]}, "behavior": "Isolated", "invert": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     spec = {

@@ -220,7 +220,7 @@ def test_tokenizing_needs_neither_torch_nor_transformers() -> None:
         "import sys, tunesmith.text.encode, tunesmith.text.tools\n"
         "print([m for m in ('torch', 'transformers', 'tiktoken') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "[]"
 
 

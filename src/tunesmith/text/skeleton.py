@@ -76,7 +76,7 @@ def build_skeleton(dialect: Dialect, turn: Turn) -> Skeleton:
         text, marks = _marks_from_tags(text, turn)
     else:
         text, marks = _marks_from_prefixes(text, turn, draft)
-    _check_nothing_dropped(text, turn)
+    _check_nothing_dropped(text, turn, draft)
     for found in marks:
         _check_mark(text, found, turn)
     return _cut(text, [m for m in marks if draft.reasoning[m[0]] in text[m[1] : m[2]]], tuple(draft.guard.kept))
@@ -202,7 +202,8 @@ class _Draft:
         name, call_id = self._open_calls.pop(0) if self._open_calls else ("", None)
         written["name"] = name
         written["tool_call_id"] = call_id or (_call_id(number) if self.dialect.own else None)
-        written["content_json"] = self.guard.text(_as_json(message.content))
+        as_json = _as_json(message.content)
+        written["content_json"] = written["content"] if as_json == message.content else self.guard.text(as_json)
 
     def _offer_tools_in_system(self) -> None:
         head = self.messages[0]
@@ -233,10 +234,12 @@ def _call_id(number: int) -> str:
 
 
 def _as_json(text: str) -> str:
+    """The text itself if it is JSON, else as a JSON string."""
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False)
+        json.loads(text)
     except ValueError:
         return json.dumps(text, ensure_ascii=False)
+    return text
 
 
 # Finding the assistant's turns
@@ -316,9 +319,10 @@ def _end(text: str, number: int, start: int, closed: Callable[[int], str], *, la
     return start + len(upto) - shown
 
 
-def _check_nothing_dropped(text: str, turn: Turn) -> None:
+def _check_nothing_dropped(text: str, turn: Turn, draft: _Draft) -> None:
     for number, message in enumerate(turn.messages):
-        if number not in turn.seen and message.content.strip() and mark("c", number) not in text:
+        ways = (mark("c", number), draft.messages[number].get("content_json") or mark("c", number))
+        if number not in turn.seen and message.content.strip() and not any(way in text for way in ways):
             raise RowError(f"the chat template leaves out message {number + 1} ({message.role})")
 
 

@@ -48,11 +48,12 @@ class ChatTemplate:
         self.preserve_thinking = preserve_thinking
         self.tool_format: ToolFormat = tool_format(tools or family.tools)
         self._family, self._tokenizer = family, tokenizer
+        compiled = compile_template(family.source)
         self._trims, self._sought = content_tests(family.source) if own else (False, ())
         names = names_used(family.source)
         constants = {"bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""}
         self._dialect = Dialect(
-            compiled=compile_template(family.source),
+            compiled=compiled,
             own=own,
             reasons="reasoning_content" in names if own else family.reasoning,
             native_tools=own and "tools" in names and tools is None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import re
@@ -16,11 +15,16 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from tunesmith.errors import UserError
 from tunesmith.text.fast_bpe import FastBpe, split_pattern
 from tunesmith.text.spelling import control_pattern
-
-_ORDINARY_WORD = re.compile(r"[\s▁]+|</?[a-z][a-z0-9]*>")
+from tunesmith.text.tokenizer_spec import (
+    control_tokens,
+    plain_spec,
+    prefix_rule,
+    read_settings,
+    read_spec,
+    without_prefix,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,6 @@ class CutText:
     text: str
     cuts: tuple[int, ...] = ()
     literals: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Control:
-    """How a control token behaves where it stands in text."""
-
-    id: int
-    lstrip: bool = False
-    rstrip: bool = False
-    single_word: bool = False
 
 
 class Tokenizer:
@@ -54,10 +48,10 @@ class Tokenizer:
     ) -> None:
         """spec: a parsed tokenizer.json. settings: tokenizer_config.json with what the other files add (see `load`)."""
         self._spec, self._settings = spec, settings
-        self._control = {} if split_special_tokens else _control_tokens(spec)
+        self._control = {} if split_special_tokens else control_tokens(spec)
         self._pattern = control_pattern(self._control)
         self._flagged = any(c.lstrip or c.rstrip or c.single_word for c in self._control.values())
-        self._prefix = _prefix_rule(spec)
+        self._prefix = prefix_rule(spec)
         self._fast: FastBpe | None = None
         self.split_special_tokens = split_special_tokens
 
@@ -65,10 +59,8 @@ class Tokenizer:
     def load(cls, folder: Path | str, *, split_special_tokens: bool = False) -> Tokenizer:
         """The tokenizer in a model folder; UserError where there is none or it can't be read."""
         folder = Path(folder)
-        settings = _read_settings(folder)
-        spec = _read_json(folder / "tokenizer.json") or _convert(folder)
-        _add_missing_tokens(spec, settings)
-        return cls(spec, settings, split_special_tokens=split_special_tokens)
+        settings = read_settings(folder)
+        return cls(read_spec(folder, settings), settings, split_special_tokens=split_special_tokens)
 
     # The backends are made when first asked for: each takes a second for a large vocabulary.
 
@@ -79,14 +71,14 @@ class Tokenizer:
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:
         """Knows no control tokens."""
-        return tokenizers.Tokenizer.from_str(json.dumps(_plain_spec(self._spec)))
+        return tokenizers.Tokenizer.from_str(json.dumps(plain_spec(self._spec)))
 
     @cached_property
     def _tail(self) -> tokenizers.Tokenizer:
         """Like _plain, for text that goes on in the middle of a line."""
         if not self._prefix:
             return self._plain
-        return tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(_plain_spec(self._spec))))
+        return tokenizers.Tokenizer.from_str(json.dumps(without_prefix(plain_spec(self._spec))))
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -233,7 +225,7 @@ class Tokenizer:
         if split_pattern(self._spec) is None or self._ambiguous():
             return None
         try:
-            return FastBpe(_plain_spec(self._spec), self.control_tokens)
+            return FastBpe(plain_spec(self._spec), self.control_tokens)
         except ValueError:
             return None
 
@@ -340,132 +332,3 @@ def _pieces(cut: CutText) -> Iterator[str]:
         yield cut.text[start:end]
         start = end
     yield cut.text[start:] if start else cut.text
-
-
-# Reading the files of a model folder
-
-
-def _read_json(path: Path) -> Any:
-    """The parsed file, None where there is none."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}).",
-            hint="The download may be incomplete; fetch the model again.",
-            field="model_name_or_path",
-        ) from None
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json, completed by the other files; special tokens as plain strings."""
-    special = _read_json(folder / "special_tokens_map.json") or {}
-    settings = special | {
-        k: v for k, v in (_read_json(folder / "tokenizer_config.json") or {}).items() if v is not None
-    }
-    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        value = settings.get(name)
-        settings[name] = value.get("content") if isinstance(value, dict) else value
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template}
-        settings["chat_template"] = named.get("default")
-    own = folder / "chat_template.jinja"
-    if own.is_file():
-        settings["chat_template"] = own.read_text(encoding="utf-8")
-    generation = _read_json(folder / "generation_config.json") or _read_json(folder / "config.json") or {}
-    settings["generation_eos"] = generation.get("eos_token_id")
-    return settings
-
-
-def _convert(folder: Path) -> dict[str, Any]:
-    """A tokenizer.json made by transformers for a folder that only has an older format."""
-    from transformers import AutoTokenizer
-
-    try:
-        slow = AutoTokenizer.from_pretrained(str(folder))
-        return json.loads(slow.backend_tokenizer.to_str())
-    except Exception as error:
-        raise UserError(
-            f"{folder} has no tokenizer.json, and no other tokenizer in it could be read "
-            f"({type(error).__name__}: {error}).",
-            hint="Check that model_name_or_path is a model folder with its tokenizer files.",
-            field="model_name_or_path",
-        ) from error
-
-
-def _add_missing_tokens(spec: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """tokenizer_config.json may list added tokens that tokenizer.json lacks; models trained with them need them."""
-    known = {token["content"] for token in spec.get("added_tokens", ())}
-    listed = settings.get("added_tokens_decoder") or {}
-    for number, token in sorted(listed.items(), key=lambda item: int(item[0])):
-        if token["content"] not in known:
-            flags = {
-                name: bool(token.get(name)) for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
-            }
-            spec.setdefault("added_tokens", []).append({"id": int(number), "content": token["content"], **flags})
-
-
-# Variants of a tokenizer.json
-
-
-def _is_ordinary_word(token: Mapping[str, Any], vocab: Any) -> bool:
-    return not token["special"] and token["content"] in vocab and bool(_ORDINARY_WORD.fullmatch(token["content"]))
-
-
-def _vocab_of(spec: Mapping[str, Any]) -> set[str]:
-    vocab = spec["model"].get("vocab", {})
-    return {piece[0] for piece in vocab} if isinstance(vocab, list) else set(vocab)
-
-
-def _control_tokens(spec: Mapping[str, Any]) -> dict[str, _Control]:
-    vocab = _vocab_of(spec)
-    return {
-        token["content"]: _Control(
-            token["id"], bool(token.get("lstrip")), bool(token.get("rstrip")), bool(token.get("single_word"))
-        )
-        for token in spec.get("added_tokens", ())
-        if not _is_ordinary_word(token, vocab)
-    }
-
-
-def _plain_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer that knows no control tokens and adds none."""
-    vocab = _vocab_of(spec)
-    kept = [token for token in spec.get("added_tokens", ()) if _is_ordinary_word(token, vocab)]
-    return {**spec, "added_tokens": kept, "post_processor": None, "truncation": None, "padding": None}
-
-
-def _steps(part: Any) -> list[Any]:
-    """The members of a normalizer or pre-tokenizer, whether or not it is a sequence."""
-    return [] if not part else part.get("normalizers", part.get("pretokenizers", [part]))
-
-
-def _prefix_rule(spec: Mapping[str, Any]) -> str:
-    """Where the tokenizer puts a space of its own: 'always' (after every control token), 'first' (text start), ''."""
-    if any(step["type"] == "Prepend" for step in _steps(spec.get("normalizer"))):
-        return "always"
-    for step in _steps(spec.get("pre_tokenizer")):
-        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
-            return "always"
-        scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
-        if step["type"] == "Metaspace" and scheme != "never":
-            return "first" if scheme == "first" else "always"
-    return ""
-
-
-def _without_prefix(spec: Mapping[str, Any]) -> dict[str, Any]:
-    changed = copy.deepcopy({name: spec.get(name) for name in ("normalizer", "pre_tokenizer")})
-    normalizer = changed["normalizer"]
-    if normalizer and normalizer["type"] == "Prepend":
-        changed["normalizer"] = None
-    elif normalizer and "normalizers" in normalizer:
-        normalizer["normalizers"] = [step for step in normalizer["normalizers"] if step["type"] != "Prepend"]
-    for step in _steps(changed["pre_tokenizer"]):
-        if step["type"] == "ByteLevel":
-            step["add_prefix_space"] = False
-        elif step["type"] == "Metaspace":
-            step["prepend_scheme"] = "never"
-    return {**spec, **changed}
