@@ -174,32 +174,16 @@ def _parse_glm4(text: str) -> tuple[str, tuple[ToolCall, ...]]:
     return _all_or_none(text, 0, calls)
 
 
-# For families without a way of their own: the ReAct wording that LLaMA-Factory's default uses, so its models go on.
+# For families without a way of their own: the ReAct pattern (Yao et al. 2022), Action and Action Input on two lines.
 
 
 def _describe_default(tools: Sequence[Tool]) -> str:
-    functions = [function_of(tool) for tool in tools]
-    listed = "".join(
-        f"> Tool Name: {f['name']}\nTool Description: {f.get('description', '')}\nTool Args:\n{_arguments(f)}\n"
-        for f in functions
-    )
-    names = ", ".join(str(f["name"]) for f in functions)
+    listed = "\n".join(f"- {_json(function_of(tool))}" for tool in tools)
     return (
-        f"You have access to the following tools:\n{listed}Use the following format if using a tool:\n```\n"
-        f"Action: tool name (one of [{names}])\nAction Input: the input to the tool, in a JSON format representing the "
-        'kwargs (e.g. ```{"input": "hello world", "num_beams": 5}```)\n```\n'
+        f"These tools can be called, each given with its arguments as a JSON schema:\n{listed}\n\n"
+        "To call one, write two lines and nothing after them:\n"
+        "Action: <the tool's name>\nAction Input: <its arguments as one JSON object>"
     )
-
-
-def _arguments(function: Mapping[str, Any]) -> str:
-    schema = function.get("parameters") or {}
-    lines = []
-    for name, spec in (schema.get("properties") or {}).items():
-        required = ", required" if name in (schema.get("required") or ()) else ""
-        choices = f", should be one of [{', '.join(map(str, spec['enum']))}]" if spec.get("enum") else ""
-        items = f", where each item should be {spec['items'].get('type', '')}" if spec.get("items") else ""
-        lines.append(f"  - {name} ({spec.get('type', '')}{required}): {spec.get('description', '')}{choices}{items}\n")
-    return "".join(lines)
 
 
 def _write_default(calls: Sequence[ToolCall]) -> str:
