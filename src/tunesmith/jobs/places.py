@@ -1,4 +1,4 @@
-"""What a user may call a model (a config file, a run, a checkpoint, an adapter, a folder, a hub id) as configuration."""
+"""What a user calls a model (a config file, a run, a checkpoint, an adapter, a hub id) as configuration."""
 
 from __future__ import annotations
 
