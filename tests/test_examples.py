@@ -94,7 +94,9 @@ def test_a_continued_adapter_starts_where_the_other_ended(train: Train, smollm2_
 
 
 def test_placeholders_of_an_example_are_filled(train: Train) -> None:
-    events = [json.loads(line) for line in (train("lora_sft") / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = [
+        json.loads(line) for line in (train("lora_sft") / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     (data,) = (event for event in events if event["kind"] == "data")
     found = {dataset["name"]: dataset["placeholders"] for dataset in data["datasets"]}
     assert found == {"identity": {}, "alpaca_en_demo": {}}, "names of places left open, and how often"
