@@ -1,18 +1,20 @@
 """Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training; prints ratios, writes results.md.
 
-    python benchmarks/run.py [--only start|preprocess|train] [--quick] [--runs N] [--steps N] [--rows N]
+    python benchmarks/run.py [--only start|preprocess|train] [--quick] [--runs N] [--steps N] [--rows N] [--threads 1,2]
 
 The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
 makes the models and data sets. Linux only. A quick call uses small sizes and leaves results.md alone.
 """
 
 import argparse
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import baseline_env
 import corpus
@@ -37,6 +39,7 @@ class Place:
     work: Path
     pythons: dict[str, Path]
     commands: dict[str, Path]
+    lock: TextIO  # held while this process lives
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ def main() -> None:
     parts: dict[str, Callable[[], str]] = {
         "start": lambda: report.start_section(measure_start(place.commands, place.work, runs=options.runs + 2)),
         "preprocess": lambda: preprocess(place, options.rows, options.runs),
-        "train": lambda: train(place, options.steps, options.runs),
+        "train": lambda: train(place, options.steps, options.runs, options.threads),
     }
     machine = report.machine(installed_there(place))
     for part in [options.only] if options.only else PARTS:
@@ -62,24 +65,32 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="runs of each measurement (3; quick 1)")
     parser.add_argument("--steps", type=int, help="training steps (12; quick 6)")
     parser.add_argument("--rows", type=int, help="rows to preprocess (100000; quick 5000)")
+    parser.add_argument("--threads", help="thread counts to try in training (1 and all cores)")
     options = parser.parse_args()
     if not sys.platform.startswith("linux"):
         parser.error("the figures are read from /proc, so the benchmark needs Linux")
     options.runs = options.runs or (1 if options.quick else 3)
     options.steps = options.steps or (6 if options.quick else 12)
     options.rows = options.rows or (5_000 if options.quick else 100_000)
+    cores = os.cpu_count() or 1
+    options.threads = sorted({int(n) for n in options.threads.split(",")} if options.threads else {1, cores})
     return options
 
 
 def prepare_place(work: Path) -> Place:
     """Install, fetch and generate whatever is missing; everything made once stays."""
     work.mkdir(parents=True, exist_ok=True)
+    lock = (work / "lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another benchmark is running here; two at once would measure each other")
     baseline = baseline_env.ensure_baseline(work)
     ours = Path(sys.prefix)
     pythons = {"llamafactory": baseline_env.python_of(baseline), "tunesmith": baseline_env.python_of(ours)}
     commands = {"llamafactory": baseline_env.script_of(baseline, "llamafactory-cli"),
                 "tunesmith": baseline_env.script_of(ours, "tunesmith")}  # fmt: skip
-    return Place(work, pythons, commands)
+    return Place(work, pythons, commands, lock)
 
 
 def preprocess(place: Place, rows: int, runs: int) -> str:
@@ -90,17 +101,16 @@ def preprocess(place: Place, rows: int, runs: int) -> str:
     return report.preprocess_section(measure_preprocess(place.pythons, place.work, name, runs=runs))
 
 
-def train(place: Place, steps: int, runs: int) -> str:
+def train(place: Place, steps: int, runs: int, counts: Sequence[int]) -> str:
     """Choose each tool's threads, run in turn in bf16, and once in fp32 to compare the arithmetic."""
     bench = training_bench(place)
-    counts = sorted({1, os.cpu_count() or 1})
     written = [Variant("llamafactory", count) for count in counts]
     lean = [Variant("llamafactory", count, "no gradient checkpointing", settings.NO_CHECKPOINTING) for count in counts]
     ours = [Variant("tunesmith", count) for count in counts]
     short = min(steps, 6)
     chosen = [bench.best(variants, steps=short) for variants in (written, ours, lean)]
     figures = bench.in_turn(chosen, steps=steps, runs=runs)
-    exact = [Variant(one.tool, one.threads, "fp32", settings.FP32) for one in chosen[:2]]
+    exact = [Variant(one.tool, one.threads, "fp32", settings.FP32[one.tool]) for one in chosen[:2]]
     return report.train_section(figures, bench.in_turn(exact, steps=steps, runs=1), work_count.matmul_peaks(counts),
                                 steps=steps, runs=runs)
 

@@ -42,7 +42,7 @@ TRAIN_SETTINGS = {
 }
 
 Extra = tuple[tuple[str, object], ...]
-FP32: Extra = (("bf16", False),)
+FP32: dict[str, Extra] = {"llamafactory": (("bf16", False),), "tunesmith": (("bf16", False), ("precision", "fp32"))}
 NO_CHECKPOINTING: Extra = (("disable_gradient_checkpointing", True),)
 
 

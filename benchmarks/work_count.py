@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def step_flops(shape: Shape, lengths: np.ndarray, trained: np.ndarray, *, rank: 
     return linear + attention + head
 
 
-def matmul_peaks(threads: list[int]) -> dict[str, dict[int, float]]:
+def matmul_peaks(threads: Sequence[int]) -> dict[str, dict[int, float]]:
     """GFLOP/s of a 2048³ matrix product by number format and thread count, the best of several."""
     peaks: dict[str, dict[int, float]] = {}
     for count in threads:
