@@ -13,7 +13,7 @@ class Batch:
     """One micro-batch, rows laid end to end without padding. N tokens, S rows.
 
     input_ids: int64 [N]. targets: int64 [N], the token that follows within its row (the last of a row: 0, weight 0).
-    weights: float32 [N], weight of that target in the loss; 0 = context. positions: int64 [N], restart at 0 per segment.
+    weights: float32 [N], weight of that target in the loss; 0 = context. positions: int64 [N], from 0 in each segment.
     cu_seqlens: int32 [S+1], row borders, 0 … N. A packed row is several segments: attention never crosses a border
     unless the job packs without borders (`packing` without `neat_packing`), where one segment is the whole pack.
     """

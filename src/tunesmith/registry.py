@@ -18,7 +18,7 @@ class Registry(Generic[T]):
 
     Members register themselves where they are written: `@FORMATS.member("alpaca")`. The modules that hold the
     built-in members are found by listing `package`; plug-ins by the entry-point group `tunesmith.plugins`
-    whose entries are named `<kind>.<anything>`. Both happen at the first look-up, so a registry costs nothing at import.
+    whose entries are named `<kind>.<anything>`. Both happen at the first look-up: a registry costs nothing at import.
     """
 
     def __init__(self, kind: str, package: str) -> None:

@@ -22,7 +22,8 @@ def tiny(architecture: str) -> PreTrainedModel:
     from transformers import CONFIG_MAPPING
 
     settings = {
-        "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2,
         "intermediate_size": 96, "head_dim": 16, "sliding_window": 8, "pad_token_id": 0, "query_pre_attn_scalar": 16,
     }  # fmt: skip
     config = CONFIG_MAPPING[architecture](**settings)

@@ -19,7 +19,10 @@ Make = Callable[..., dict[str, Any]]
 def rows_file(tmp_path: Path) -> Path:
     """Alpaca rows of quite different lengths."""
     rows = [
-        {"instruction": f"What is {n} plus {n}?" + " Please." * (n % 7), "output": f"{n} plus {n} is {2 * n}. " * (1 + n % 5)}
+        {
+            "instruction": f"What is {n} plus {n}?" + " Please." * (n % 7),
+            "output": f"{n} plus {n} is {2 * n}. " * (1 + n % 5),
+        }
         for n in range(40)
     ]
     path = tmp_path / "rows.json"
@@ -28,7 +31,9 @@ def rows_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, rows_file: Path, tiny_model_dir: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Make:
+def settings(
+    tmp_path: Path, rows_file: Path, tiny_model_dir: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Make:
     """`settings(learning_rate=…)` → the keys of a job in fp32 on the tiny llama; output_dir is tmp/run."""
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
 
@@ -67,7 +72,9 @@ def train(keys: dict[str, Any]) -> Path:
 
 def start(keys: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
     """Train in a process of its own, as the command line does."""
-    arguments = [f"{key}={json.dumps(value) if isinstance(value, (list, dict)) else value}" for key, value in keys.items()]
+    arguments = [
+        f"{key}={json.dumps(value) if isinstance(value, (list, dict)) else value}" for key, value in keys.items()
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "tunesmith", "train", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",

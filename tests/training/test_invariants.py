@@ -34,7 +34,9 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(settings: Make, tmp_path: 
 
 
 @pytest.mark.parametrize(("batch", "accumulation"), [(1, 8), (2, 4), (8, 1)])
-def test_any_split_of_a_step_gives_the_same_losses(settings: Make, tmp_path: Path, batch: int, accumulation: int) -> None:
+def test_any_split_of_a_step_gives_the_same_losses(
+    settings: Make, tmp_path: Path, batch: int, accumulation: int
+) -> None:
     """Rows differ in length, so a mean of micro-batch means would not."""
     whole = train(settings(per_device_train_batch_size=8, lora_dropout=0.0, output_dir=str(tmp_path / "whole")))
     split = train(
@@ -52,7 +54,11 @@ def test_packed_rows_give_the_loss_of_rows_alone(settings: Make, tmp_path: Path)
     alone = train(settings(per_device_train_batch_size=40, output_dir=str(tmp_path / "alone"), **shared))
     packed = train(
         settings(
-            per_device_train_batch_size=40, neat_packing=True, packing=True, output_dir=str(tmp_path / "packed"), **shared
+            per_device_train_batch_size=40,
+            neat_packing=True,
+            packing=True,
+            output_dir=str(tmp_path / "packed"),
+            **shared,
         )
     )
     assert losses(packed) == pytest.approx(losses(alone), rel=2e-5)
@@ -70,7 +76,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     settings: Make, tmp_path: Path, method: str, precision: str
 ) -> None:
     shared = {
-        "finetuning_type": method, "precision": precision, "num_train_epochs": 3.0, "save_steps": 4, "save_strategy": "steps",
+        "finetuning_type": method, "precision": precision, "num_train_epochs": 3.0,
+        "save_steps": 4, "save_strategy": "steps",
         "freeze_trainable_layers": 1 if method == "freeze" else None,
         "lora_dropout": 0.1 if method == "lora" else None,
     }  # fmt: skip
@@ -104,7 +111,9 @@ def test_streaming_resumes_where_it_stood(settings: Make, tmp_path: Path) -> Non
         settings(output_dir=str(tmp_path / "again"), resume_from_checkpoint=str(whole / "checkpoint-6"), **shared)
     )
     assert losses(again) == losses(whole)[6:]
-    assert json.loads((cut / "checkpoint-6" / "training_state.json").read_text(encoding="utf-8"))["progress"]["position"]
+    assert json.loads((cut / "checkpoint-6" / "training_state.json").read_text(encoding="utf-8"))["progress"][
+        "position"
+    ]
 
 
 @pytest.mark.parametrize("architecture", ["qwen3", "gemma3_text", "phi3"])
@@ -116,13 +125,17 @@ def test_loss_of_the_first_step_is_transformers_own(
     from transformers import AutoModelForCausalLM
 
     folder = tiny_model_dir(architecture)
-    run = train(settings(model_name_or_path=str(folder), max_steps=1, per_device_train_batch_size=6, disable_shuffling=True))
+    run = train(
+        settings(model_name_or_path=str(folder), max_steps=1, per_device_train_batch_size=6, disable_shuffling=True)
+    )
     samples = [json.loads(line) for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert samples[0]["text"].startswith("<|im_start|>user\nWhat is 0 plus 0?<|im_end|>\n<|im_start|>assistant\n0 plus 0 is 0.")
+    assert samples[0]["text"].startswith(
+        "<|im_start|>user\nWhat is 0 plus 0?<|im_end|>\n<|im_start|>assistant\n0 plus 0 is 0."
+    )
 
     from tunesmith.config.load import load_job
-    from tunesmith.training.session import prepare_ground
     from tunesmith.training.report import Speaker
+    from tunesmith.training.session import prepare_ground
 
     job = load_job([], settings(model_name_or_path=str(folder), disable_shuffling=True), verb="train").job
     store = prepare_ground(job, Speaker(None)).prepared.train

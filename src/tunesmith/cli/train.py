@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,12 @@ def wants_help(arguments: list[str]) -> bool:
 
 def _print_resolved(resolved: Resolved) -> int:
     from tunesmith.config.load import dump_yaml
+    from tunesmith.jobs import execute
 
+    execute.validate(resolved.job)
     tell_notes(resolved)
+    if error := execute.missing_data(resolved.job):  # the data may lie on the machine that will train
+        print(f"{tr('warning')}  {error}", file=sys.stderr)
     print(dump_yaml(resolved.job).rstrip())
     return 0
 

@@ -33,7 +33,8 @@ _VERSION = 1  # of what this file makes of a row; a change makes older caches mi
 class RowEncoder(Protocol):
     """What data needs of text.encode.Encoder."""
 
-    notes: tuple[str, ...]
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def encode(self, examples: Sequence[Example]) -> list[TokenSample | RowError]: ...
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from tunesmith.config import DataConfig, Job, ModelConfig
 from tunesmith.config.places import cache_folder
@@ -13,9 +17,9 @@ from tunesmith.errors import UserError
 from tunesmith.inference.engine import ChatEngine
 from tunesmith.models.adapters import apply_tuning
 from tunesmith.models.load import load_model
-from tunesmith.models.locate import locate
+from tunesmith.models.locate import LocalModel, locate
 from tunesmith.models.precision import Precision, Requested, choose_device, choose_precision, device_facts
-from tunesmith.models.vocabulary import prepare_vocabulary
+from tunesmith.models.vocabulary import Vocabulary, prepare_vocabulary
 from tunesmith.text.template import ChosenTemplate, choose_template
 from tunesmith.text.tokenizer import Tokenizer
 
@@ -38,14 +42,9 @@ def load_engine(job: Job, note: Note = tell) -> ChatEngine:
     for sentence in chosen.notes:
         note(sentence)
     precision = _precision(job.model, device, note)
-    # Stretched positions depend on cutoff_len, so the model is the one that was trained only with the same.
-    stretched_to = job.data.cutoff_len if job.model.rope_scaling else None
     try:
-        base = load_model(
-            job.model, located, precision, vocabulary,
-            device=device, training=False, cutoff_len=stretched_to, note=note,
-        )  # fmt: skip
-        model = apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=note)
+        with _quiet_libraries():
+            model = _with_adapters(job, located, vocabulary, precision, device, note)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"The memory of the device is not enough for {located.name}.",
@@ -54,6 +53,32 @@ def load_engine(job: Job, note: Note = tell) -> ChatEngine:
         ) from error
     generator = torch.Generator().manual_seed(job.training.seed)
     return ChatEngine(model.eval(), tokenizer, chosen.template, job.data.enable_thinking, located.name, generator)
+
+
+def _with_adapters(
+    job: Job, located: LocalModel, vocabulary: Vocabulary, precision: Precision, device: torch.device, note: Note
+) -> PreTrainedModel:
+    # Stretched positions depend on cutoff_len: only with the same is it the model that was trained.
+    stretched_to = job.data.cutoff_len if job.model.rope_scaling else None
+    base = load_model(
+        job.model, located, precision, vocabulary,
+        device=device, training=False, cutoff_len=stretched_to, note=note,
+    )  # fmt: skip
+    return apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=note)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """What libraries tell their developers is not for ours; everything is as it was afterwards."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _template(data: DataConfig, tokenizer: Tokenizer) -> ChosenTemplate:

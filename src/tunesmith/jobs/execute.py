@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
+from tunesmith.jobs.process import settle_libraries
 from tunesmith.runs.layout import RunLayout, is_complete
 from tunesmith.runs.run import Run, flat_yaml
 
@@ -23,9 +23,11 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again.
     """
     job = resolved.job
+    validate(job)
+    if error := missing_data(job):
+        raise error
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
-    _settle_libraries()
     from tunesmith.training.session import train_in  # torch and transformers come in here
 
     with _recorded(run):
@@ -33,18 +35,29 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     return run.path
 
 
-def _settle_libraries() -> None:
-    """Say to the libraries, before they are loaded, how they are to behave in this process.
+def validate(job: Job) -> None:
+    """Names of optimizer and template, which need no model file. UserError for the first wrong."""
+    settle_libraries()
+    from tunesmith.text.families import load_family
+    from tunesmith.training.optimizers import OPTIMIZERS
 
-    OpenMP's threads sleep while they wait for each other: spinning, they slow each other down 2–4 times as soon as
-    anything else runs on the machine. What libraries tell their developers is not for our users; errors still come.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    warnings.simplefilter("ignore", FutureWarning)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from transformers.utils import logging
+    OPTIMIZERS.get(job.optimizer.optim, field="optim")
+    if job.data.template:
+        load_family(job.data.template)
 
-    logging.disable_progress_bar()
+
+def missing_data(job: Job) -> UserError | None:
+    """What is wrong with the names of the data sets, as far as it can be told without reading or fetching them."""
+    from tunesmith.data.catalog import resolve
+
+    if job.data.dataset_dir.startswith("REMOTE:"):  # that list lies on a hub
+        return None
+    try:
+        resolve(job.data.dataset, job.data.dataset_dir)
+        resolve(job.data.eval_dataset, job.data.dataset_dir, key="eval_dataset")
+    except UserError as error:
+        return error
+    return None
 
 
 def asked_checkpoint(job: Job) -> Path | None:
@@ -136,7 +149,7 @@ def _out_of_memory(error: BaseException) -> UserError | None:
 
 def plan(resolved: Resolved) -> list[Finding]:
     """The preflight of a training run: nothing is written but the token cache."""
-    _settle_libraries()
+    settle_libraries()
     from tunesmith.training.preflight import preflight
 
     return preflight(resolved.job)
@@ -144,7 +157,7 @@ def plan(resolved: Resolved) -> list[Finding]:
 
 def chat(resolved: Resolved) -> None:
     """Talk to the job's model on the terminal."""
-    _settle_libraries()
+    settle_libraries()
     from tunesmith.inference.chat import repl
     from tunesmith.inference.load import load_engine
 

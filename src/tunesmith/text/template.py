@@ -16,6 +16,7 @@ from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, Rendered, Span
 from tunesmith.text.families import Family, family_names, load_family
 from tunesmith.text.jinja import compile_template, content_tests, names_used
+from tunesmith.text.portable import portable_source
 from tunesmith.text.rows import RowError
 from tunesmith.text.skeleton import Dialect, Skeleton, Turn, build_skeleton
 from tunesmith.text.tokenizer import Tokenizer
@@ -82,6 +83,13 @@ class ChatTemplate:
         """Changes whenever a rendering could."""
         facts = [self.source, self.default_system, self.tool_format.name, self.own, self.preserve_thinking]
         return hashlib.sha256(json.dumps([*facts, self._tokenizer.fingerprint]).encode()).hexdigest()[:16]
+
+    def portable(self, *, thinking: bool | None) -> str:
+        """The template as Jinja that transformers renders the same; thinking: what the job trained with."""
+        if self.own:
+            return self.source
+        keep = self.preserve_thinking
+        return portable_source(self._family, default_system=self.default_system, thinking=thinking, keep_reasoning=keep)
 
     def render(
         self,
@@ -177,6 +185,8 @@ class ChosenTemplate:
 
     template: ChatTemplate
     notes: tuple[str, ...] = ()
+    agrees: bool = False
+    """Whether the tokenizer's own template writes the same."""
 
 
 def choose_template(
@@ -201,7 +211,7 @@ def choose_template(
                 f"Known: {', '.join(sorted(family_names()))}.",
                 field="template",
             )
-        return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options))
+        return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options), agrees=True)
     family = load_family(name)
     if "eos_token" in family.source and not tokenizer.eos_token:
         raise UserError(
@@ -211,9 +221,10 @@ def choose_template(
         )
     template = ChatTemplate(family, tokenizer, **options)
     notes = _spelled_out(family, tokenizer)
-    if own is not None:
-        notes += _disagreement(template, ChatTemplate(own, tokenizer, own=True, **options), thinking)
-    return ChosenTemplate(template, tuple(notes))
+    if own is None:
+        return ChosenTemplate(template, tuple(notes))
+    differs = _disagreement(template, ChatTemplate(own, tokenizer, own=True, **options), thinking)
+    return ChosenTemplate(template, (*notes, *differs), agrees=not differs)
 
 
 def _spelled_out(family: Family, tokenizer: Tokenizer) -> list[str]:

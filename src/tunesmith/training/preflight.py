@@ -53,7 +53,7 @@ def _checks(job: Job) -> Generator[Finding]:
     ground = prepare_ground(job, speaker)
     yield Finding("pass", "model", f"{ground.located.name} ({ground.located.path})")
     yield Finding("pass", "precision", ground.precision.note)
-    for note in ground.notes:
+    for note in ground.chosen.notes if ground.chosen else ():
         yield Finding("warn", "template", note, "Look at a row: tunesmith data preview.")
     yield from _data(job, ground)
     estimate = estimate_memory(job, ground)
@@ -117,7 +117,7 @@ def _memory(estimate: MemoryEstimate, device: torch.device) -> Finding:
 
 
 def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Finding]:
-    """What only the real model tells: parameters, a micro-step of the longest rows, one of usual rows, disk and time."""
+    """What only the real model tells: parameters, micro-steps of the longest and of usual rows, disk and time."""
     notes: list[str] = []
     world = join_world(use_cpu=job.training.use_cpu, trackers=(), folder=Path(), name="", config={})
     model = load_policy(

@@ -37,7 +37,7 @@ def build_schedule(config: OptimizerConfig, optimizer: torch.optim.Optimizer, to
             config.lr_scheduler_type,
             optimizer,
             num_warmup_steps=warmup,
-            num_training_steps=total_steps,
+            num_training_steps=None if "num_stable_steps" in extra else total_steps,
             scheduler_specific_kwargs=extra,
         )
     except TypeError as error:

@@ -32,7 +32,7 @@ from tunesmith.models.vocabulary import Vocabulary, prepare_vocabulary
 from tunesmith.runs.environment import versions
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
-from tunesmith.text.template import ChatTemplate, choose_template
+from tunesmith.text.template import ChosenTemplate, choose_template
 from tunesmith.text.tokenizer import Tokenizer
 from tunesmith.training.build import Prepared, Training, build_training, load_policy, order_seed
 from tunesmith.training.card import Lineage, model_card
@@ -52,11 +52,10 @@ class Ground:
     located: LocalModel
     vocabulary: Vocabulary
     tokenizer: Tokenizer
-    template: ChatTemplate | None
+    chosen: ChosenTemplate | None
     precision: Precision
     device: torch.device
     prepared: Prepared
-    notes: tuple[str, ...]
 
 
 def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> None:
@@ -101,7 +100,8 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache)
     tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
-    template, notes = pick_template(job, tokenizer)
+    chosen = pick_template(job, tokenizer)
+    template = None if chosen is None else chosen.template
     prepared: Prepared
     with speaker.progress("reading the data") as report:
         shared: dict[str, Any] = {"seed": order_seed(job.training), "cache_dir": cache, "report": report}
@@ -110,15 +110,15 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
             prepared = prepare_stream(job.data, job.objective, tokenizer, template, shuffle=shuffle, **shared)
         else:
             prepared = prepare(job.data, job.objective, tokenizer, template, **shared)
-    return Ground(located, vocabulary, tokenizer, template, precision, device, prepared, notes)
+    return Ground(located, vocabulary, tokenizer, chosen, precision, device, prepared)
 
 
-def pick_template(job: Job, tokenizer: Tokenizer) -> tuple[ChatTemplate | None, tuple[str, ...]]:
+def pick_template(job: Job, tokenizer: Tokenizer) -> ChosenTemplate | None:
     """The chat template of the job and what is to be said about it; none for plain documents."""
     if job.objective.stage == "pt":
-        return None, ()
+        return None
     data = job.data
-    chosen = choose_template(
+    return choose_template(
         data.template,
         tokenizer,
         default_system=data.default_system,
@@ -126,7 +126,6 @@ def pick_template(job: Job, tokenizer: Tokenizer) -> tuple[ChatTemplate | None, 
         preserve_thinking=data.preserve_thinking,
         thinking=data.enable_thinking,
     )
-    return chosen.template, chosen.notes
 
 
 def estimate_memory(job: Job, ground: Ground) -> MemoryEstimate:
@@ -215,8 +214,15 @@ def _save(ground: Ground, training: Training, job: Job, folder: Path, weights: M
         folder,
         masters=weights,
         plain_lora=job.adapter.pissa_convert,
-        chat_template=None,
+        chat_template=_saved_template(ground, job),
     )
+
+
+def _saved_template(ground: Ground, job: Job) -> str | None:
+    """The template that the model was trained with, where its tokenizer's own would write something else."""
+    if ground.chosen is None or ground.chosen.agrees:
+        return None
+    return ground.chosen.template.portable(thinking=job.data.enable_thinking)
 
 
 def _return_to_best(run: Run, engine: Engine, progress: Progress, speaker: Speaker) -> None:
@@ -232,7 +238,7 @@ def _introduce(
     run: Run, speaker: Speaker, job: Job, ground: Ground, training: Training, estimate: MemoryEstimate
 ) -> None:
     """What a person should know before the first step."""
-    for line in [*ground.notes, *ground.prepared.report.lines()]:
+    for line in [*(ground.chosen.notes if ground.chosen else ()), *ground.prepared.report.lines()]:
         speaker.say(line)
     speaker.say(ground.precision.note)
     if estimate.checkpointing:

@@ -1,8 +1,9 @@
-"""The other optimizers torch ships, under transformers' names."""
+"""Optimizers older than AdamW, under transformers' names."""
 
 from __future__ import annotations
 
 import torch
+from transformers.optimization import Adafactor
 
 from tunesmith.config import OptimizerConfig
 from tunesmith.training.optimizers import OPTIMIZERS, Groups
@@ -28,5 +29,8 @@ def rmsprop(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
 
 @OPTIMIZERS.member("adafactor")
 def adafactor(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Adafactor (Shazeer & Stern, 2018) with the learning rate of the schedule, not its own relative step."""
-    return torch.optim.Adafactor(groups, lr=config.learning_rate)
+    """Adafactor (Shazeer & Stern, 2018) at the learning rate of the schedule.
+
+    Not relative to the size of a weight, as torch's own is: a LoRA's B starts at zero and would never move.
+    """
+    return Adafactor(groups, lr=config.learning_rate, scale_parameter=False, relative_step=False)

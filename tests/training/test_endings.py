@@ -1,0 +1,163 @@
+"""How a run ends when something is in its way: one clear message, the state on disk true, checkpoints whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.conftest import losses, start, state, train
+from tunesmith.errors import UserError
+
+Make = Callable[..., dict[str, Any]]
+EACH_2 = {"save_strategy": "steps", "save_steps": 2}
+
+
+def wait_for(condition: Callable[[], bool], process: Any, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_diverging_run_says_so_and_keeps_its_checkpoints(settings: Make, tmp_path: Path) -> None:
+    keys = settings(learning_rate=1e30, lr_scheduler_type="constant", warmup_ratio=0.0, max_grad_norm=0.0, **EACH_2)
+    with pytest.raises(UserError, match=r"not a number any more at step \d+") as caught:
+        train(keys)
+    assert "learning_rate" in caught.value.hint
+    found = state(tmp_path / "run")
+    assert found["status"] == "failed"
+    assert "diverged" in found["error"]["message"]
+
+
+def test_a_full_disk_ends_the_run_and_leaves_earlier_checkpoints(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.training import checkpoints
+
+    write, calls = checkpoints.save_file, []
+
+    def fill_up(tensors: Any, path: Path) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(tensors, path)
+
+    monkeypatch.setattr(checkpoints, "save_file", fill_up)
+    with pytest.raises(UserError, match="No space left on device") as caught:
+        train(settings(**EACH_2))
+    run = tmp_path / "run"
+    assert "runs resume" in caught.value.hint
+    assert [path.name for path in sorted(run.glob("*checkpoint*"))] == ["checkpoint-2"]
+    assert state(run)["status"] == "failed"
+
+    monkeypatch.undo()
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
+    train(settings(resume_from_checkpoint=True, **EACH_2))
+    assert state(run)["status"] == "finished"
+    assert len(losses(run)) == 10
+
+
+def test_ctrl_c_saves_and_stops_and_the_run_can_go_on(settings: Make, tmp_path: Path) -> None:
+    whole = train(settings(output_dir=str(tmp_path / "whole"), num_train_epochs=20.0))
+    process = start(settings(num_train_epochs=20.0))
+    run = tmp_path / "run"
+    wait_for(lambda: (run / "metrics.jsonl").exists(), process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    stopped = state(run)
+    assert stopped["status"] == "stopped"
+    assert f"checkpoint-{stopped['step']}" in os.listdir(run)
+    assert "runs resume" in said
+
+    train(settings(num_train_epochs=20.0, resume_from_checkpoint=True))
+    assert losses(run) == losses(whole)
+
+
+def test_a_stop_file_asks_a_run_to_save_and_end(settings: Make, tmp_path: Path) -> None:
+    process = start(settings(num_train_epochs=200.0))
+    run = tmp_path / "run"
+    wait_for(lambda: (run / "metrics.jsonl").exists(), process)
+    (run / "stop").touch()
+    process.communicate(timeout=60)
+    assert state(run)["status"] == "stopped"
+    assert list(run.glob("checkpoint-*/COMPLETE"))
+
+
+def test_ctrl_c_twice_stops_at_once(settings: Make, tmp_path: Path) -> None:
+    process = start(settings(num_train_epochs=2000.0, save_strategy="no"))
+    run = tmp_path / "run"
+    wait_for(lambda: (run / "metrics.jsonl").exists(), process)
+    os.kill(process.pid, signal.SIGSTOP)  # both signals are there before a step can end
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert state(run)["status"] == "stopped"
+    assert "at once" in state(run)["error"]["message"]
+
+
+def test_a_used_directory_is_refused_with_the_ways_out(settings: Make) -> None:
+    train(settings(max_steps=1))
+    with pytest.raises(UserError) as caught:
+        train(settings(max_steps=1))
+    assert all(way in str(caught.value) for way in ("resume_from_checkpoint", "output_dir", "overwrite_output_dir"))
+    train(settings(max_steps=1, overwrite_output_dir=True))
+
+
+def test_resuming_with_other_parameters_is_refused(settings: Make, tmp_path: Path) -> None:
+    train(settings(max_steps=2, **EACH_2))
+    other = settings(
+        resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"), output_dir=str(tmp_path / "b"), lora_rank=3
+    )
+    with pytest.raises(UserError, match="other trained parameters"):
+        train(other)
+
+
+def test_resume_needs_a_complete_checkpoint(settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no complete checkpoint"):
+        train(settings(resume_from_checkpoint=True))
+    train(settings(max_steps=2, save_only_model=True, **EACH_2))
+    with pytest.raises(UserError, match="weights only"):
+        train(settings(max_steps=4, resume_from_checkpoint=True, **EACH_2))
+
+
+def test_unknown_optimizer_is_told_before_anything_is_loaded(settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no optimizer called 'adamw_torh'") as caught:
+        train(settings(optim="adamw_torh"))
+    assert "adamw_torch" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_refused_rows_are_listed_in_the_run_and_fatal_when_strict(
+    settings: Make, rows_file: Path, tmp_path: Path
+) -> None:
+    rows = json.loads(rows_file.read_text(encoding="utf-8"))
+    rows[3] = {"instruction": "no answer here"}
+    rows_file.write_text(json.dumps(rows), encoding="utf-8")
+    train(settings(max_steps=1))
+    refused = [
+        json.loads(line) for line in (tmp_path / "run" / "refused.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert len(refused) == 1
+    assert refused[0]["file"].endswith("rows.json")
+    assert refused[0]["reason"]
+    with pytest.raises(UserError, match=r"rows\.json"):
+        train(settings(max_steps=1, strict=True, output_dir=str(tmp_path / "strict")))
+
+
+def test_no_row_left_to_train_on(settings: Make, rows_file: Path) -> None:
+    rows_file.write_text(json.dumps([{"instruction": "a", "output": ""}]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"rows"):
+        train(settings())
