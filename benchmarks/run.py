@@ -136,7 +136,7 @@ def installed_there(place: Place) -> str:
     names = ("llamafactory", "torch", "transformers", "peft", "datasets", "tokenizers")
     code = f"from importlib.metadata import version as v; print(', '.join(f'{{n}} {{v(n)}}' for n in {names}))"
     return subprocess.run([place.pythons["llamafactory"], "-c", code], check=True, capture_output=True,
-                          text=True).stdout.strip()  # fmt: skip
+                          text=True, encoding="utf-8").stdout.strip()  # fmt: skip
 
 
 def keep(sections: Path, part: str, text: str) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.cli.chat import _is_place, _keys_for
-from tunesmith.config.load import load_job, parse_arguments
+from tunesmith.cli.chat import _is_place
+from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
+from tunesmith.jobs.places import configuration_of
 from tunesmith.runs.layout import complete_marker
 from tunesmith.runs.run import Run
 
@@ -27,15 +28,14 @@ def test_what_is_a_place_and_what_is_a_configuration() -> None:
 
 
 def test_a_model_and_an_adapter() -> None:
-    assert _keys_for(["some/model"]) == ["model_name_or_path=some/model"]
-    assert _keys_for(["m", "a"]) == ["model_name_or_path=m", "adapter_name_or_path=a"]
+    assert configuration_of("some/model") == ([], {"model_name_or_path": "some/model"})
+    assert configuration_of("m", "a") == ([], {"model_name_or_path": "m", "adapter_name_or_path": ["a"]})
 
 
 def test_a_run_brings_its_configuration_and_its_adapter(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", {}, RESOLVED)
     write_adapter(run.path)
-    files, overrides = parse_arguments(_keys_for([str(run.path)]))
-    job = load_job(files, overrides, verb="chat").job
+    job = load_job(*configuration_of(str(run.path)), verb="chat").job
     assert job.model.model_name_or_path == "some/model"
     assert job.data.template == "qwen3"
     assert job.adapter.adapter_name_or_path == (str(run.path),)
@@ -46,7 +46,7 @@ def test_adapters_that_were_merged_before_training_stay_under_the_new_one(tmp_pa
     fresh = Run.create(tmp_path / "fresh", {}, RESOLVED + "adapter_name_or_path: [one]\ncreate_new_adapter: true\n")
     for run in (continued, fresh):
         write_adapter(run.path)
-        assert _keys_for([str(run.path)])[1] == f"adapter_name_or_path=one,{run.path}"
+        assert configuration_of(str(run.path))[1] == {"adapter_name_or_path": ["one", str(run.path)]}
 
 
 def test_a_run_that_still_trains_lends_its_last_checkpoint(tmp_path: Path) -> None:
@@ -54,23 +54,27 @@ def test_a_run_that_still_trains_lends_its_last_checkpoint(tmp_path: Path) -> No
     for step in (5, 10):
         write_adapter(run.layout.checkpoint(step))
         complete_marker(run.layout.checkpoint(step)).touch()
-    assert _keys_for([str(run.path)])[1].endswith("checkpoint-10")
-    assert _keys_for([str(run.layout.checkpoint(5))])[1].endswith("checkpoint-5")
+    for asked, taken in ((run.path, 10), (run.layout.checkpoint(5), 5)):
+        expected = {"adapter_name_or_path": [str(run.layout.checkpoint(taken))]}
+        assert configuration_of(str(asked))[1] == expected
 
 
 def test_a_run_of_full_tuning_is_a_model(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", {}, RESOLVED)
     (run.path / "config.json").write_text("{}", encoding="utf-8")
-    assert f"model_name_or_path={run.path}" in _keys_for([str(run.path)])
+    keys = {"model_name_or_path": str(run.path), "adapter_name_or_path": None}
+    assert configuration_of(str(run.path)) == ([run.layout.resolved], keys)
 
 
 def test_a_run_without_a_model_yet(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", {}, RESOLVED)
     with pytest.raises(UserError, match="has not saved a model yet"):
-        _keys_for([str(run.path)])
+        configuration_of(str(run.path))
 
 
 def test_an_adapter_names_its_base(tmp_path: Path) -> None:
-    assert _keys_for([str(write_adapter(tmp_path / "a"))])[0] == "model_name_or_path=some/model"
+    adapter = str(write_adapter(tmp_path / "a"))
+    keys = {"model_name_or_path": "some/model", "adapter_name_or_path": [adapter]}
+    assert configuration_of(adapter) == ([], keys)
     with pytest.raises(UserError, match="does not name its base model"):
-        _keys_for([str(write_adapter(tmp_path / "b", base=None))])
+        configuration_of(str(write_adapter(tmp_path / "b", base=None)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.cli.preflight import print_lines
 from tunesmith.errors import UserError
@@ -77,17 +78,19 @@ def plan(arguments: list[str]) -> int:
     return print_lines(execute.plan(resolved))
 
 
-def resolve(arguments: list[str], verb: str) -> Resolved:
-    """The job that the arguments describe."""
+def resolve(
+    arguments: list[str], verb: str, *, files: Sequence[Path] = (), keys: Mapping[str, Any] | None = None
+) -> Resolved:
+    """The job that the arguments describe, laid over files and keys that are known already."""
     from tunesmith.config.load import load_job, parse_arguments
 
-    files, overrides = parse_arguments(arguments)
-    if not files and not overrides:
+    given, overrides = parse_arguments(arguments)
+    if not (given or overrides or files or keys):
         raise UserError(
             tr("`tunesmith {verb}` needs a configuration file or keys.").format(verb=verb),
             hint=f"tunesmith {verb} CONFIG.yaml, or: tunesmith {verb} --help",
         )
-    return load_job(files, overrides, verb=verb)
+    return load_job([*files, *given], {**(keys or {}), **overrides}, verb=verb)
 
 
 def wants_help(arguments: list[str]) -> bool:

@@ -100,17 +100,22 @@ def packs_documents(data: DataConfig, stage: str) -> bool:
     return stage == "pt" and data.packing is not False
 
 
+def encode_options(data: DataConfig, stage: str, cutoff_len: int | None) -> EncodeOptions:
+    """How the encoder treats a row of the job. cutoff_len: None measures rows in full."""
+    return EncodeOptions(
+        cutoff_len=cutoff_len,
+        train_on_prompt=data.train_on_prompt,
+        mask_history=data.mask_history,
+        thinking=data.enable_thinking,
+        cut_documents=not packs_documents(data, stage),
+    )
+
+
 def tokenize_options(
     data: DataConfig, objective: ObjectiveConfig, tokenizer: Tokenizer, template: ChatTemplate | None
 ) -> TokenizeOptions:
     """How the job makes token samples of rows."""
-    encode = EncodeOptions(
-        cutoff_len=data.cutoff_len,
-        train_on_prompt=data.train_on_prompt,
-        mask_history=data.mask_history,
-        thinking=data.enable_thinking,
-        cut_documents=not packs_documents(data, objective.stage),
-    )
+    encode = encode_options(data, objective.stage, data.cutoff_len)
     return TokenizeOptions(
         stage=objective.stage,
         encoder=Encoder(tokenizer, template, encode),

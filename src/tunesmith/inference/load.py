@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from tunesmith.config import DataConfig, Job, ModelConfig
+from tunesmith.config import Job, ModelConfig
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.inference.engine import ChatEngine
@@ -20,7 +20,7 @@ from tunesmith.models.load import load_model
 from tunesmith.models.locate import LocalModel, locate
 from tunesmith.models.precision import Precision, Requested, choose_device, choose_precision, device_facts
 from tunesmith.models.vocabulary import Vocabulary, prepare_vocabulary
-from tunesmith.text.template import ChosenTemplate, choose_template
+from tunesmith.text.template import template_for
 from tunesmith.text.tokenizer import Tokenizer
 
 Note = Callable[[str], None]
@@ -38,7 +38,7 @@ def load_engine(job: Job, note: Note = tell) -> ChatEngine:
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache_folder())
     tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
-    chosen = _template(job.data, tokenizer)  # before the weights: what is wrong with it shows at once
+    chosen = template_for(job.data, tokenizer)  # before the weights: what is wrong with it shows at once
     for sentence in chosen.notes:
         note(sentence)
     precision = _precision(job.model, device, note)
@@ -79,17 +79,6 @@ def _quiet_libraries() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _template(data: DataConfig, tokenizer: Tokenizer) -> ChosenTemplate:
-    return choose_template(
-        data.template,
-        tokenizer,
-        default_system=data.default_system,
-        tools=data.tool_format,
-        preserve_thinking=data.preserve_thinking,
-        thinking=data.enable_thinking,
-    )
 
 
 def _precision(model: ModelConfig, device: torch.device, note: Note) -> Precision:

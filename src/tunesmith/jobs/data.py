@@ -13,13 +13,13 @@ from tunesmith.config import Job, ModelConfig
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import DatasetEntry, resolve
 from tunesmith.data.check import CheckReport, check_dataset, render_check
-from tunesmith.data.prepare import packs_documents
+from tunesmith.data.prepare import encode_options
 from tunesmith.data.preview import preview_rows, render_preview
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.models.locate import locate
-from tunesmith.text.encode import EncodeOptions, Encoder
-from tunesmith.text.template import ChatTemplate, choose_template
+from tunesmith.text.encode import Encoder
+from tunesmith.text.template import ChatTemplate, template_for
 from tunesmith.text.tokenizer import Tokenizer
 
 _PIPED_WIDTH = 160
@@ -33,13 +33,7 @@ class _Reader:
     template: ChatTemplate | None
 
     def encoder(self, job: Job, cutoff_len: int | None) -> Encoder:
-        options = EncodeOptions(
-            cutoff_len=cutoff_len,
-            train_on_prompt=job.data.train_on_prompt,
-            mask_history=job.data.mask_history,
-            thinking=job.data.enable_thinking,
-            cut_documents=not packs_documents(job.data, job.objective.stage),
-        )
+        options = encode_options(job.data, job.objective.stage, cutoff_len)
         return Encoder(self.tokenizer, self.template, options)
 
 
@@ -118,15 +112,7 @@ def _reader(job: Job, console: Console) -> _Reader:
     tokenizer = _tokenizer(job.model)
     if job.objective.stage == "pt":
         return _Reader(tokenizer, None)
-    data = job.data
-    chosen = choose_template(
-        data.template,
-        tokenizer,
-        default_system=data.default_system,
-        tools=data.tool_format,
-        preserve_thinking=data.preserve_thinking,
-        thinking=data.enable_thinking,
-    )
+    chosen = template_for(job.data, tokenizer)
     for note in chosen.notes:
         console.print(Text(note, "yellow"))
     return _Reader(tokenizer, chosen.template)

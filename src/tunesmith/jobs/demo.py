@@ -11,6 +11,7 @@ from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs import execute
+from tunesmith.runs.read import RunReader
 
 QUESTIONS = (
     "Who are you?",
@@ -30,6 +31,8 @@ def run(*, name: str, author: str, folder: Path) -> None:
     config.write_text(_config(base, name, author, folder), encoding="utf-8")
     print(tr("Training SmolLM2-135M-Instruct to be {name}, made by {author}.").format(name=name, author=author))
     path = execute.train(load_job([config], {}, verb="train"))
+    if RunReader(path).state().status != "finished":
+        return
     _side_by_side(path, config)
     _what_next(path, config)
 
@@ -70,7 +73,7 @@ def _config(base: Path, name: str, author: str, folder: Path) -> str:
         "learning_rate": 1e-3,
         "lr_scheduler_type": "cosine",
         "warmup_ratio": 0.05,
-        "num_train_epochs": 6.0,
+        "num_train_epochs": 4.0,
         "logging_steps": 5,
         "save_strategy": "no",
         "plot_loss": True,

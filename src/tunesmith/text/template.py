@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
+from tunesmith.config.data import DataConfig
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, Rendered, Span
 from tunesmith.text.families import Family, family_names, load_family
@@ -187,6 +188,18 @@ class ChosenTemplate:
     notes: tuple[str, ...] = ()
     agrees: bool = False
     """Whether the tokenizer's own template writes the same."""
+
+
+def template_for(data: DataConfig, tokenizer: Tokenizer) -> ChosenTemplate:
+    """The template that the data section of a job asks for."""
+    return choose_template(
+        data.template,
+        tokenizer,
+        default_system=data.default_system,
+        tools=data.tool_format,
+        preserve_thinking=data.preserve_thinking,
+        thinking=data.enable_thinking,
+    )
 
 
 def choose_template(

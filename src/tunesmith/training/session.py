@@ -32,7 +32,7 @@ from tunesmith.models.vocabulary import Vocabulary, prepare_vocabulary
 from tunesmith.runs.environment import versions
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
-from tunesmith.text.template import ChosenTemplate, choose_template
+from tunesmith.text.template import ChosenTemplate, template_for
 from tunesmith.text.tokenizer import Tokenizer
 from tunesmith.training.build import Prepared, Training, build_training, load_policy, order_seed
 from tunesmith.training.card import Lineage, model_card
@@ -100,7 +100,7 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache)
     tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
-    chosen = pick_template(job, tokenizer)
+    chosen = None if job.objective.stage == "pt" else template_for(job.data, tokenizer)
     template = None if chosen is None else chosen.template
     prepared: Prepared
     with speaker.progress("reading the data") as report:
@@ -111,21 +111,6 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
         else:
             prepared = prepare(job.data, job.objective, tokenizer, template, **shared)
     return Ground(located, vocabulary, tokenizer, chosen, precision, device, prepared)
-
-
-def pick_template(job: Job, tokenizer: Tokenizer) -> ChosenTemplate | None:
-    """The chat template of the job and what is to be said about it; none for plain documents."""
-    if job.objective.stage == "pt":
-        return None
-    data = job.data
-    return choose_template(
-        data.template,
-        tokenizer,
-        default_system=data.default_system,
-        tools=data.tool_format,
-        preserve_thinking=data.preserve_thinking,
-        thinking=data.enable_thinking,
-    )
 
 
 def estimate_memory(job: Job, ground: Ground) -> MemoryEstimate:
