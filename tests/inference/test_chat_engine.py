@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tunesmith.config import GenerationConfig
+from tunesmith.config import AdapterConfig, GenerationConfig, ModelConfig
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.inference.engine import ChatEngine
 from tunesmith.inference.load import load_engine
 from tunesmith.inference.settings import with_changes
+from tunesmith.models.adapters import apply_tuning
+from tunesmith.models.saving import save_tuned
 from tunesmith.text.conversation import Conversation, Message
 from tunesmith.text.encode import EncodeOptions, Encoder, TokenSample
 
@@ -111,6 +113,22 @@ def test_what_does_not_fit_in_the_model_is_told(engine: ChatEngine) -> None:
     for _ in short:
         pass
     assert short.prompt_tokens + short.tokens <= 256
+
+
+def test_the_base_of_a_pissa_adapter_answers_as_the_base(tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tiny_model_dir("llama")
+    plain = engine_of(folder)
+    tuned = apply_tuning(plain.model, AdapterConfig(pissa_init=True), ModelConfig())
+    torch.manual_seed(1)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data += torch.randn_like(parameter) * 0.1
+    save_tuned(tuned, folder, tmp_path)
+    engine = engine_of(folder, adapter_name_or_path=str(tmp_path))
+    expected = engine_of(folder).chat(QUESTION, GREEDY)
+    assert engine.chat(QUESTION, GREEDY) != expected
+    with engine.base():
+        assert engine.chat(QUESTION, GREEDY) == expected
 
 
 def test_leaving_off_ends_the_generation(engine: ChatEngine) -> None:

@@ -15,6 +15,7 @@ from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.model import ModelConfig
 from tunesmith.config.optimizer import OptimizerConfig
 from tunesmith.errors import UserError
+from tunesmith.models.adapter_files import before_training
 from tunesmith.models.adapters import apply_tuning, count_parameters
 from tunesmith.models.groups import parameter_groups
 from tunesmith.models.saving import save_tuned
@@ -268,3 +269,42 @@ def test_the_summary_counts_what_is_trained(tiny_model_dir: TinyModel) -> None:
     counted = count_parameters(model)
     assert counted.trainable == 2 * 2 * (64 + 64)  # layers x rank x (in + out)
     assert str(counted).startswith("512 of ")
+
+
+def test_continued_pissa_converts_as_a_new_one_does(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+    folder = tiny_model_dir("llama")
+    for name, converted in (("left", False), ("plain", True)):
+        tuned_and_saved(folder, tmp_path / name, pissa_init=True, lora_rank=4, pissa_convert=converted)
+        given = AdapterConfig(adapter_name_or_path=(str(tmp_path / name),), pissa_init=True, pissa_convert=True)
+        goes_on = apply_tuning(base(folder), given, SOURCE)
+        after = nudge(goes_on)
+        save_tuned(goes_on, folder, tmp_path / "again", plain_lora=True)
+        plain = PeftModel.from_pretrained(base(folder), tmp_path / "again")
+        assert plain.peft_config["default"].r == 8 and plain.peft_config["default"].init_lora_weights is True
+        assert torch.allclose(logits(plain), after, atol=1e-4), name
+
+
+@pytest.mark.parametrize("settings", [{}, {"pissa_init": True}, {"pissa_init": True, "pissa_convert": True}], ids=str)
+def test_the_model_before_training_can_still_be_asked(
+    tiny_model_dir: TinyModel, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    folder = tiny_model_dir("llama")
+    after = tuned_and_saved(folder, tmp_path / "adapter", **settings)
+    given = AdapterConfig(adapter_name_or_path=(str(tmp_path / "adapter"),))
+    model = apply_tuning(base(folder), given, SOURCE, is_trainable=False)
+    with before_training(model):
+        assert torch.allclose(logits(model), logits(base(folder)), atol=1e-4)
+    assert torch.allclose(logits(model), after, atol=1e-4)
+
+
+def test_an_adapter_that_names_another_base_is_put_on_with_a_word(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+    folder = tiny_model_dir("qwen3")
+    tuned_and_saved(folder, tmp_path / "adapter")
+    given = AdapterConfig(adapter_name_or_path=(str(tmp_path / "adapter"),))
+    said: dict[str, list[str]] = {}
+    for name in (str(folder), f"somebody/{folder.name.upper()}", "Llama-3.2-1B", ""):
+        model, said[name] = base(folder), []
+        model.name_or_path = name
+        apply_tuning(model, given, SOURCE, note=said[name].append)
+    told = [name for name, notes in said.items() if any("trained on" in note for note in notes)]
+    assert told == ["Llama-3.2-1B"]

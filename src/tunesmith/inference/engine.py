@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from tunesmith.errors import UserError
 from tunesmith.inference.answer import Answer, Ends
 from tunesmith.inference.decoding import THINK_OPEN, Detokenizer
 from tunesmith.inference.sampling import next_token
+from tunesmith.models.adapter_files import before_training
 from tunesmith.text.conversation import Conversation, Rendered
 from tunesmith.text.rows import RowError
 from tunesmith.text.template import ChatTemplate
@@ -48,7 +49,7 @@ class ChatEngine:
 
     def base(self) -> AbstractContextManager[Any]:
         """Within this context the model answers as it did before training."""
-        return self.model.disable_adapter() if self.tuned else nullcontext()
+        return before_training(self.model)
 
     @property
     def room(self) -> int | None:

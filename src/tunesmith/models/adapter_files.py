@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from torch import nn
 from transformers import PreTrainedModel
 
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models.hub import download, looks_like_hub_id
+from tunesmith.models.pissa import at_start, is_pissa, remember_start
 from tunesmith.models.shards import read_header
 
 FIELD = "adapter_name_or_path"
@@ -59,12 +63,10 @@ def _check(path: Path, asked: str) -> None:
 
 def put_on(model: PreTrainedModel, path: Path, *, trainable: bool) -> PeftModel:
     """The model with the adapter beside its weights, in float32 if trainable. UserError if made for another base."""
-    base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    base = _base_of(path)
     try:
-        # PiSSA factors the base again while loading, by a random method: seeded, it is the one of the first time.
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            adapted = PeftModel.from_pretrained(model, path, is_trainable=trainable, autocast_adapter_dtype=trainable)
+        config = PeftConfig.from_pretrained(path)
+        adapted = (_put_on_pissa if is_pissa(config) else _put_on_lora)(model, path, config, trainable)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise _foreign(path, base, _reason(error)) from error
     stored = set(read_header(path / "adapter_model.safetensors"))
@@ -74,6 +76,51 @@ def put_on(model: PreTrainedModel, path: Path, *, trainable: bool) -> PeftModel:
     if lacking := sorted(wanted - stored):
         raise _foreign(path, base, f"it has no weights for {lacking[0]}")
     return adapted
+
+
+def _put_on_lora(model: PreTrainedModel, path: Path, config: PeftConfig, trainable: bool) -> PeftModel:
+    return PeftModel.from_pretrained(
+        model, path, is_trainable=trainable, config=config, autocast_adapter_dtype=trainable
+    )
+
+
+def _put_on_pissa(model: PreTrainedModel, path: Path, config: PeftConfig, trainable: bool) -> PeftModel:
+    """The base is factored again, by a random method: seeded, it is the one of the first time."""
+    config.inference_mode = not trainable
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        adapted = get_peft_model(model, config, autocast_adapter_dtype=trainable)
+    assert isinstance(adapted, PeftModel)
+    remember_start(adapted)  # before the trained weights come over it
+    adapted.load_adapter(str(path), "default", is_trainable=trainable, autocast_adapter_dtype=trainable)
+    return adapted
+
+
+def before_training(model: nn.Module) -> AbstractContextManager[Any]:
+    """Within this context an adapted model answers as its base."""
+    if not isinstance(model, PeftModel):
+        return nullcontext()
+    return at_start(model) if is_pissa(model.peft_config["default"]) else model.disable_adapter()
+
+
+def another_base(model: PreTrainedModel, path: Path) -> str | None:
+    """A sentence where the adapter names another base than this model; None where either is not known.
+
+    A model is called by its hub id here and by a folder there, so that only the last part of a name counts.
+    """
+    theirs, ours = _base_of(path), model.name_or_path
+    if not theirs or not ours or _last_part(theirs) == _last_part(ours):
+        return None
+    return f"The adapter {path} says that it was trained on {theirs}; on {ours} it may not do what it has learnt."
+
+
+def _base_of(path: Path) -> str | None:
+    base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    return base if isinstance(base, str) else None
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
 
 
 def merge(model: PreTrainedModel, path: Path) -> PreTrainedModel:

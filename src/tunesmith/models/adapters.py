@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.models.adapter_files import locate_adapter, merge, put_on
+from tunesmith.models.adapter_files import another_base, locate_adapter, merge, put_on
 from tunesmith.models.freeze import train_layers
 from tunesmith.models.pissa import remember_start
 
@@ -57,6 +57,9 @@ def apply_tuning(
         )
     lora = adapter.finetuning_type == "lora"
     kept = paths[-1:] if lora and not adapter.create_new_adapter else []
+    for path in paths:
+        if sentence := another_base(model, path):
+            note(sentence)
     for path in paths[: len(paths) - len(kept)]:
         model = merge(model, path)
         note(f"Merged the adapter {path} into the base.")

@@ -6,7 +6,8 @@ What is left in memory is W - s·B0·A0. An adapter for the unchanged W therefor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +24,28 @@ def remember_start(model: PeftModel) -> None:
         if isinstance(module, LoraLayer) and _ADAPTER in module.lora_A:
             module.register_buffer("start_A", module.lora_A[_ADAPTER].weight.detach().clone(), persistent=False)
             module.register_buffer("start_B", module.lora_B[_ADAPTER].weight.detach().clone(), persistent=False)
+
+
+def is_pissa(config: object) -> bool:
+    """Whether an adapter of this configuration takes its start out of the base."""
+    return str(getattr(config, "init_lora_weights", None)).startswith("pissa")
+
+
+@contextmanager
+def at_start(model: PeftModel) -> Iterator[None]:
+    """Within this context the adapter is what it was before training: with what is left of the base, the base."""
+    kept = []
+    for module in model.modules():
+        if isinstance(module, LoraLayer) and hasattr(module, "start_A"):
+            for layers, start in ((module.lora_A, module.start_A), (module.lora_B, module.start_B)):
+                weight = layers[_ADAPTER].weight
+                kept.append((weight, weight.data))
+                weight.data = start.to(weight)
+    try:
+        yield
+    finally:
+        for weight, trained in kept:
+            weight.data = trained
 
 
 def as_plain_lora(

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tunesmith.errors import UserError
-from tunesmith.models.pissa import as_plain_lora
+from tunesmith.models.pissa import as_plain_lora, is_pissa
 from tunesmith.runs.files import told_plainly
 
 _TOKENIZER = (
@@ -69,7 +69,7 @@ def _write(model: PreTrainedModel | PeftModel, folder: Path, masters: Mapping[st
     weights = get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False)
     config = model.peft_config["default"]
     changes: dict[str, Any] = {}
-    if plain_lora and str(config.init_lora_weights).startswith("pissa"):
+    if plain_lora and is_pissa(config):
         weights, changes = as_plain_lora(model, weights, config)
     base = model.get_base_model().name_or_path
     saved = replace(config, **changes, inference_mode=True, base_model_name_or_path=base)
