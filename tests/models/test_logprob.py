@@ -66,6 +66,15 @@ def test_no_trained_position_costs_nothing_and_keeps_the_graph() -> None:
     logprobs.sum().backward()
 
 
+def test_a_trained_head_has_a_gradient_where_no_position_is_trained() -> None:
+    weight, bias = torch.randn(50, WIDTH, requires_grad=True), torch.randn(50, requires_grad=True)
+    nothing = torch.zeros(0, dtype=torch.long)
+    logprobs, _ = target_logprobs(torch.randn(0, WIDTH), weight, bias, nothing, Shape(), 100)
+    logprobs.sum().backward()
+    for each in (weight, bias):  # a rank without them would leave the others waiting
+        assert each.grad is not None and each.grad.count_nonzero() == 0
+
+
 def test_extreme_logits_stay_finite() -> None:
     hidden = torch.full((2, WIDTH), 100.0)
     weight = torch.zeros(VOCABULARY, WIDTH)

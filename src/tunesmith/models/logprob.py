@@ -1,19 +1,18 @@
-"""Log-probabilities of targets from hidden states, without ever holding [tokens, vocabulary] in fp32.
+"""Log-probabilities of targets from hidden states, block by block of the vocabulary: [tokens, vocabulary] never exists.
 
 The gradient of log p(target) with respect to the logits is onehot − p, whatever the objective does with log p
 afterwards: a scalar per token multiplies it. So with a frozen head the gradient of the hidden states is finished in the
-forward pass, chunk by chunk, and nothing of vocabulary width is kept.
+forward pass, while each block of logits is still in the cache: Σ p·W is accumulated under the running maximum and
+rescaled when that grows, as in online softmax (Milakov & Gimelshein, 2018).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-# fp32 working set of the softmax, small enough to stay in a core's cache (measured best of 1–64 rows at 152k columns).
-_CACHE_BYTES = 3 << 20
 
 
 class Shape(NamedTuple):
@@ -28,11 +27,13 @@ def target_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """log p(target) and whether it was the most likely token.
 
-    hidden: [M, D]. weight: [V, D]. bias: [V] or None. targets: int64 [M]. budget: bytes the logits of one chunk may
-    take. Returns float32 [M] and bool [M].
+    hidden: [M, D]. weight: [V, D]. bias: [V] or None. targets: int64 [M]. budget: bytes of a block of logits in fp32;
+    what fits a cache is fastest on a CPU. Returns float32 [M] and bool [M].
     """
     if not len(targets):
-        return hidden.sum(dim=-1).float(), torch.zeros(0, dtype=torch.bool, device=hidden.device)
+        # Trained or not, the head belongs to the graph: data parallelism waits for its gradient on every rank.
+        head = weight[0, 0] if bias is None else weight[0, 0] + bias[0]
+        return hidden.sum(dim=-1).float() + 0 * head, torch.zeros(0, dtype=torch.bool, device=hidden.device)
     return _TargetLogprobs.apply(hidden, weight, bias, targets, shape, budget)
 
 
@@ -43,18 +44,15 @@ class _TargetLogprobs(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         head_trains = wants_weight or wants_bias
-        chunks = _chunks(len(targets), weight, budget)
-        logprobs = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
-        correct = torch.empty(len(targets), dtype=torch.bool, device=hidden.device)
-        gradient = torch.empty_like(hidden) if wants_hidden and not head_trains else None
-        for rows in chunks:
-            logits = _logits(hidden[rows], weight, bias, shape)
-            _score(logits, targets[rows], shape, logprobs[rows], correct[rows], keep=gradient is not None)
-            if gradient is not None:
-                gradient[rows] = _hidden_gradient(logits, weight, shape)
-            del logits  # before the next chunk is made, so that one is alive at a time
-        ctx.shape, ctx.chunks, ctx.head_trains = shape, chunks, head_trains
-        ctx.save_for_backward(*((hidden, weight, bias, targets) if head_trains else (gradient,)))
+        finish = wants_hidden and not head_trains
+        rows_of = _row_chunks(len(targets), hidden.is_cuda)
+        parts = [_score_rows(hidden[r], weight, bias, targets[r], shape, budget, finish=finish) for r in rows_of]
+        logprobs, normalizer, correct = (torch.cat(each) for each in zip(*(part[:3] for part in parts), strict=True))
+        ctx.shape, ctx.budget, ctx.head_trains = shape, budget, head_trains
+        if head_trains:
+            ctx.save_for_backward(hidden, weight, bias, targets, normalizer)
+        else:
+            ctx.save_for_backward(torch.cat([part[3] for part in parts]) if finish else None)
         ctx.mark_non_differentiable(correct)
         return logprobs, correct
 
@@ -64,59 +62,87 @@ class _TargetLogprobs(torch.autograd.Function):
             (gradient,) = ctx.saved_tensors
             hidden_grad = None if gradient is None else gradient * grad[:, None].to(gradient.dtype)
             return hidden_grad, None, None, None, None, None
-        hidden, weight, bias, targets = ctx.saved_tensors
-        hidden_grad = torch.empty_like(hidden)
-        weight_grad = torch.zeros_like(weight)
-        bias_grad = None if bias is None else torch.zeros_like(bias)
-        for rows in ctx.chunks:
-            logits = _logits(hidden[rows], weight, bias, ctx.shape)
-            _score(logits, targets[rows], ctx.shape, None, None, keep=True)
-            logits *= grad[rows, None].to(logits.dtype)
-            hidden_grad[rows] = _hidden_gradient(logits, weight, ctx.shape)
-            weight_grad.addmm_(logits.t(), hidden[rows], alpha=ctx.shape.scale)
-            if bias_grad is not None:
-                bias_grad += logits.sum(dim=0) * ctx.shape.scale
-            del logits
-        return hidden_grad, weight_grad, bias_grad, None, None, None
+        hidden, weight, bias, targets, normalizer = ctx.saved_tensors
+        given = (hidden, weight, bias, targets, normalizer, grad, ctx.shape, ctx.budget)
+        return *_backward_through_head(*given), None, None, None
 
 
-def _chunks(rows: int, weight: Tensor, budget: int) -> list[slice]:
-    """Equal chunks within the budget: on a CPU one large chunk is fastest, so memory alone decides."""
-    widest = max(1, budget // (weight.shape[0] * weight.element_size()))
-    count = -(-rows // widest)
+def _row_chunks(rows: int, cuda: bool) -> list[slice]:
+    """Few enough rows that a block within the budget is still wide."""
+    most = 8192 if cuda else 1024
+    count = -(-rows // most)
     size = -(-rows // count)
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
-    logits = hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
-    return logits if shape.scale == 1.0 else logits.mul_(shape.scale)
+def _columns(rows: int, vocabulary: int, budget: int) -> Iterator[slice]:
+    width = min(vocabulary, max(64, budget // (4 * rows) // 64 * 64))
+    for start in range(0, vocabulary, width):
+        yield slice(start, min(start + width, vocabulary))
 
 
-def _hidden_gradient(logit_gradient: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-    gradient = logit_gradient @ weight
-    return gradient if shape.scale == 1.0 else gradient.mul_(shape.scale)
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> tuple[Tensor, Tensor | None]:
+    """A block of logits, fp32, and the slope of the soft cap there."""
+    x = (hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())).float()
+    if shape.scale != 1.0:
+        x.mul_(shape.scale)
+    if shape.softcap is None:
+        return x, None
+    x = torch.tanh(x.div_(shape.softcap))
+    return x * shape.softcap, 1 - x.square_()
 
 
-def _score(
-    logits: Tensor, targets: Tensor, shape: Shape, logprobs: Tensor | None, correct: Tensor | None, *, keep: bool
-) -> None:
-    """Fill logprobs and correct; with keep, overwrite logits by the gradient of logprobs with respect to them."""
-    rows = len(targets) if logits.is_cuda else max(1, _CACHE_BYTES // (logits.shape[1] * 4))
-    for start in range(0, len(targets), rows):
-        part = slice(start, start + rows)
-        column = targets[part, None]
-        x = logits[part].float()
-        if shape.softcap is not None:
-            x = torch.tanh(x.div_(shape.softcap)).mul_(shape.softcap)
-        slope = None if shape.softcap is None or not keep else 1 - (x / shape.softcap).square_()
-        target = x.gather(1, column)
-        top = x.amax(dim=1, keepdim=True)
-        x = x.sub_(top).exp_()
-        total = x.sum(dim=1, keepdim=True)
-        if logprobs is not None and correct is not None:
-            logprobs[part] = (target - top - total.log())[:, 0]
-            correct[part] = (target >= top)[:, 0]
-        if keep:
-            x.div_(total).neg_().scatter_add_(1, column, torch.ones_like(target))
-            logits[part] = x if slope is None else x.mul_(slope)
+def _score_rows(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, shape: Shape, budget: int, *, finish: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """log p, log Σ exp, correct, and with finish the gradient of log p with respect to hidden."""
+    rows = len(targets)
+    top = hidden.new_full((rows,), -torch.inf, dtype=torch.float32)
+    total, chosen = torch.zeros_like(top), torch.empty_like(top)
+    pulled = hidden.new_zeros(hidden.shape, dtype=torch.float32) if finish else None
+    for columns in _columns(rows, len(weight), budget):
+        block = weight[columns]
+        x, slope = _logits(hidden, block, None if bias is None else bias[columns], shape)
+        here = ((targets >= columns.start) & (targets < columns.stop)).nonzero()[:, 0]
+        chosen[here] = x[here, targets[here] - columns.start]
+        higher = torch.maximum(top, x.amax(dim=1))
+        shrink = (top - higher).exp_()
+        x.sub_(higher[:, None]).exp_()
+        total.mul_(shrink).add_(x.sum(dim=1))
+        if pulled is not None:
+            x = x if slope is None else x.mul_(slope)
+            pulled.mul_(shrink[:, None]).add_(x.to(block.dtype) @ block)
+        top = higher
+    normalizer = top + total.log()
+    if pulled is None:
+        return chosen - normalizer, normalizer, chosen >= top, None
+    own = weight[targets].float()
+    if shape.softcap is not None:
+        own.mul_((1 - (chosen / shape.softcap).square_())[:, None])
+    gradient = own.sub_(pulled.div_(total[:, None])).mul_(shape.scale)
+    return chosen - normalizer, normalizer, chosen >= top, gradient.to(hidden.dtype)
+
+
+def _backward_through_head(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, normalizer: Tensor, grad: Tensor,
+    shape: Shape, budget: int,
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """Gradients of Σ grad · log p; blocks of logits are made a second time instead of being kept."""
+    hidden_grad = torch.zeros_like(hidden, dtype=torch.float32)
+    weight_grad = torch.zeros_like(weight)
+    bias_grad = None if bias is None else torch.zeros_like(bias)
+    for rows in _row_chunks(len(targets), hidden.is_cuda):
+        for columns in _columns(rows.stop - rows.start, len(weight), budget):
+            part, block = hidden[rows], weight[columns]
+            x, slope = _logits(part, block, None if bias is None else bias[columns], shape)
+            x.sub_(normalizer[rows, None]).exp_().neg_()
+            inside = targets[rows] - columns.start
+            here = ((inside >= 0) & (inside < x.shape[1])).nonzero()[:, 0]
+            x[here, inside[here]] += 1
+            x.mul_(grad[rows, None] * shape.scale)
+            pull = (x if slope is None else x.mul_(slope)).to(block.dtype)
+            hidden_grad[rows] += pull @ block
+            weight_grad[columns].addmm_(pull.t(), part)
+            if bias_grad is not None:
+                bias_grad[columns] += pull.sum(dim=0)
+    return hidden_grad.to(hidden.dtype), weight_grad, bias_grad
