@@ -22,6 +22,9 @@ ATTENTION_NAME = "tunesmith_segments"
 # 1.4 x at 512, bf16, forward and backward); above, the fused kernel's memory wins.
 _PLAIN_BYTES = 8 << 20
 
+# Masks up to this size are kept: the layers of a pass ask for the same ones. Above, making one is cheap beside its use.
+_KEPT_BYTES = 4 << 20
+
 
 def register() -> None:
     """Make ATTENTION_NAME known to transformers; calling it again changes nothing."""
@@ -52,7 +55,7 @@ def segment_attention(
         raise NotImplementedError("attention sinks")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     borders = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
-    if query.is_cuda and cu_seq_lens_q is not None and softcap is None and not dropout:
+    if cu_seq_lens_q is not None and softcap is None and not dropout and _has_varlen(query):
         return _varlen(query, key, value, cu_seq_lens_q, max_length_q, scale, sliding_window), None
     rows = [
         _attend(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], scale, dropout, sliding_window, softcap)
@@ -84,25 +87,39 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None, so
     batch, heads, length, width = q.shape
     shared = k.shape[1]
     groups = heads // shared
-    bias = _causal_bias(length, groups, window, q.dtype, q.device)
     grouped = q.reshape(batch * shared, groups * length, width)
     k, v = k.reshape(batch * shared, length, width), v.reshape(batch * shared, length, v.shape[-1])
     if softcap is None:
-        scores = torch.baddbmm(bias, grouped, k.transpose(1, 2), alpha=scale)
+        bias = _causal_bias(length, groups, window, q.dtype, q.device)
+        scores = torch.baddbmm(bias[None], grouped, k.transpose(1, 2), alpha=scale)
     else:
-        scores = torch.tanh(torch.bmm(grouped, k.transpose(1, 2)) * (scale / softcap)) * softcap + bias
+        scores = torch.tanh(torch.bmm(grouped, k.transpose(1, 2)) * (scale / softcap)) * softcap
+        bias = _causal_bias(length, 1, window, q.dtype, q.device)
+        scores = (scores.view(-1, groups, length, length) + bias).view_as(scores)
     return torch.bmm(torch.softmax(scores, dim=-1), v).view(batch, heads, length, v.shape[-1])
 
 
-@lru_cache(maxsize=64)
 def _causal_bias(length: int, groups: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[1, groups * length, length]: 0 where a query may look, -inf elsewhere."""
+    small = groups * length * length * dtype.itemsize <= _KEPT_BYTES
+    return (_kept_bias if small else _new_bias)(length, groups, window, dtype, device)
+
+
+def _new_bias(length: int, groups: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[groups * length, length]: 0 where a query may look, -inf elsewhere."""
     position = torch.arange(length, device=device)
     distance = position[:, None] - position[None, :]
     hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
-    return (
-        torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf).repeat(groups, 1)[None]
-    )
+    bias = torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf)
+    return bias if groups == 1 else bias.repeat(groups, 1)
+
+
+_kept_bias = lru_cache(maxsize=64)(_new_bias)
+
+
+def _has_varlen(query: Tensor) -> bool:
+    """Whether FlashAttention takes this: half precision, on a card of the Ampere generation or later."""
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and half and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _varlen(
