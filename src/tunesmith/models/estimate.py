@@ -166,10 +166,11 @@ def _activations(config: PreTrainedConfig, rows: Rows, size: int, checkpointing:
 
 
 def _logits(config: PreTrainedConfig, rows: Rows, size: int, device: str, head_trains: bool) -> int:
-    """At most two chunks of logits (the next is made before the last is let go), and the gradient of a trained head."""
+    """A block of logits in fp32 and in the compute dtype, the fp32 gradient of the hidden states, a trained head's."""
     budget = CPU_LOGIT_BYTES if device == "cpu" else GPU_LOGIT_BYTES
-    chunk = min(rows.tokens * config.vocab_size * size, 2 * budget)
-    return chunk + (config.vocab_size * config.hidden_size * size if head_trains else 0)
+    block = 2 * min(rows.tokens * config.vocab_size * 4, budget)
+    hidden = rows.tokens * config.hidden_size * 8
+    return block + hidden + (config.vocab_size * config.hidden_size * size if head_trains else 0)
 
 
 def _numel(empty: PreTrainedModel) -> int:

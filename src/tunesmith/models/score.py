@@ -13,8 +13,10 @@ from tunesmith.models.logprob import Shape, target_logprobs
 
 Layout = Literal["packed", "padded"]
 
-CPU_LOGIT_BYTES = 256 << 20
-GPU_LOGIT_BYTES = 1 << 30
+# A block of logits in fp32. On a CPU it should fit the cache: at 420 rows × 152k columns blocks of 8 MB take 0.9 times
+# the time of all logits at once, and 8 MB instead of 128.
+CPU_LOGIT_BYTES = 8 << 20
+GPU_LOGIT_BYTES = 256 << 20
 
 
 class Scorer(nn.Module):
