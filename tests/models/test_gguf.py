@@ -235,3 +235,24 @@ def test_settings_survive_the_way_there_and_back(tiny_model_dir: TinyModel, writ
         "eos_token_id",
     ):
         assert getattr(after, name) == getattr(before, name), name
+
+
+def test_any_damage_to_a_header_is_told_as_damage(
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path
+) -> None:
+    whole = write_gguf(tiny_model_dir("llama"), tmp_path / "whole.gguf").read_bytes()
+    random, damaged = np.random.default_rng(0), tmp_path / "damaged.gguf"
+    tokens = whole.index(b"tokenizer.ggml.tokens") + len("tokenizer.ggml.tokens")
+    values = [b"\xff" * 8, b"\0" * 8, (2**62).to_bytes(8, "little"), (2**33).to_bytes(8, "little")]
+    places = [8, 16, 24, 32, tokens, tokens + 4, tokens + 8, tokens + 16, *random.integers(24, 600, 40)]
+    places += [*random.integers(whole.index(b"token_embd.weight") - 8, whole.index(b"output_norm.weight"), 60)]
+    for place in places:
+        for value in values:
+            damaged.write_bytes(whole[:place] + value + whole[place + 8 :])
+            try:
+                open_gguf(damaged)  # a changed word in a text is nothing that can be seen
+            except UserError as told:
+                assert told.hint and told.field == "model_name_or_path"
+    damaged.write_bytes(whole[:24] + random.bytes(4000))
+    with pytest.raises(UserError, match="damaged"):
+        open_gguf(damaged)

@@ -8,6 +8,8 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +38,10 @@ _SCALARS = {
     GGUFValueType.FLOAT64: "<f8",
 }
 _VERSIONS = (2, 3)
+_MOST_DIMENSIONS = 4
+# What reading bytes as the header they are not comes to: unknown types, absurd lengths, text that is none.
+_NONSENSE = (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError)
+_SMALL = 4096
 _ROWS_BYTES = 4 << 20  # quantized bytes dequantized at once; the float32 form is up to 16 times as large
 
 
@@ -55,7 +61,7 @@ class StoredTensor:
 
     @property
     def rows(self) -> int:
-        return int(np.prod(self.shape[:-1], dtype=np.int64))
+        return math.prod(self.shape[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,10 @@ def open_gguf(path: Path) -> GGUFFile:
     """Read the header. UserError for another format, a file cut short, or one part of a split file."""
     try:
         return _open(path)
-    except (struct.error, EOFError, UnicodeDecodeError) as error:
+    except (struct.error, EOFError) as error:
         raise _damaged(path, "it ends in the middle of its header") from error
+    except _NONSENSE as error:
+        raise _damaged(path, "its header makes no sense") from error
 
 
 def _open(path: Path) -> GGUFFile:
@@ -121,6 +129,8 @@ def _open(path: Path) -> GGUFFile:
         digest = hashlib.sha256(file.read(header_end))
     size = path.stat().st_size
     for tensor in tensors.values():
+        if tensor.shape[-1] % GGML_QUANT_SIZES[tensor.kind][0] or not all(tensor.shape):
+            raise _damaged(path, f"{tensor.name} has an impossible shape")
         if tensor.start + tensor.rows * tensor.row_bytes > size:
             raise _damaged(path, f"it is cut short, {tensor.name} is not whole")
     digest.update(str(size).encode())
@@ -145,21 +155,29 @@ def _kind(path: Path, name: str, kind: int) -> GGMLQuantizationType:
 def _tensor_info(file: BinaryIO) -> tuple[str, tuple[int, ...], int, int]:
     name = _string(file)
     dimensions = _number(file, "I")
-    shape = struct.unpack(f"<{dimensions}Q", file.read(8 * dimensions))
+    if dimensions > _MOST_DIMENSIONS:
+        raise ValueError(f"{name} has {dimensions} dimensions")
+    shape = struct.unpack(f"<{dimensions}Q", _bytes(file, 8 * dimensions))
     return name, tuple(reversed(shape)) or (1,), _number(file, "I"), _number(file, "Q")
 
 
 def _number(file: BinaryIO, form: str) -> int:
     form = "<" + form
-    return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+    return int(struct.unpack(form, _bytes(file, struct.calcsize(form)))[0])
 
 
 def _string(file: BinaryIO) -> str:
-    length = _number(file, "Q")
-    text = file.read(length)
-    if len(text) < length:
+    return _bytes(file, _number(file, "Q")).decode("utf-8")
+
+
+def _bytes(file: BinaryIO, count: int) -> bytes:
+    """Exactly so many; a length that the file can't have is not even asked for, since memory would be taken for it."""
+    if count > _SMALL and count > os.fstat(file.fileno()).st_size - file.tell():
         raise EOFError
-    return text.decode("utf-8")
+    found = file.read(count)
+    if len(found) < count:
+        raise EOFError
+    return found
 
 
 def _value(file: BinaryIO, kind: GGUFValueType) -> Any:
@@ -175,9 +193,7 @@ def _value(file: BinaryIO, kind: GGUFValueType) -> Any:
 
 def _scalars(file: BinaryIO, kind: GGUFValueType, count: int) -> list[Any]:
     dtype = np.dtype(_SCALARS[kind])
-    values = np.frombuffer(file.read(dtype.itemsize * count), dtype=dtype)
-    if len(values) < count:
-        raise EOFError
+    values = np.frombuffer(_bytes(file, dtype.itemsize * count), dtype=dtype)
     if kind is GGUFValueType.FLOAT32:  # 1e-5 and not 9.999999747378752e-06: the shortest number that rounds to the same
         return [float(str(value)) for value in values]
     return list(values.tolist())
