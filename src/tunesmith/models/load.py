@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -19,6 +19,7 @@ from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models import attention
 from tunesmith.models.gguf.materialize import stream_weights
 from tunesmith.models.locate import LocalModel
+from tunesmith.models.norms import upcast_norms
 from tunesmith.models.precision import Precision
 from tunesmith.models.quantize_on_load import quantization_config
 from tunesmith.models.rope_scaling import stretch_positions
@@ -60,7 +61,7 @@ def load_model(
     may_grow = model.resize_vocab or bool(vocabulary.new_ids)
     fit_embeddings(loaded, vocabulary, may_grow=may_grow)
     if model.upcast_layernorm:
-        _upcast_norms(loaded)
+        upcast_norms(loaded)
     return loaded.eval()
 
 
@@ -200,11 +201,3 @@ def _settle_sampling(model: PreTrainedModel) -> None:
         return
     if any(getattr(settings, name, None) not in (None, 1.0) for name in ("temperature", "top_p", "typical_p")):
         settings.do_sample = True
-
-
-def _upcast_norms(model: nn.Module) -> None:
-    """Normalization weights in float32; what comes out keeps the dtype of what went in."""
-    for module in model.modules():
-        if "norm" in type(module).__name__.lower():
-            module.float()
-            module.register_forward_hook(lambda _, inputs, output: output.to(inputs[0].dtype))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tunesmith.batch import Batch, Scores
 from tunesmith.errors import UserError
+from tunesmith.models.norms import kept_in_float32
 
 
 class Schedule(Protocol):
@@ -42,11 +43,16 @@ class Master:
 def make_masters(model: nn.Module, compute: torch.dtype, master: torch.dtype) -> list[Master]:
     """A master for every trained parameter, in the model's order; the parameter itself is cast to `compute`.
 
-    Masters are taken before the cast, so an fp32 adapter that is trained further loses nothing.
+    Masters are taken before the cast, so an fp32 adapter that is trained further loses nothing. Norms that are held
+    in float32 on purpose are their own masters.
     """
     masters = []
+    precise = kept_in_float32(model)
     for name, live in model.named_parameters():
         if not live.requires_grad:
+            continue
+        if live in precise:
+            masters.append(Master(name, live, live))
             continue
         weight = live if master == compute else nn.Parameter(live.detach().to(master, copy=True))
         live.data = live.data.to(compute)
