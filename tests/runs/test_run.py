@@ -76,6 +76,7 @@ def test_a_used_directory_is_refused_with_the_ways_out(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "r", ASKED, ASKED)
     run.begin_attempt()
     run.update(step=7)
+    make_checkpoint(run, 7)
     run.finish("stopped")
     with pytest.raises(UserError) as refused:
         Run.create(tmp_path / "r", ASKED, ASKED)

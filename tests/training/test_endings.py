@@ -161,3 +161,18 @@ def test_no_row_left_to_train_on(settings: Make, rows_file: Path) -> None:
     rows_file.write_text(json.dumps([{"instruction": "a", "output": ""}]), encoding="utf-8")
     with pytest.raises(UserError, match=r"rows"):
         train(settings())
+
+
+def test_a_start_that_fails_leaves_the_run_that_it_was_to_replace(settings: Make, tmp_path: Path) -> None:
+    run = train(settings(max_steps=1))
+    before = (run / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(UserError):
+        train(settings(max_steps=1, overwrite_output_dir=True, lora_target="no_such_layer"))
+    assert (run / "adapter_model.safetensors").read_bytes() == before
+    assert state(run)["status"] == "finished"
+
+
+def test_a_start_that_failed_does_not_block_its_folder(settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        train(settings(max_steps=1, lora_target="no_such_layer"))
+    assert state(train(settings(max_steps=1)))["status"] == "finished"

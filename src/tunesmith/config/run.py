@@ -15,7 +15,7 @@ class RunConfig(Section):
     output_dir: str = ""
     """Folder of the run. Left out: `saves/<model>/<finetuning_type>/<stage and time>`."""
     overwrite_output_dir: bool = False
-    """Clear an ended run that is in `output_dir` already."""
+    """Replace an ended run that is in `output_dir` already; it is deleted when the new one has trained a step."""
     resume_from_checkpoint: str | bool | None = None
     """Go on from a checkpoint: its folder, or `true` for the last one in `output_dir`."""
     run_name: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.process import settle_libraries
+from tunesmith.runs.follower import Follower
 from tunesmith.runs.layout import RunLayout, is_complete
 from tunesmith.runs.run import Run, flat_yaml
 
@@ -93,23 +93,14 @@ def asked_checkpoint(job: Job) -> Path | None:
 
 
 def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
-    """The run directory: a new one, or the one that the checkpoint lies in."""
+    """The run directory: a new one, or the one that the checkpoint lies in. Only the first process writes to it."""
     path = Path(resolved.job.run.output_dir)
     if int(os.environ.get("RANK", "0")) > 0:
-        return _join_run(path)
+        return Follower(path)
     if checkpoint is not None and checkpoint.resolve().parent == path.resolve():
         return Run.open(path)
     secrets_removed = flat_yaml(resolved.asked)
     return Run.create(path, secrets_removed, dump_yaml(resolved.job), overwrite=resolved.job.run.overwrite_output_dir)
-
-
-def _join_run(path: Path) -> Run:
-    """For a process of a larger world: the run that its first process makes."""
-    for _ in range(600):
-        if RunLayout(path).state.is_file():
-            return Run.open(path)
-        time.sleep(0.1)
-    raise UserError(f"The first process did not start the run {path}.")
 
 
 @contextmanager

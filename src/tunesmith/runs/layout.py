@@ -29,6 +29,7 @@ OUTPUT_PATTERNS = (
     "trainer_state.json",
     "training_args.bin",
 )
+WEIGHTS = ("adapter_model*.safetensors*", "model*.safetensors*", "pytorch_model*.bin*", "*.gguf")
 RECORD_NAMES = (
     "config.yaml",
     "resolved.yaml",
@@ -108,6 +109,16 @@ class RunLayout:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def previous(self) -> Path:
+        """A whole run that the present one replaces once it has trained a step."""
+        return self.root / ".previous"
+
+    @property
+    def moving(self) -> Path:
+        """Files of the run on their way out of its directory or back."""
+        return self.root / ".moving"
+
     def attempt_log(self, attempt: int) -> Path:
         return self.logs / f"attempt_{attempt}.log"
 
@@ -142,6 +153,10 @@ class RunLayout:
             if name and is_complete(path):
                 found.append(Checkpoint(int(name[1]), path))
         return sorted(found)
+
+    def holds_weights(self) -> bool:
+        """Whether there is anything trained in the directory: a complete checkpoint, an adapter or a model."""
+        return bool(self.checkpoints()) or any(path.match(name) for path in self.own_files() for name in WEIGHTS)
 
     def own_files(self) -> list[Path]:
         """Everything in the directory that a run writes; files of anyone else are not among them."""

@@ -62,7 +62,7 @@ class RunReader:
     def _way_on(self) -> str:
         if self.checkpoints():
             return f"Continue it: tunesmith runs resume {self.path}"
-        return "It has no checkpoint yet: train again with overwrite_output_dir: true, or set save_steps lower."
+        return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
 
 
 def list_runs(root: Path) -> list[RunReader]:

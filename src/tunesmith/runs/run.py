@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from tunesmith.errors import UserError
 from tunesmith.runs import environment
 from tunesmith.runs.files import append_line, overwrite_json, read_json, replace_json, replace_text, told_plainly
 from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.previous import let_go, put_back, set_aside
 from tunesmith.runs.progress import trainer_log_line
 from tunesmith.runs.state import RunState, process_lives, state_from, this_process
 
@@ -44,7 +44,8 @@ class Run:
         """Start the directory of a new run, with status queued.
 
         asked, resolved: flat configuration, as YAML text or as a mapping. A directory in use is refused; with
-        `overwrite` the files of an ended run are cleared first, and nothing else. A queued run that never began and
+        `overwrite`, or when it left nothing trained, an ended run is replaced, and no file of anyone else. It is kept
+        until the new run has trained a step, and put back if that fails before. A queued run that never began and
         holds the same resolved configuration is taken over: that is how a launcher hands it to its process.
         """
         layout = RunLayout(path)
@@ -53,8 +54,11 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             if _waits_for_us(layout, resolved_text):
                 return cls.open(path)
+            if not process_lives(state_from(read_json(layout.state) or {})):
+                put_back(layout)  # a start that was killed
             if layout.own_files():
-                _refuse_or_clear(layout, overwrite)
+                _refuse_in_use(layout, overwrite)
+                set_aside(layout)
             state = RunState(created=time.time(), heartbeat=time.time())
             with layout.state.open("x", encoding="utf-8") as file:  # the claim: of two processes one gets it
                 file.write(json.dumps(state.as_dict()))
@@ -108,6 +112,8 @@ class Run:
         """Change fields of the state. Progress (step, epoch) reaches the disk at most once a second."""
         before = self.state
         self.state = replace(before, **fields, heartbeat=time.time())
+        if self.state.step > before.step == self._first_step:
+            let_go(self.layout)
         only_progress = set(fields) <= {"step", "epoch"}
         if not only_progress:
             self._write_state()
@@ -154,8 +160,14 @@ class Run:
         return self.layout.stop.exists()
 
     def finish(self, status: Literal["finished", "failed", "stopped"], error: BaseException | None = None) -> None:
-        """Close the attempt. A UserError's message and hint are kept apart; of other errors the type is named."""
+        """Close the attempt. A UserError's message and hint are kept apart; of other errors the type is named.
+
+        A run that ends before its first step leaves the run that it would have replaced as it was.
+        """
         told = _tell(error) if error is not None else None
+        if status != "finished" and self.state.step == self._first_step and self._previous_is_back(status, told):
+            return
+        let_go(self.layout)
         self.state = replace(self.state, status=status, ended=time.time(), heartbeat=time.time(), error=told)
         try:
             self._write_state()
@@ -164,6 +176,18 @@ class Run:
         with suppress(UserError):  # the end is already on disk
             self.event(status, step=self.state.step, **(told or {}))
             self.layout.stop.unlink(missing_ok=True)
+
+    def _previous_is_back(self, status: str, told: Mapping[str, str] | None) -> bool:
+        """Whether there was a run to put back in place of this one, which leaves a word in its events."""
+        with suppress(OSError, UserError):  # if it can't be put back now, the next start tries again
+            if put_back(self.layout):
+                self.event(
+                    "warning",
+                    message=f"A run that was to replace this one {status}.",
+                    cause=(told or {}).get("message"),
+                )
+                return True
+        return False
 
     def _write_state(self, *, durable: bool = True) -> None:
         replace_json(self.layout.state, self.state.as_dict(), durable=durable)
@@ -198,8 +222,8 @@ def _waits_for_us(layout: RunLayout, resolved: str) -> bool:
         return False
 
 
-def _refuse_or_clear(layout: RunLayout, overwrite: bool) -> None:
-    """Clear an ended run's own files when asked to; raise UserError with the ways out otherwise."""
+def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
+    """UserError with the ways out, unless what the directory holds may be replaced."""
     names = ", ".join(path.name for path in layout.own_files()[:4])
     record = read_json(layout.state)
     if record is None:
@@ -211,24 +235,14 @@ def _refuse_or_clear(layout: RunLayout, overwrite: bool) -> None:
     state = state_from(record)
     if process_lives(state):
         raise _in_use_by_live_run(layout, state)
-    if not overwrite:
+    began_in_vain = state.status not in ("queued", "finished") and not layout.holds_weights()
+    if not (overwrite or began_in_vain):
         raise UserError(
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
             hint="Continue it with resume_from_checkpoint: true, choose another output_dir, "
             "or start afresh over it with overwrite_output_dir: true.",
             field="output_dir",
         )
-    for path in layout.own_files():
-        if path != layout.state:
-            _remove(path)
-    layout.state.unlink()  # last: a half-cleared directory still reads as a run
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _in_use_by_live_run(layout: RunLayout, state: RunState) -> UserError:
