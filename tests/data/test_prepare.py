@@ -108,10 +108,28 @@ def test_tokenized_path_keeps_and_gives_back_and_tells_what_differs(run, tmp_pat
         run(dataset=("identity",), tokenized_path=str(kept))
 
 
-def test_a_folder_of_another_program_is_not_overwritten(run, tmp_path):
-    (tmp_path / "dataset_dict.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match="another program"):
-        run(dataset=("identity",), tokenized_path=str(tmp_path))
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(run, tmp_path):
+    for place in ("dataset_dict.json", "train/notes.txt", "eval-0/mine.csv"):
+        folder = tmp_path / place.split("/")[0].replace(".", "-")
+        file = folder / place
+        file.parent.mkdir(parents=True)
+        file.write_text("mine", encoding="utf-8")
+        (file.parent / "meta.json").write_text("{}", encoding="utf-8")
+        with pytest.raises(UserError, match="holds other files") as caught:
+            run(dataset=("identity",), tokenized_path=str(folder))
+        assert caught.value.field == "tokenized_path"
+        assert file.read_text(encoding="utf-8") == "mine"
+    with pytest.raises(UserError, match="is a file"):
+        run(dataset=("identity",), tokenized_path=str(file))
+
+
+def test_what_an_unfinished_saving_left_is_replaced(run, tmp_path):
+    kept = tmp_path / "kept"
+    run(dataset=("identity",), tokenized_path=str(kept))
+    (kept / "prepared.json").unlink()
+    (kept / "train.partial-0123abcd").mkdir()
+    again = run(dataset=("alpaca_en_demo",), tokenized_path=str(kept))
+    assert len(run(dataset=("alpaca_en_demo",), tokenized_path=str(kept)).train) == len(again.train) == 40
 
 
 def test_packed_and_unpacked_hold_the_same_trained_tokens(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from tunesmith.text.encode import TokenSample
 
 _INDEX = "prepared.json"  # written last
 _COPIED = 4096  # rows at a time
+_OWN_PLACE = re.compile(r"train|eval-\d+")
+_OWN_LEFTOVER = re.compile(rf"(train|eval-\d+)\.partial-[0-9a-f]{{8}}|{re.escape(_INDEX)}\.partial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,15 @@ def is_saved(folder: Path) -> bool:
     """Whether prepared data lies there; UserError where something else does."""
     if (folder / _INDEX).is_file():
         return True
-    if any((folder / name).exists() for name in ("dataset_dict.json", "dataset_info.json", "state.json")):
+    if folder.is_dir():
+        foreign = sorted(path.name for path in folder.iterdir() if not _is_own(path))
+        found = f"holds other files ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''})" if foreign else ""
+    else:
+        found = "is a file" if folder.exists() else ""
+    if found:
         raise UserError(
-            f"`tokenized_path` {folder} was written by another program.",
-            hint="Choose another folder; the data will be tokenized anew.",
+            f"`tokenized_path` {folder} {found}; nothing there was touched.",
+            hint="Choose a folder that is new or empty; the data will be tokenized into it.",
             field="tokenized_path",
         )
     return False
@@ -49,7 +57,8 @@ def save_prepared(
     stores = {**({"train": prepared.train} if prepared.train is not None else {})}
     stores.update({place: prepared.evals[name] for place, name in names.items()})
     for place, store in stores.items():
-        shutil.rmtree(folder / place, ignore_errors=True)
+        if _is_own(folder / place):  # left by a process that ended before the index
+            shutil.rmtree(folder / place)
         _copy(store, folder / place)
     index = {
         "settings": dict(settings),
@@ -93,6 +102,13 @@ def load_prepared(folder: Path, settings: Mapping[str, Any], tokenizer: str) -> 
             notes.append(f"It was made with {key}: {made!r}; the job says {plain.get(key)!r}, without effect.")
     evals: dict[str, Samples] = {index["evals"][place]: store for place, store in places.items()}
     return PreparedData(train, evals, _noted(report, tuple(notes)))
+
+
+def _is_own(path: Path) -> bool:
+    """Whether something in the folder was put there by an unfinished `save_prepared`."""
+    if _OWN_LEFTOVER.fullmatch(path.name):
+        return True
+    return bool(_OWN_PLACE.fullmatch(path.name)) and TokenFile.exists(path) and TokenFile.alone(path)
 
 
 def _copy(store: Samples, folder: Path) -> None:

@@ -135,6 +135,11 @@ class TokenFile:
     def exists(folder: Path) -> bool:
         return (folder / "meta.json").is_file()
 
+    @staticmethod
+    def alone(folder: Path) -> bool:
+        """Whether the folder holds nothing else."""
+        return {path.name for path in folder.iterdir()} <= {"ids.npy", "flags.npy", "offsets.npy", "meta.json"}
+
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
