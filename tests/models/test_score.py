@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,14 +18,15 @@ ARCHITECTURES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", 
 LENGTHS = (9, 1, 5, 30)
 
 
-def tiny(architecture: str) -> PreTrainedModel:
+def tiny(architecture: str, window: int = 8) -> PreTrainedModel:
     """A random model of two layers; sliding windows are shorter than the longest row."""
     from transformers import CONFIG_MAPPING
 
     settings = {
         "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2,
-        "intermediate_size": 96, "head_dim": 16, "sliding_window": 8, "pad_token_id": 0, "query_pre_attn_scalar": 16,
+        "intermediate_size": 96, "head_dim": 16, "sliding_window": window, "pad_token_id": 0,
+        "query_pre_attn_scalar": 16,
     }  # fmt: skip
     config = CONFIG_MAPPING[architecture](**settings)
     if hasattr(config, "layer_types") and architecture in ("gemma2", "gemma3_text"):
@@ -92,6 +94,27 @@ def test_probe_falls_back_to_padding_where_rows_leak_into_each_other() -> None:
     layout, reason = check_layout(model, 300)
     assert layout == "padded"
     assert reason and "padded" in reason
+
+
+@pytest.mark.parametrize(("window", "layout"), [(40, "padded"), (601, "packed")])
+def test_probe_reaches_beyond_a_window_that_is_not_too_long(window: int, layout: str) -> None:
+    model = tiny("mistral", window)
+    for layer in model.model.layers:  # a model whose window is lost on rows that are end to end
+        attend = layer.self_attn
+        attend.forward = lambda *a, _f=attend.forward, _m=attend, **k: _without_window(_f, _m, *a, **k)
+        attend.v_proj.weight.data *= 30  # attention counts
+        attend.o_proj.weight.data *= 30
+    assert check_layout(model, 300)[0] == layout
+
+
+def _without_window(forward: Callable[..., Any], module: Any, *arguments: Any, **options: Any) -> Any:
+    window = module.config.sliding_window
+    if options.get("cu_seq_lens_q") is not None:
+        module.config.sliding_window = None
+    try:
+        return forward(*arguments, **options)
+    finally:
+        module.config.sliding_window = window
 
 
 def test_probe_leaves_the_model_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,11 @@ Layout = Literal["packed", "padded"]
 # the time of all logits at once, and 8 MB instead of 128.
 CPU_LOGIT_BYTES = 8 << 20
 GPU_LOGIT_BYTES = 256 << 20
+
+# The probe: lengths of its rows, how many targets at the end of each it compares, the longest window it goes beyond.
+_PROBE_ROWS = (11, 7)
+_PROBE_TARGETS = 10
+_PROBE_WINDOW = 600
 
 
 class Scorer(nn.Module):
@@ -47,15 +53,20 @@ def causal_model(model: nn.Module) -> PreTrainedModel:
 
 
 def check_layout(model: nn.Module, vocabulary: int) -> tuple[Layout, str | None]:
-    """Score two short rows together and each alone through the model's own full forward; choose the layout that agrees.
+    """Score two rows together and each alone through the model's own full forward; choose the layout that agrees.
 
     Returns the layout and, where it is not "packed", one sentence that says why. Packed rows are silently wrong on
     architectures that ignore positions or keep state across tokens, so no table is trusted: the actual model is asked.
+
+    The first row reaches beyond the sliding window where that is at most 600 tokens. Not checked: longer windows and
+    positions, the backward pass, and the kernels that rows of other lengths may take.
     """
     causal = causal_model(model)
     device = next(causal.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    rows = [torch.randint(0, vocabulary, (length,), generator=generator) for length in (11, 7)]
+    first, second = _PROBE_ROWS
+    lengths = (max(first, _window(causal) + _PROBE_TARGETS + 1), second)
+    rows = [torch.randint(0, vocabulary, (length,), generator=generator) for length in lengths]
     training = model.training
     model.eval()
     try:
@@ -75,21 +86,35 @@ def check_layout(model: nn.Module, vocabulary: int) -> tuple[Layout, str | None]
     return "padded", f"rows are padded: end to end this model scores them differently (by {gap:.3f} nats a token)"
 
 
+def _window(causal: PreTrainedModel) -> int:
+    """The sliding window, 0 where there is none or going beyond it would cost too much."""
+    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    if not isinstance(window, int) or window > _PROBE_WINDOW or not _takes_last_logits(causal):
+        return 0
+    return window
+
+
+def _takes_last_logits(causal: PreTrainedModel) -> bool:
+    return "logits_to_keep" in inspect.signature(causal.forward).parameters
+
+
 def _reference(causal: PreTrainedModel, row: Tensor) -> Tensor:
-    """log p of each next token of one row by the model's own forward, float32 [T-1]."""
+    """log p of the last targets of one row by the model's own forward, float32."""
+    count = min(_PROBE_TARGETS, len(row) - 1)
+    last = {"logits_to_keep": count + 1} if _takes_last_logits(causal) else {}
     before = causal.config._attn_implementation
     causal.set_attn_implementation("eager")
     try:
-        logits = causal(input_ids=row[None], use_cache=False).logits[0, :-1].float()
+        logits = causal(input_ids=row[None], use_cache=False, **last).logits[0, -count - 1 : -1].float()
     finally:
         causal.set_attn_implementation(before or "eager")
-    return logits.log_softmax(dim=-1).gather(1, row[1:, None])[:, 0]
+    return logits.log_softmax(dim=-1).gather(1, row[-count:, None])[:, 0]
 
 
 def _probe_batch(rows: list[Tensor]) -> Batch:
     lengths = torch.tensor([len(row) for row in rows])
-    weights = torch.ones(int(lengths.sum()))
     ends = lengths.cumsum(0)
+    weights = torch.cat([(torch.arange(len(row)) >= len(row) - 1 - _PROBE_TARGETS).float() for row in rows])
     weights[ends - 1] = 0
     flat = torch.cat(rows)
     return Batch(
