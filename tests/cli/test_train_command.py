@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -44,6 +45,37 @@ def test_a_misspelled_key_gets_a_suggestion(config: Path, capsys: pytest.Capture
     assert "learning_rate" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("model", "model_name_or_path"),
+        ("lr", "learning_rate"),
+        ("epochs", "num_train_epochs"),
+        ("grad_accum", "gradient_accumulation_steps"),
+        ("data", "dataset"),
+        ("output", "output_dir"),
+    ],
+)
+def test_what_other_tools_call_a_key_gets_ours(key: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", f"--{key}", "1", "--dry-run"]) == 2
+    assert f"Did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_every_short_name_stands_for_a_key() -> None:
+    from tunesmith.config.fields import fields
+    from tunesmith.config.legacy_keys import LEGACY
+    from tunesmith.config.settle import SHORT
+
+    assert set(SHORT.values()) <= set(fields()) and not set(SHORT) & (set(fields()) | set(LEGACY))
+
+
+def test_help_names_files_that_exist() -> None:
+    from tunesmith.cli.train import TRAIN_HELP
+
+    named = re.findall(r"examples/\S+\.yaml", TRAIN_HELP)
+    assert named and all((Path(__file__).parents[2] / name).is_file() for name in named)
+
+
 def test_nothing_given_says_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
     assert "tunesmith train CONFIG.yaml" in capsys.readouterr().err
@@ -60,7 +92,8 @@ def test_several_devices_train_as_one_run(config: Path, monkeypatch: pytest.Monk
     """The workers get one output_dir, though a default one is named after the time."""
     calls: list[tuple[list[str], Spread]] = []
 
-    def run_spread(arguments: list[str], wanted: Spread) -> int:
+    def run_spread(arguments: list[str], wanted: Spread, run: Path) -> int:
+        assert f"output_dir={run}" == arguments[-1]
         calls.append((arguments, wanted))
         return 7
 
@@ -96,6 +129,8 @@ class TestSpread:
         assert launch.spread({"CUDA_VISIBLE_DEVICES": ""}).alone
         assert launch.spread({"CUDA_VISIBLE_DEVICES": "-1"}).alone
         assert launch.spread({"NPROC_PER_NODE": "1"}).alone
+        assert launch.spread({}, use_cpu=True).alone
+        assert launch.spread({"NPROC_PER_NODE": "2"}, use_cpu=True) == Spread(2, 1)
 
     def test_gpus_that_torch_cannot_use_do_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gpus(monkeypatch, 4, cuda=None)
@@ -110,7 +145,7 @@ class TestSpread:
         wanted = launch.spread(environment)
         assert wanted == Spread(1, 2)
         command = launch.torchrun_command(["train", "a b.yaml"], wanted, environment)
-        assert command[:3] == [sys.executable, "-m", "torch.distributed.run"]
+        assert command[:3] == [sys.executable, "-m", "tunesmith.jobs.torchrun"]
         assert command[command.index("--node-rank") + 1] == "1"
         assert command[command.index("--master-addr") + 1] == "10.0.0.1"
         assert command[-4:] == ["--module", "tunesmith", "train", "a b.yaml"]
@@ -165,3 +200,20 @@ def test_torchrun_starts_one_process_per_device(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("tunesmith 0.") == 2
+
+
+def test_a_mistake_is_told_once_by_all_processes_together(tmp_path: Path) -> None:
+    command = launch.torchrun_command(["train", "there_is_no.yaml"], Spread(2, 1), {})
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("There is no config file") == 1
+    assert "Traceback" not in done.stderr and "torch" not in done.stderr
+
+
+def test_a_process_that_a_signal_ended_is_named(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("import os; os.kill(os.getpid(), 9)", encoding="utf-8")
+    command = launch.torchrun_command([], Spread(1, 1), {})
+    command[command.index("--module") :] = ["worker.py"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "rank 0 was ended by the signal SIGKILL" in done.stderr

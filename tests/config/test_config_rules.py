@@ -57,6 +57,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"save_strategy": "best"}, "save_strategy: best needs evaluations"),
     ({"early_stopping_steps": 3}, "early_stopping_steps counts evaluations"),
     ({"resume_from_checkpoint": True, "output_dir": None}, "output_dir is missing"),
+    ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "reduce_lr_on_plateau follows the evaluations"),
 ]
 
 
@@ -106,6 +107,7 @@ def test_rules_of_training_do_not_bother_chat() -> None:
 
 IDLE_SETTINGS: list[dict[str, Any]] = [
     {"finetuning_type": "full", "lora_rank": 64},
+    {"adapter_name_or_path": "a", "lora_rank": 64, "lora_target": "q_proj", "use_dora": True},
     {"freeze_trainable_layers": 4},
     {"pissa_iter": 4},
     {"loraplus_lr_embedding": 1e-5},

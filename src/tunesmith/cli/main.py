@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,8 @@ from importlib import import_module
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 
+# The first of several processes speaks for all: where it has failed too, torchrun ends the others while they wait.
+_SECONDS_OF_THE_FIRST = 5.0
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -57,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(arguments)
     except UserError as error:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(_SECONDS_OF_THE_FIRST)
         print(f"{tr('Error')}: {error}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:

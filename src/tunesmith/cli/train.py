@@ -20,8 +20,8 @@ tunesmith train CONFIG.yaml [key=value | --key value …]
 
 Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys; what is given after it wins.
 
-  tunesmith train examples/lora.yaml
-  tunesmith train examples/lora.yaml learning_rate=2e-5 num_train_epochs=1
+  tunesmith train examples/lora_sft.yaml
+  tunesmith train examples/lora_sft.yaml learning_rate=2e-5 num_train_epochs=1
   tunesmith train --model_name_or_path Qwen/Qwen3-0.6B --dataset mine.jsonl --output_dir saves/mine
 
   --dry-run   check the configuration and print it as it would run; nothing is loaded or written
@@ -56,10 +56,11 @@ def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = Non
     """Train here, or through torchrun where there are several devices; `arguments` are those that led to `resolved`."""
     from tunesmith.jobs import launch
 
-    wanted = launch.spread(os.environ)
+    wanted = launch.spread(os.environ, use_cpu=resolved.job.training.use_cpu)
     if not wanted.alone:
         # All processes must mean the same run, and a default output_dir holds the time.
-        return launch.run_spread(["train", *arguments, f"output_dir={resolved.job.run.output_dir}"], wanted)
+        folder = resolved.job.run.output_dir
+        return launch.run_spread(["train", *arguments, f"output_dir={folder}"], wanted, Path(folder))
     from tunesmith.jobs import execute
 
     execute.train(resolved, resume=resume)

@@ -164,8 +164,9 @@ BACKEND_KEYS: dict[str, Legacy] = {
     **_settings_of("fp8, which is refused", "fp8_backend fp8_enable_fsdp_float8_all_gather"),
     **_settings_of(
         "the command eval, which is not in this version",
-        "task task_dir batch_size lang n_shot save_dir download_mode",
+        "task task_dir lang n_shot save_dir download_mode",
     ),
+    "batch_size": Noted("no effect; `per_device_train_batch_size` is how many rows go through the model at once."),
     **_each(
         "tensor_model_parallel_size pipeline_model_parallel_size expert_model_parallel_size context_parallel_size",
         Refused(

@@ -79,7 +79,7 @@ COMPUTING: dict[str, Legacy] = {
 LOADING: dict[str, Legacy] = {
     "dataloader_drop_last": Refused("every row is trained; the last step of an epoch may be smaller."),
     "dataloader_num_workers": _LOADER,
-    "dataloader_pin_memory": Noted("memory is pinned where it helps.", (True,)),
+    "dataloader_pin_memory": Noted("batches are a few integers, too small for pinned memory to matter.", (True,)),
     "dataloader_persistent_workers": _LOADER,
     "dataloader_prefetch_factor": _LOADER,
     "dataloader_multiprocessing_context": _LOADER,
@@ -119,7 +119,7 @@ EVALUATING: dict[str, Legacy] = {
 SAVING: dict[str, Legacy] = {
     "save_safetensors": Refused("weights are saved as safetensors only.", (True,)),
     "save_on_each_node": Noted("the first process alone saves.", (False,)),
-    "enable_jit_checkpoint": Noted("Ctrl-C and SIGTERM save before they stop.", (False,)),
+    "enable_jit_checkpoint": Noted("from the first step on, Ctrl-C and SIGTERM save before they stop.", (False,)),
     "push_to_hub": Refused("uploading is not in this version; use `hf upload` on the run's folder."),
     "hub_model_id": _PUSH,
     "hub_strategy": _PUSH,
@@ -140,7 +140,6 @@ SEVERAL_DEVICES: dict[str, Legacy] = {
     "ddp_broadcast_buffers": _LAUNCH,
     "ddp_static_graph": _LAUNCH,
     "accelerator_config": _LAUNCH,
-    "ddp_timeout": Noted("PyTorch's own timeout between processes is kept.", (1800,)),
     "deepspeed": _SHARDING,
     "parallelism_config": _SHARDING,
     "fsdp": _SHARDING,

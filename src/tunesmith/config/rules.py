@@ -317,6 +317,13 @@ TRAINING_RULES: tuple[Rule, ...] = (
         hint="Set eval_strategy: steps and val_size: 0.1.",
     ),
     Rule(
+        "lr_scheduler_type",
+        lambda job: job.optimizer.lr_scheduler_type == "reduce_lr_on_plateau",
+        requires=lambda job: job.training.eval_strategy != "no",
+        message="lr_scheduler_type: reduce_lr_on_plateau follows the evaluations, but there are none.",
+        hint="Set eval_strategy: steps and val_size: 0.1, or take another schedule such as cosine.",
+    ),
+    Rule(
         "resume_from_checkpoint",
         lambda job: job.run.resume_from_checkpoint is True,
         requires=lambda job: bool(job.run.output_dir),
@@ -332,6 +339,20 @@ IDLE: tuple[Idle, ...] = (
         ("lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target", "create_new_adapter"),
         lambda job: not _lora(job),
         "finetuning_type is not lora",
+    ),
+    Idle(
+        (
+            "lora_rank",
+            "lora_alpha",
+            "lora_dropout",
+            "lora_target",
+            "additional_target",
+            "use_rslora",
+            "use_dora",
+            "pissa_init",
+        ),
+        lambda job: _lora(job) and bool(job.adapter.adapter_name_or_path) and not job.adapter.create_new_adapter,
+        "the adapter of adapter_name_or_path is trained further as it is; create_new_adapter: true makes a new one",
     ),
     Idle(
         ("freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tunesmith.config.checking import raise_all
@@ -90,11 +91,46 @@ def _refused_words(setting: Setting) -> dict[str, Refused]:
     return {it: table[it] for it in words if isinstance(it, str) and it in table}
 
 
+SHORT = MappingProxyType(
+    {
+        "model": "model_name_or_path",
+        "model_name": "model_name_or_path",
+        "adapter": "adapter_name_or_path",
+        "data": "dataset",
+        "eval_data": "eval_dataset",
+        "output": "output_dir",
+        "out": "output_dir",
+        "lr": "learning_rate",
+        "epochs": "num_train_epochs",
+        "steps": "max_steps",
+        "grad_accum": "gradient_accumulation_steps",
+        "rank": "lora_rank",
+        "alpha": "lora_alpha",
+        "dropout": "lora_dropout",
+        "target_modules": "lora_target",
+        "max_seq_length": "cutoff_len",
+        "scheduler": "lr_scheduler_type",
+        "optimizer": "optim",
+        "method": "finetuning_type",
+        "resume": "resume_from_checkpoint",
+        "overwrite": "overwrite_output_dir",
+    }
+)
+"""What other tools call it, or a person who is in a hurry."""
+
+
+def _nearest(key: str) -> str:
+    """The field that was probably meant; a key that is only refused here is no help."""
+    accepted = [name for name, entry in LEGACY.items() if not isinstance(entry, Refused)]
+    short = SHORT.get(key.lower().replace("-", "_"))
+    return f"Did you mean {short}?" if short else did_you_mean(key, fields()) or did_you_mean(key, accepted)
+
+
 def _unknown(settings: Sequence[Setting]) -> UserError:
     lines = []
     for setting in settings:
         where = f"{setting.where}: " if setting.where else ""
-        near = did_you_mean(setting.key, fields()) or did_you_mean(setting.key, LEGACY)
+        near = _nearest(setting.key)
         lines.append(f"{where}there is no key `{setting.key}`. {near}".strip())
     hint = f"`tunesmith help SECTION` lists the keys of: {', '.join(SECTIONS)}."
     return UserError("\n".join(lines), hint=hint, field=settings[0].key)

@@ -40,6 +40,8 @@ class TrainingConfig(Section):
     """The same as `precision: pure_bf16`."""
     use_cpu: bool = False
     """Leave the GPU alone."""
+    ddp_timeout: Positive = 1800
+    """Seconds that the processes of several GPUs wait for each other before the run fails."""
 
     logging_steps: Positive = 10
     """Report the loss every so many steps. (LLaMA-Factory: 500.)"""

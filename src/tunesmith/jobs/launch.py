@@ -14,15 +14,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tunesmith.errors import UserError
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.read import RunReader
 
-_SECONDS_TO_SAVE = 600.0
+# How a process is started that the terminal's signals don't reach.
+_APART: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    _APART = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Spread:
         return self.per_node == 1 and self.nodes == 1
 
 
-def spread(environment: Mapping[str, str]) -> Spread:
+def spread(environment: Mapping[str, str], *, use_cpu: bool = False) -> Spread:
     """What the environment and the devices ask for; a worker that torchrun started has its share already.
 
     FORCE_TORCHRUN does not make a process group for a single device.
@@ -47,7 +55,8 @@ def spread(environment: Mapping[str, str]) -> Spread:
     nodes = _count(environment, "NNODES", 1)
     if "RDZV_ID" in environment:
         nodes = max(nodes, _count(environment, "MAX_NNODES", nodes))
-    return Spread(_count(environment, "NPROC_PER_NODE", max(1, gpu_count(environment))), nodes)
+    devices = 1 if use_cpu else max(1, gpu_count(environment))
+    return Spread(_count(environment, "NPROC_PER_NODE", devices), nodes)
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
@@ -57,7 +66,7 @@ def worker_command(arguments: Sequence[str]) -> list[str]:
 
 def torchrun_command(arguments: Sequence[str], wanted: Spread, environment: Mapping[str, str]) -> list[str]:
     """Run `tunesmith ARGUMENTS` once per device and node."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(wanted.per_node)]
+    torchrun = [sys.executable, "-m", "tunesmith.jobs.torchrun", "--nproc-per-node", str(wanted.per_node)]
     address = environment.get("MASTER_ADDR", "127.0.0.1")
     port = environment.get("MASTER_PORT") or str(_free_port())
     if job := environment.get("RDZV_ID"):
@@ -71,10 +80,11 @@ def torchrun_command(arguments: Sequence[str], wanted: Spread, environment: Mapp
     return [*torchrun, "--module", "tunesmith", *arguments]
 
 
-def run_spread(arguments: Sequence[str], wanted: Spread) -> int:
+def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
     """Run `tunesmith ARGUMENTS` through torchrun in the foreground and return its exit code.
 
-    Ctrl-C asks all workers to save and end; a second Ctrl-C ends them at once.
+    run: the run directory. Ctrl-C (or a terminate signal) asks the run to save and end; a second one, or one before it
+    has begun, ends all processes at once. The signals reach this process alone: torchrun would kill what still saves.
     """
     if wanted.nodes > 1 and "MASTER_PORT" not in os.environ:
         raise UserError(
@@ -84,15 +94,39 @@ def run_spread(arguments: Sequence[str], wanted: Spread) -> int:
     command = torchrun_command(arguments, wanted, os.environ)
     # libuv is missing from torch's Windows builds, and torchrun's store asks for it by default.
     environment = {**os.environ, "USE_LIBUV": "0"} if os.name == "nt" else dict(os.environ)
-    with subprocess.Popen(command, env=environment) as group:
+    began = time.time()
+    with _signals_interrupt(), subprocess.Popen(command, env=environment, **_APART) as group:
         try:
             return group.wait()
-        except KeyboardInterrupt:  # the terminal has told the workers too
+        except KeyboardInterrupt:
+            state = RunReader(run).state()
             try:
-                return group.wait(_SECONDS_TO_SAVE)
-            except (KeyboardInterrupt, subprocess.TimeoutExpired):
+                if state.active and (state.started or 0.0) >= began:
+                    RunLayout(run).stop.touch()
+                    print(
+                        f"Stopping: the step is finished and saved; then go on with: tunesmith runs resume {run}\n"
+                        "Press Ctrl-C again to stop at once, losing it.",
+                        file=sys.stderr,
+                    )
+                    return group.wait()
+            finally:
                 _end(group)
-                raise KeyboardInterrupt from None
+            raise
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """A terminate signal, or the end of the terminal, is an interrupt too: the workers would outlive this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start_detached(run: Path, arguments: Sequence[str]) -> int:
@@ -101,9 +135,6 @@ def start_detached(run: Path, arguments: Sequence[str]) -> int:
     What it prints goes to the launch log of the run directory `run`, which is made if it is not there.
     """
     layout = RunLayout(run)
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
     with told_plainly(layout.launch_log):
         layout.logs.mkdir(parents=True, exist_ok=True)
         with layout.launch_log.open("ab") as log:
@@ -112,8 +143,7 @@ def start_detached(run: Path, arguments: Sequence[str]) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=os.name != "nt",
-                creationflags=flags,
+                **_APART,
             )
     return process.pid
 
@@ -171,9 +201,13 @@ def _free_port() -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the launcher to end its workers, and make it end if it doesn't."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    """End a process and all that it has started, unless it has ended by itself."""
+    import psutil
+
+    if process.poll() is not None:
+        return
+    launcher = psutil.Process(process.pid)
+    for one in [launcher, *launcher.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
