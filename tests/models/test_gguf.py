@@ -256,3 +256,15 @@ def test_any_damage_to_a_header_is_told_as_damage(
     damaged.write_bytes(whole[:24] + random.bytes(4000))
     with pytest.raises(UserError, match="damaged"):
         open_gguf(damaged)
+
+
+@pytest.mark.parametrize("change", [{"tokens": None}, {"merges": None}, {"token_type": [1]}, {"eos_token_id": 10**6}])
+def test_a_tokenizer_that_does_not_fit_together_is_told_as_damage(
+    tiny_model_dir: TinyModel, write_gguf: Writer, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    file = open_gguf(write_gguf(tiny_model_dir("llama"), tmp_path / "model.gguf"))
+    for key, value in change.items():
+        file.metadata[f"tokenizer.ggml.{key}"] = value
+    with pytest.raises(UserError, match="damaged") as told:
+        read_tokenizer(file)
+    assert told.value.hint

@@ -29,6 +29,17 @@ def read_tokenizer(file: GGUFFile) -> PreTrainedTokenizerFast:
             hint="Give the model as a hub id or as a folder with safetensors.",
             field=FIELD,
         )
+    try:
+        return _read(file, kind)
+    except (LookupError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file.path.name} is damaged: what it says of its tokenizer does not fit together ({error}).",
+            hint="Download or copy it again.",
+            field=FIELD,
+        ) from error
+
+
+def _read(file: GGUFFile, kind: str) -> PreTrainedTokenizerFast:
     tokens: list[str] = file.metadata[_PREFIX + "tokens"]
     kinds: list[int] = file.metadata.get(_PREFIX + "token_type") or [TokenType.NORMAL] * len(tokens)
     roles = {
