@@ -152,3 +152,16 @@ def test_streaming_gives_the_samples_that_preparing_gives(run, tokenizer, tmp_pa
     loader = StreamLoader(streamed.stream, batch_size=1, joined=False)
     seen = sorted(loader.step(number)[0].input_ids.tolist() for number in range(len(prepared.train)))
     assert seen == sorted(prepared.train.ids(row).tolist() for row in range(len(prepared.train)))
+
+
+def test_streamed_documents_fill_rows_as_prepared_ones_do(run, tokenizer, tmp_path):
+    settings = {"dataset": ("pretrain_demo",), "cutoff_len": 64}
+    prepared = run(stage="pt", **settings).train
+    config = DataConfig(dataset_dir=str(BUNDLED), streaming=True, **settings)
+    objective = ObjectiveConfig(stage="pt")
+    streamed = prepare_stream(config, objective, tokenizer, None, seed=1, shuffle=False, cache_dir=tmp_path)
+    loader = StreamLoader(streamed.stream, batch_size=1, joined=False)
+    for row in range(len(prepared)):
+        (batch,) = loader.step(row)
+        assert batch.input_ids.tolist() == prepared.ids(row).tolist()
+        assert batch.cu_seqlens.tolist() == [0, len(prepared.ids(row))]

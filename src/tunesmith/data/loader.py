@@ -6,31 +6,20 @@ Here, and only here, targets are shifted: the weight of a target is that of the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tunesmith.batch import Batch
+from tunesmith.data.examples import Refusal
 from tunesmith.data.packing import pack
 from tunesmith.data.stream import Position, SampleStream, Unit, UnitReader
+from tunesmith.data.tokens import SampleStore
 
 Packing = Literal["none", "packed", "neat"]
 Segment = tuple[NDArray[np.int32], NDArray[np.float32]]
-
-
-class SampleStore(Protocol):
-    """What a loader needs of TokenStore and ChunkedStore."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]: ...
-
-    def __len__(self) -> int: ...
-
-    def ids(self, row: int) -> NDArray[np.int32]: ...
-
-    def weights(self, row: int) -> NDArray[np.float32]: ...
 
 
 def make_batch(segments: Sequence[Segment], *, trained: bool = True) -> Batch:
@@ -139,6 +128,7 @@ class StreamLoader:
         world: int = 1,
     ) -> None:
         """joined: units of several samples are one segment (`packing` without `neat_packing`)."""
+        self._stream = stream
         self._reader = UnitReader(stream.units, batch_size * accumulation * world)
         self._accumulation = accumulation
         self._rank = rank
@@ -149,6 +139,10 @@ class StreamLoader:
     def position(self) -> Position:
         """Where the stream stands after the last step that was asked for."""
         return self._reader.position
+
+    def take_refusals(self) -> list[Refusal]:
+        """The rows refused while reading since the last call."""
+        return self._stream.take_refusals()
 
     def seek(self, number: int, position: Position) -> None:
         """Say where step `number` starts."""

@@ -13,9 +13,9 @@ from tunesmith.data.catalog import DatasetEntry, resolve
 from tunesmith.data.mixing import mix, sample_rows, split
 from tunesmith.data.report import DataReport
 from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared
-from tunesmith.data.stream import MemoryStore, SampleStream, StreamSettings
+from tunesmith.data.stream import SampleStream, StreamSettings
 from tunesmith.data.tokenize import Report, TokenizeOptions, tokenize_dataset
-from tunesmith.data.tokens import ChunkedStore, Samples, TokenStore
+from tunesmith.data.tokens import ChunkedStore, Samples, SampleStore, TokenStore
 from tunesmith.text.encode import EncodeOptions, Encoder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class StreamedData:
     """Data read while training. evals: name → samples, prepared beforehand."""
 
     stream: SampleStream
-    evals: Mapping[str, Samples | MemoryStore]
+    evals: Mapping[str, SampleStore]
     report: DataReport
 
 
@@ -77,7 +77,7 @@ def prepare_stream(
     """What `streaming` trains on: the first rows are read to tell the layout, eval data is prepared as usual."""
     beforehand = replace(data, dataset=(), val_size=0.0, tokenized_path=None)
     prepared = prepare(beforehand, objective, tokenizer, template, seed=seed, cache_dir=cache_dir, report=report)
-    packed = data.packing or data.neat_packing or packs_documents(data, objective.stage)
+    chunked = packs_documents(data, objective.stage)
     settings = StreamSettings(
         strategy=data.mix_strategy,
         probs=data.interleave_probs,
@@ -85,10 +85,11 @@ def prepare_stream(
         shuffle=shuffle,
         seed=seed,
         held=int(data.val_size),
-        cutoff=data.cutoff_len if packed else None,
+        cutoff=data.cutoff_len if chunked or data.packing or data.neat_packing else None,
+        chunked=chunked,
         window=data.preprocessing_batch_size,
     )
-    options = tokenize_options(replace(data, packing=False), objective, tokenizer, template)
+    options = tokenize_options(data, objective, tokenizer, template)
     stream = SampleStream(resolve(data.dataset, data.dataset_dir), options, settings, cache_dir)
     held = {"eval": stream.held_back()} if data.val_size else {}
     found = replace(prepared.report, notes=prepared.report.notes + stream.notes)

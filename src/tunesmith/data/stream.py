@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +22,20 @@ from tunesmith.data.mixing import Strategy, draws
 from tunesmith.data.packing import pack
 from tunesmith.data.sources import SourceRow, locate
 from tunesmith.data.tokenize import TokenizeOptions, open_dataset, usable_samples
+from tunesmith.data.tokens import ChunkedStore, SampleStore
 from tunesmith.errors import UserError
-
-if TYPE_CHECKING:
-    from tunesmith.text.encode import TokenSample
+from tunesmith.text.encode import TokenSample
 
 StreamRow = tuple[int, SourceRow]
-Unit = list["TokenSample"]
+Unit = list[TokenSample]
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a stream has been followed: epoch, rows drawn in it before the current window, units used of that."""
+    """How far a stream has been followed: epoch, rows drawn in it before the current window, units used of that.
+
+    Where documents are laid end to end, units are tokens.
+    """
 
     epoch: int = 0
     rows: int = 0
@@ -41,7 +44,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
-    """How rows are drawn. held: rows at the head that are kept for evaluation. cutoff: row length of packs, or None."""
+    """How rows are drawn. held: usable rows at the head that are kept for evaluation. cutoff: row length of packs, or
+    None. chunked: samples are laid end to end and cut every `cutoff` tokens, as ChunkedStore does."""
 
     strategy: Strategy = "concat"
     probs: Sequence[float] = ()
@@ -50,6 +54,7 @@ class StreamSettings:
     seed: int = 42
     held: int = 0
     cutoff: int | None = None
+    chunked: bool = False
     window: int = 1000
 
 
@@ -89,33 +94,73 @@ class SampleStream:
         self._readers = [ExampleReader(layout, options.placeholders) for layout in layouts]
         self.notes = tuple(note for layout in layouts for note in layout.notes)
         self.refusals = Refusals()
+        self._counted = 0  # rows of the first epoch whose refusals are among these
+        self._taken = 0
 
-    def held_back(self) -> MemoryStore:
-        """The first `held` rows, for evaluation; no epoch trains on them."""
-        rows = list(itertools.islice(self._mixed(), self._settings.held))
-        return MemoryStore(self._encode(rows, self.refusals))
+    def take_refusals(self) -> list[Refusal]:
+        """The rows refused since the last call, each once however often the stream is followed from its start."""
+        new = self.refusals.listed[self._taken :]
+        self._taken += len(new)
+        return new
+
+    def held_back(self) -> SampleStore:
+        """The first `held` usable rows, for evaluation; no epoch trains on them."""
+        store = MemoryStore(self._head[0])
+        cutoff = self._settings.cutoff
+        return ChunkedStore(store, cutoff) if self._settings.chunked and cutoff is not None else store
 
     def units(self, position: Position = Position()) -> Iterator[tuple[Unit, Position]]:
         """Units from a position on, each with the position after it."""
-        size = self._settings.window
-        epoch, skip = position.epoch, position.units
-        at = position.rows
+        follow = self._chunks if self._settings.chunked else self._groups
         while True:
-            refusals = self.refusals if epoch == 0 else Refusals()  # each row is counted once
-            rows = itertools.islice(self._shuffled(epoch), at, None)
-            empty = at == 0 and skip == 0
-            while window := list(itertools.islice(rows, size)):
-                units = self._grouped(self._encode(window, refusals))
-                for number in range(skip, len(units)):
-                    yield units[number], Position(epoch, at, number + 1)
-                    empty = False
-                at, skip = at + len(window), 0
+            empty = position.rows == 0 and position.units == 0
+            for unit, after in follow(position):
+                yield unit, after
+                empty = False
             if empty:
                 raise UserError(
                     f"No row of the data can be used: {next(iter(self.refusals.reasons()), 'there are none')}.",
                     field="dataset",
                 )
-            epoch, at, skip = epoch + 1, 0, 0
+            position = Position(position.epoch + 1)
+
+    def _groups(self, position: Position) -> Iterator[tuple[Unit, Position]]:
+        """The samples, or packs of samples, of an epoch from a position on."""
+        for at, samples in self._windows(position):
+            units = self._grouped(samples)
+            for number in range(position.units if at == position.rows else 0, len(units)):
+                yield units[number], Position(position.epoch, at, number + 1)
+
+    def _chunks(self, position: Position) -> Iterator[tuple[Unit, Position]]:
+        """The samples of an epoch from a position on, laid end to end and cut; the last chunk may be shorter."""
+        length = self._settings.cutoff
+        assert length is not None
+        ids, weights = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+        for at, samples in self._windows(position):
+            used = position.units if at == position.rows else 0
+            start = used - len(ids)  # of the carried rest, counted in tokens of this window
+            ids = np.concatenate([ids, np.concatenate([ids[:0], *(one.input_ids for one in samples)])[used:]])
+            weights = np.concatenate([weights, np.concatenate([weights[:0], *(one.weights for one in samples)])[used:]])
+            full = len(ids) - len(ids) % length
+            for end in range(length, full + 1, length):
+                chunk = TokenSample(ids[end - length : end], weights[end - length : end])
+                yield [chunk], Position(position.epoch, at, start + end)
+            ids, weights = ids[full:], weights[full:]
+        if len(ids):
+            yield [TokenSample(ids, weights)], Position(position.epoch + 1)
+
+    def _windows(self, position: Position) -> Iterator[tuple[int, list[TokenSample]]]:
+        """(rows drawn before it, its samples) for each window of an epoch from a position on."""
+        at = position.rows
+        rows = itertools.islice(self._shuffled(position.epoch), at, None)
+        while window := list(itertools.islice(rows, self._settings.window)):
+            half_used = at == position.rows and position.units > 0  # before this process, which has told of its rows
+            new = position.epoch == 0 and at >= self._counted and not half_used
+            samples = self._encode(window, self.refusals if new else Refusals())
+            if position.epoch == 0:
+                self._counted = max(self._counted, at + len(window))
+            yield at, samples
+            at += len(window)
 
     def _grouped(self, samples: list[TokenSample]) -> list[Unit]:
         if self._settings.cutoff is None:
@@ -135,7 +180,8 @@ class SampleStream:
 
     def _shuffled(self, epoch: int) -> Iterator[StreamRow]:
         """The rows of an epoch, each drawn from a buffer that the next row refills."""
-        rows = itertools.islice(self._mixed(), self._settings.held, None)
+        held = self._head[1]
+        rows = itertools.islice(self._mixed(held), sum(held.values()), None)
         if not self._settings.shuffle:
             yield from rows
             return
@@ -148,8 +194,24 @@ class SampleStream:
         draw.shuffle(buffer)
         yield from buffer
 
-    def _mixed(self) -> Iterator[StreamRow]:
-        """The rows of all data sets, in the same order each time."""
+    @cached_property
+    def _head(self) -> tuple[list[TokenSample], Mapping[int, int]]:
+        """The samples held back, and how many rows at the head of each data set they took."""
+        rows, samples, taken = self._mixed({}), list[TokenSample](), Counter[int]()
+        while missing := self._settings.held - len(samples):
+            batch = list(itertools.islice(rows, missing))
+            if not batch:
+                raise UserError(
+                    f"`val_size: {self._settings.held}` would hold back more rows than the {len(samples)} usable ones.",
+                    hint="Choose a size that leaves rows on both sides.",
+                    field="val_size",
+                )
+            taken.update(which for which, _ in batch)
+            samples += self._encode(batch, self.refusals)
+        return samples, taken
+
+    def _mixed(self, held: Mapping[int, int]) -> Iterator[StreamRow]:
+        """The rows of all data sets, in the same order each time; a data set that starts again leaves out `held`."""
         settings, count = self._settings, len(self._entries)
         if settings.strategy == "concat" or count == 1:
             for which in range(count):
@@ -165,9 +227,10 @@ class SampleStream:
                     return
                 if settings.strategy == "interleave_once":
                     continue
-                streams[which] = self._rows(which)
-                row = next(streams[which])
-            yield row
+                streams[which] = itertools.islice(self._rows(which), held.get(which, 0), None)
+                row = next(streams[which], None)
+            if row is not None:
+                yield row
 
     def _rows(self, which: int) -> Iterator[StreamRow]:
         for row in open_dataset(self._entries[which], self._files[which], self._options.stage)[1]:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
@@ -204,13 +204,26 @@ class TokenStore:
         return self._files[self._parts[row]].sample(self._rows[row])[1].astype(np.float32)
 
 
+class SampleStore(Protocol):
+    """Samples that are there, by number."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+
+    def __len__(self) -> int: ...
+
+    def ids(self, row: int) -> Ids: ...
+
+    def weights(self, row: int) -> Weights: ...
+
+
 class ChunkedStore:
     """The samples of a store laid end to end and cut every `length` tokens; the last chunk may be shorter.
 
     So documents fill every row in pre-training, and none of their tokens is left out.
     """
 
-    def __init__(self, store: TokenStore, length: int) -> None:
+    def __init__(self, store: SampleStore, length: int) -> None:
         self._store = store
         self._ends = np.cumsum(store.lengths)
         total = int(self._ends[-1]) if len(store) else 0
