@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tunesmith.data.mixing import mix, sample_rows, split
+from tunesmith.data.mixing import mix, sample_rows, split, split_each
 from tunesmith.errors import UserError
 
 
@@ -57,3 +57,14 @@ def test_split_by_share_and_by_number():
     for size in (0.01, 10):
         with pytest.raises(UserError, match="val_size"):
             split(10, size, seed=1)
+
+
+@pytest.mark.parametrize(("sizes", "size", "held"), [([100, 100], 0.1, 20), ([7, 1, 93], 10, 10), ([3, 3, 3], 1, 1)])
+def test_a_split_of_several_sets_holds_back_what_is_asked_for_in_all(sizes, size, held):
+    parts = split_each(sizes, size, seed=1)
+    assert sum(len(apart) for _, apart in parts) == held
+    for rows, (kept, apart) in zip(sizes, parts, strict=True):
+        assert len(kept) > 0
+        assert sorted([*kept, *apart]) == list(range(rows))
+    with pytest.raises(UserError, match="val_size"):
+        split_each([1, 2], 2, seed=1)

@@ -63,6 +63,36 @@ def test_evaluation_sets_together_or_apart(run):
     assert {name: len(store) for name, store in apart.evals.items()} == dict.fromkeys(both, 40)
 
 
+def test_evaluation_sets_of_one_file_name_stay_apart(run, tmp_path):
+    paths = []
+    for folder, count in (("x", 2), ("y", 3), ("z", 4)):
+        path = tmp_path / folder / "d.jsonl"
+        path.parent.mkdir()
+        row = json.dumps({"instruction": folder, "output": "b"})
+        path.write_text("\n".join([row] * count), encoding="utf-8")
+        paths.append(str(path))
+    data = run(dataset=("identity",), eval_dataset=tuple(paths), eval_on_each_dataset=True)
+    assert {name: len(store) for name, store in data.evals.items()} == {"d": 2, "d_2": 3, "d_3": 4}
+
+
+@pytest.mark.parametrize("val_size", [6.0, 0.1])
+def test_no_copy_of_a_row_lies_on_both_sides_of_the_split(run, tmp_path, val_size):
+    def rows_of(store):
+        return [tuple(store.ids(row).tolist()) for row in range(len(store))]
+
+    info = {}
+    for name, count, taken in (("few", 10, 25), ("many", 50, None)):
+        rows = [json.dumps({"instruction": f"{name} {n}", "output": "b"}) for n in range(count)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+        info[name] = {"file_name": f"{name}.jsonl"} | ({"num_samples": taken} if taken else {})
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    data = run(dataset_dir=tmp_path, dataset=("few", "many"), mix_strategy="interleave_over", val_size=val_size)
+    train, held = rows_of(data.train), rows_of(data.evals["eval"])
+    assert len(held) == len(set(held)) == 6
+    assert not set(held) & set(train)
+    assert len(set(train)) == 54
+
+
 def test_documents_fill_rows_and_lose_nothing(run, tokenizer):
     packed = run(stage="pt", dataset=("pretrain_demo",), cutoff_len=64)
     apart = run(stage="pt", dataset=("pretrain_demo",), cutoff_len=64, packing=False)

@@ -85,5 +85,27 @@ def split(rows: int, val_size: float, seed: int) -> tuple[Indices, Indices]:
             hint="Choose a size that leaves rows on both sides.",
             field="val_size",
         )
+    return _drawn_apart(rows, held, seed)
+
+
+def split_each(sizes: Sequence[int], val_size: float, seed: int) -> list[tuple[Indices, Indices]]:
+    """As `split`, within each of several data sets: together they hold back `val_size`, each its share of it."""
+    total = sum(sizes)
+    share = len(split(total, val_size, seed)[1]) / total
+    held = [int(size * share) for size in sizes]
+    for _ in range(round(share * total) - sum(held)):
+        room = [size * share - given if given + 1 < size else -np.inf for size, given in zip(sizes, held, strict=True)]
+        most = int(np.argmax(room))
+        if room[most] == -np.inf:
+            raise UserError(
+                f"`val_size: {val_size:g}` of {total} rows would leave a data set without rows to train on.",
+                hint="Choose a smaller size.",
+                field="val_size",
+            )
+        held[most] += 1
+    return [_drawn_apart(size, given, seed) for size, given in zip(sizes, held, strict=True)]
+
+
+def _drawn_apart(rows: int, held: int, seed: int) -> tuple[Indices, Indices]:
     order = np.random.default_rng((seed, rows)).permutation(rows)
     return np.sort(order[held:]), np.sort(order[:held])

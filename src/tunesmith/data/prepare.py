@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tunesmith.config.data import DataConfig
 from tunesmith.config.objective import ObjectiveConfig
 from tunesmith.data.catalog import DatasetEntry, resolve
-from tunesmith.data.mixing import mix, sample_rows, split
+from tunesmith.data.mixing import Indices, mix, sample_rows, split_each
 from tunesmith.data.report import DataReport
 from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared
 from tunesmith.data.stream import SampleStream, StreamSettings
@@ -135,15 +138,18 @@ def _prepare(
     asked = resolve(data.dataset, data.dataset_dir)
     held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
     done = [tokenize_dataset(entry, options, cache_dir, report) for entry in asked + held]
-    stores = [
-        TokenStore.of(file).select(sample_rows(len(file), entry.num_samples, data.max_samples, seed))
+    chosen = [
+        sample_rows(len(file), entry.num_samples, data.max_samples, seed)
         for entry, (file, _) in zip(asked + held, done, strict=True)
     ]
-    train = _mixed(stores[: len(asked)], data, seed)
-    evals = dict(_evals(held, stores[len(asked) :], data))
-    if data.val_size and train is not None:
-        kept, apart = split(len(train), data.val_size, seed)
-        train, evals = train.select(kept), {"eval": train.select(apart)}
+    stores = [TokenStore.of(file) for file, _ in done]
+    picked = [store.select(rows) for store, rows in zip(stores, chosen, strict=True)]
+    evals = dict(_evals(held, picked[len(asked) :], data))
+    if data.val_size and asked:  # before mixing, which may take a row more than once
+        parts = _split(chosen[: len(asked)], data.val_size, seed)
+        evals = {"eval": _together([store.select(apart) for store, (_, apart) in zip(stores, parts, strict=False)])}
+        picked = [store.select(kept) for store, (kept, _) in zip(stores, parts, strict=False)]
+    train = _mixed(picked[: len(asked)], data, seed)
     rows = ChunkedStore if packs_documents(data, options.stage) else _as_they_are
     final_train = None if train is None else rows(train, data.cutoff_len)
     final_evals = {name: rows(store, data.cutoff_len) for name, store in evals.items()}
@@ -163,16 +169,36 @@ def _mixed(stores: Sequence[TokenStore], data: DataConfig, seed: int) -> TokenSt
     return TokenStore.joined(stores, which, rows)
 
 
+def _split(chosen: Sequence[Indices], val_size: float, seed: int) -> list[tuple[Indices, Indices]]:
+    """(rows to train on, rows held back) of each data set; a row chosen several times is held back once or not."""
+    different = [np.array(list(dict.fromkeys(rows.tolist())), dtype=np.int64) for rows in chosen]
+    parts = split_each([len(rows) for rows in different], val_size, seed)
+    apart = [rows[held] for rows, (_, held) in zip(different, parts, strict=True)]
+    return [(rows[~np.isin(rows, held)], held) for rows, held in zip(chosen, apart, strict=True)]
+
+
+def _together(stores: Sequence[TokenStore]) -> TokenStore:
+    return TokenStore.joined(stores, *mix([len(store) for store in stores], "concat", (), 0))
+
+
+def _unique_names(entries: Sequence[DatasetEntry]) -> list[str]:
+    """The stem of each name, numbered from the second of a kind on."""
+    names: list[str] = []
+    for entry in entries:
+        stem = Path(entry.name).stem
+        tries = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        names.append(next(name for name in tries if name not in names))
+    return names
+
+
 def _evals(
     entries: Sequence[DatasetEntry], stores: Sequence[TokenStore], data: DataConfig
 ) -> Iterator[tuple[str, TokenStore]]:
     """One set named `eval`, or each under its own name."""
     if data.eval_on_each_dataset:
-        for entry, store in zip(entries, stores, strict=True):
-            yield Path(entry.name).stem, store
+        yield from zip(_unique_names(entries), stores, strict=True)
     elif stores:
-        which, rows = mix([len(store) for store in stores], "concat", (), 0)
-        yield "eval", TokenStore.joined(stores, which, rows)
+        yield "eval", _together(stores)
 
 
 def _settings(data: DataConfig) -> dict[str, Any]:
