@@ -176,3 +176,63 @@ def test_a_start_that_failed_does_not_block_its_folder(settings: Make, tmp_path:
     with pytest.raises(UserError):
         train(settings(max_steps=1, lora_target="no_such_layer"))
     assert state(train(settings(max_steps=1)))["status"] == "finished"
+
+
+def test_fp16_that_diverges_says_so_too(settings: Make) -> None:
+    import torch
+
+    from tunesmith.models.precision import Precision
+    from tunesmith.training import ground
+
+    keys = settings(learning_rate=1e9, lr_scheduler_type="constant", warmup_ratio=0.0, num_train_epochs=5.0)
+    fp16 = Precision(torch.float16, torch.float32, "fp16 for the test; a CPU would not take it")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="not a number any more"):
+        patch.setattr(ground, "choose_precision", lambda *_: fp16)
+        train(keys)
+
+
+def test_training_in_a_thread_does_without_signals(settings: Make, tmp_path: Path) -> None:
+    import threading
+
+    thread = threading.Thread(target=train, args=(settings(max_steps=1),))
+    thread.start()
+    thread.join()
+    assert state(tmp_path / "run")["status"] == "finished"
+
+
+def test_an_evaluation_needs_rows(settings: Make, rows_file: Path, tmp_path: Path) -> None:
+    saved = str(tmp_path / "tokens")
+    train(settings(tokenized_path=saved, max_steps=1))
+    with pytest.raises(UserError, match="no data for it"):
+        train(
+            settings(
+                tokenized_path=saved, eval_strategy="steps", eval_steps=1, dataset=None, output_dir=str(tmp_path / "b")
+            )
+        )
+
+
+def test_an_evaluation_due_when_a_stop_comes_is_made(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.training.report import Watch
+
+    monkeypatch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
+    run = train(settings(val_size=8, eval_strategy="steps", eval_steps=2))
+    points = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert state(run)["status"] == "stopped"
+    assert [point["step"] for point in points if "eval_loss" in point] == [2, 4]
+
+
+def test_ctrl_c_saves_and_stops_several_processes(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NPROC_PER_NODE", "2")
+    process = start(settings(num_train_epochs=2000.0))
+    run = tmp_path / "run"
+    wait_for(lambda: (run / "metrics.jsonl").exists(), process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert state(run)["status"] == "stopped"
+    assert list(run.glob("checkpoint-*/COMPLETE"))
+    assert "Traceback" not in said and "runs resume" in said

@@ -152,3 +152,25 @@ def test_loss_of_the_first_step_is_transformers_own(
     with torch.no_grad():
         expected = float(model(input_ids=ids, attention_mask=mask, labels=labels).loss)
     assert losses(run)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_was_counted_before_a_stop_is_logged_after_it(settings: Make, tmp_path: Path) -> None:
+    shared = {"logging_steps": 5, "save_strategy": "steps", "save_steps": 3}
+    whole = train(settings(output_dir=str(tmp_path / "whole"), **shared))
+    again = train(
+        settings(output_dir=str(tmp_path / "again"), resume_from_checkpoint=str(whole / "checkpoint-3"), **shared)
+    )
+    assert losses(again) == losses(whole)
+    mean = [
+        json.loads((run / "train_results.json").read_text(encoding="utf-8"))["train_loss"] for run in (whole, again)
+    ]
+    assert mean[0] == mean[1] == pytest.approx(sum(losses(whole)) / 2)
+
+
+def test_noise_of_neftune_is_that_of_the_step_after_a_resume(settings: Make, tmp_path: Path) -> None:
+    shared = {"neftune_noise_alpha": 5.0, "save_strategy": "steps", "save_steps": 4}
+    whole = train(settings(output_dir=str(tmp_path / "whole"), **shared))
+    again = train(
+        settings(output_dir=str(tmp_path / "again"), resume_from_checkpoint=str(whole / "checkpoint-4"), **shared)
+    )
+    assert losses(again) == losses(whole)[4:]

@@ -45,13 +45,14 @@ def test_the_resolved_configuration_repeats_the_run(settings: Make, tmp_path: Pa
     assert losses(execute.train(again)) == losses(first)
 
 
-def test_best_model_and_early_stopping(settings: Make) -> None:
+@pytest.mark.parametrize("save_only_model", [False, True])
+def test_best_model_and_early_stopping(settings: Make, save_only_model: bool) -> None:
     """A learning rate that soon destroys the model: the best evaluation is an early one."""
     run = train(
         settings(
             val_size=8, eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=2, learning_rate=0.3,
             lr_scheduler_type="constant", warmup_ratio=0.0, num_train_epochs=8.0, load_best_model_at_end=True,
-            early_stopping_steps=2, save_total_limit=2,
+            early_stopping_steps=2, save_total_limit=2, save_only_model=save_only_model,
         )
     )  # fmt: skip
     points = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -62,6 +63,8 @@ def test_best_model_and_early_stopping(settings: Make) -> None:
     kept = load_file(run / "adapter_model.safetensors")
     chosen = load_file(run / f"checkpoint-{best}" / "adapter_model.safetensors")
     assert all(value.equal(chosen[name]) for name, value in kept.items())
+    assert read(run / "eval_results.json")["eval_loss"] == evaluated[best]
+    assert not (run / "COMPLETE").exists() and not list(run.glob("training_state*"))
     assert len(list(run.glob("checkpoint-*"))) <= 2
 
 

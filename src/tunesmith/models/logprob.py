@@ -52,7 +52,7 @@ class _TargetLogprobs(torch.autograd.Function):
         if head_trains:
             ctx.save_for_backward(hidden, weight, bias, targets, normalizer)
         else:
-            ctx.save_for_backward(torch.cat([part[3] for part in parts]) if finish else None)
+            ctx.save_for_backward(torch.cat([part[3] for part in parts if part[3] is not None]) if finish else None)
         ctx.mark_non_differentiable(correct)
         return logprobs, correct
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from tunesmith.batch import Batch
 from tunesmith.config import DataConfig, Job, TrainingConfig
+from tunesmith.data.examples import Refusal
 from tunesmith.data.loader import BatchLoader, Packing, StreamLoader, eval_batches
 from tunesmith.data.prepare import StreamedData, packs_documents
 from tunesmith.data.saved import PreparedData
@@ -56,6 +57,10 @@ class Training:
         at = self.loader.position
         return at.epoch, at.rows, at.units
 
+    def new_refusals(self) -> list[Refusal]:
+        """Rows that a stream met since the last call and could not use."""
+        return self.loader.take_refusals() if isinstance(self.loader, StreamLoader) else []
+
     def resume_data(self, progress: Progress) -> None:
         """Let a stream go on where the checkpoint says."""
         if isinstance(self.loader, StreamLoader) and progress.position is not None:
@@ -96,6 +101,7 @@ def build_training(
     objective = OBJECTIVES.get(job.objective.stage, field="stage")()
     loader = build_loader(job, prepared, world)
     plan = build_plan(job.training, loader)
+    _must_have_rows(plan, prepared)
     model.train()
     masters = make_masters(model, precision.compute, precision.master)
     optimizer = build_optimizer(job, model, masters)
@@ -114,6 +120,7 @@ def build_training(
         max_norm=job.optimizer.max_grad_norm or None,
         scaling=precision.compute == torch.float16,
         schedule_by_metric=follows_evaluation(job.optimizer),
+        seed=job.training.seed,
     )
     size = job.training.per_device_eval_batch_size
     evals = {
@@ -143,6 +150,11 @@ def build_loader(job: Job, prepared: Prepared, world: World) -> Loader:
         cutoff=data.cutoff_len,
         **share,
     )
+
+
+def rows_per_step(training: TrainingConfig, world: World) -> int:
+    """Rows of one optimizer step, over all processes."""
+    return training.per_device_train_batch_size * training.gradient_accumulation_steps * world.size
 
 
 def order_seed(training: TrainingConfig) -> int:
@@ -186,6 +198,18 @@ def build_plan(training: TrainingConfig, loader: Loader) -> Plan:
         metric=metric,
         lower_is_better=not greater,
     )
+
+
+def _must_have_rows(plan: Plan, prepared: Prepared) -> None:
+    """UserError where an evaluation would have nothing to evaluate on."""
+    empty = [name for name, store in prepared.evals.items() if not len(store)]
+    if empty or (plan.eval_every and not prepared.evals):
+        found = (
+            f"The evaluation set {empty[0]} has no row."
+            if empty
+            else "eval_strategy is set, and there is no data for it."
+        )
+        raise UserError(found, hint="Set val_size or eval_dataset, or eval_strategy: no.", field="eval_strategy")
 
 
 def build_optimizer(job: Job, model: torch.nn.Module, masters: list[Master]) -> torch.optim.Optimizer:

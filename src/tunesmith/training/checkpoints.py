@@ -1,7 +1,7 @@
 """Checkpoints: everything a killed run needs to go on as if nothing had happened, without pickle.
 
 A checkpoint is the model or adapter as anyone can load it, plus `training_state.safetensors` (master weights, optimizer
-moments, random generators) and `training_state.json` (counters, schedule, learning rates). Both are written aside, the
+moments) and `training_state.json` (counters, schedule, learning rates). Both are written aside, the
 marker last, and the folder is renamed into place: a folder without its marker is never read.
 """
 
@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.errors import UserError
+from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout, complete_marker
 from tunesmith.training.engine import Engine
 
@@ -28,24 +27,28 @@ STATE_TENSORS = "training_state.safetensors"
 STATE_FACTS = "training_state.json"
 
 SaveModel = Callable[[Path, dict[str, Tensor]], None]
+Pending = dict[str, Any]
+"""losses: of the steps since the last log line; sums: metric → [sum, count] over them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run has come; what the loop itself has to remember.
 
-    step: optimizer steps done. tokens: tokens seen, trained: tokens that carried a loss.
+    step: optimizer steps done. tokens: tokens seen, trained: tokens that carried a loss. loss_sum: of all steps.
     best: best value of the watched metric, best_step where it was, stale: evaluations since without a better one.
-    position: where streamed data stands (epoch, rows, units).
+    position: where streamed data stands (epoch, rows, units). pending: what is counted but not logged yet.
     """
 
     step: int = 0
     tokens: int = 0
     trained: int = 0
+    loss_sum: float = 0.0
     best: float | None = None
     best_step: int | None = None
     stale: int = 0
     position: tuple[int, int, int] | None = None
+    pending: Pending | None = None
 
 
 def write_checkpoint(
@@ -79,11 +82,8 @@ def write_checkpoint(
     return folder
 
 
-def read_checkpoint(folder: Path, engine: Engine, *, weights_only: bool = False) -> Progress:
-    """Restore engine and random generators from a checkpoint; UserError if it is not one or does not fit.
-
-    weights_only: take the trained weights and leave the rest as it is.
-    """
+def read_checkpoint(folder: Path, engine: Engine) -> Progress:
+    """Restore the engine from a checkpoint; UserError if it is not one or does not fit."""
     if not (folder / STATE_TENSORS).is_file():
         found = "holds weights only (save_only_model)" if complete_marker(folder).exists() else "is not complete"
         raise UserError(
@@ -102,13 +102,21 @@ def read_checkpoint(folder: Path, engine: Engine, *, weights_only: bool = False)
             field="resume_from_checkpoint",
         )
     engine.load_trained_state(weights)
-    if weights_only:
-        return Progress(**facts["progress"])
     engine.optimizer.load_state_dict(_join_optimizer(facts["optimizer"], tensors))
     engine.schedule.load_state_dict(facts["schedule"])
     engine.load_scaler_state(facts["scaler"])
-    _restore_random(facts["python_random"], tensors)
     return Progress(**facts["progress"])
+
+
+def keep_as_result(checkpoint: Path, folder: Path) -> None:
+    """Copy the model or adapter of a checkpoint, without its training state, into `folder`, the weights last."""
+    own = (STATE_TENSORS, STATE_FACTS, complete_marker(checkpoint).name)
+    files = [path for path in checkpoint.iterdir() if path.is_file() and path.name not in own]
+    with told_plainly(folder):
+        for path in sorted(files, key=lambda path: (path.suffix == ".safetensors", path.name)):
+            aside = folder / f".{path.name}.part"
+            shutil.copyfile(path, aside)
+            aside.replace(folder / path.name)
 
 
 def prune(layout: RunLayout, limit: int | None, keep: int | None) -> None:
@@ -127,16 +135,12 @@ def prune(layout: RunLayout, limit: int | None, keep: int | None) -> None:
 def _write_state(folder: Path, engine: Engine, weights: dict[str, Tensor], progress: Progress) -> None:
     facts, tensors = _split_optimizer(engine.optimizer.state_dict())
     tensors |= {f"master.{name}": weight.contiguous() for name, weight in weights.items()}
-    tensors["random.torch"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
     save_file(tensors, folder / STATE_TENSORS)
     record = {
         "progress": asdict(progress),
         "optimizer": facts,
         "schedule": {key: value for key, value in engine.schedule.state_dict().items() if _is_plain(value)},
         "scaler": engine.scaler_state(),
-        "python_random": random.getstate(),
     }
     (folder / STATE_FACTS).write_text(json.dumps(record), encoding="utf-8")
 
@@ -161,15 +165,6 @@ def _join_optimizer(facts: dict[str, Any], tensors: dict[str, Tensor]) -> dict[s
             _, index, key = name.split(".", 2)
             state.setdefault(int(index), {})[key] = tensor
     return {"state": state, "param_groups": facts["param_groups"]}
-
-
-def _restore_random(python_state: list[Any], tensors: dict[str, Tensor]) -> None:
-    version, internal, gauss = python_state
-    random.setstate((version, tuple(internal), gauss))
-    torch.set_rng_state(tensors["random.torch"])
-    devices = [tensor for name, tensor in sorted(tensors.items()) if name.startswith("random.cuda.")]
-    if devices and torch.cuda.is_available() and torch.cuda.device_count() == len(devices):
-        torch.cuda.set_rng_state_all(devices)
 
 
 def _is_plain(value: Any) -> bool:

@@ -11,11 +11,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from tunesmith.batch import Batch, Scores
@@ -92,16 +93,28 @@ class World:
 
 
 def join_world(
-    *, use_cpu: bool, trackers: Sequence[str] = (), folder: Path, name: str, config: dict[str, Any]
+    *,
+    use_cpu: bool,
+    timeout_seconds: int = 1800,
+    trackers: Sequence[str] = (),
+    folder: Path,
+    name: str,
+    config: dict[str, Any],
 ) -> World:
     """This process's place among the job's, with its trackers begun.
 
-    folder: where file-based trackers write. name: the run's. config: flat settings, for the trackers.
+    timeout_seconds: how long processes wait for each other. folder: where file-based trackers write. name: the run's.
+    config: flat settings, for the trackers.
 
     Raises UserError naming the tracker when one that was asked for can't be started.
     """
     try:
-        accelerator = Accelerator(cpu=use_cpu, log_with=list(trackers) or None, project_dir=str(folder))
+        accelerator = Accelerator(
+            cpu=use_cpu,
+            log_with=list(trackers) or None,
+            project_dir=str(folder),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout_seconds))],
+        )
         if trackers:
             plain = {
                 key: value if isinstance(value, (int, float, str, bool)) else str(value)
@@ -150,6 +163,7 @@ class Engine:
         max_norm: float | None,
         scaling: bool = False,
         schedule_by_metric: bool = False,
+        seed: int = 0,
     ) -> None:
         self.world = world
         self.scorer = world.accelerator.prepare(scorer) if world.size > 1 else scorer.to(world.device)
@@ -158,11 +172,16 @@ class Engine:
         self.schedule = schedule
         self._max_norm = max_norm
         self._by_metric = schedule_by_metric
+        self._seed = seed
         self._scaler = torch.amp.GradScaler(world.device.type, enabled=scaling)
 
     @property
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def seed(self, step: int) -> None:
+        """Chance in a step (dropout, noise) is a function of seed, step and rank: a checkpoint needs nothing of it."""
+        torch.manual_seed((self._seed * 1_000_003 + step) * 4096 + self.world.rank)
 
     def score(self, batch: Batch) -> Scores:
         scores: Scores = self.scorer(batch)

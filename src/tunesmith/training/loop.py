@@ -47,7 +47,7 @@ class Hooks:
     """What the loop asks of the house: write a checkpoint, evaluate (name → value)."""
 
     save: Callable[[Progress], None]
-    evaluate: Callable[[], Mapping[str, float]]
+    evaluate: Callable[[], dict[str, float]]
 
 
 def train(
@@ -58,8 +58,9 @@ def train(
     Returns the progress and how it ended: "finished" or "stopped". Raises UserError when the loss is not a number.
     """
     progress, saved = start, start.step
-    meter = Meter(engine)
+    meter = Meter(engine, start.pending)
     for step in range(start.step + 1, plan.total + 1):
+        engine.seed(step)
         batches = steps.step(step - 1)
         count, tokens, trained = engine.total(
             sum(objective.count(batch) for batch in batches),
@@ -75,27 +76,29 @@ def train(
         progress = replace(
             progress, step=step, tokens=progress.tokens + int(tokens), trained=progress.trained + int(trained)
         )
-        meter.close_step(count, tokens)
-        if not engine.scales_loss:
+        step_loss = meter.close_step(count, tokens)
+        _must_be_finite(step_loss, step)
+        if not engine.scales_loss:  # with loss scaling a step may overflow, and is skipped
             _must_be_finite(norm, step)
+        progress = replace(progress, loss_sum=progress.loss_sum + step_loss)
 
         epoch = step / plan.steps_per_epoch
         watch.tick(step, epoch)
         if plan.due(plan.log_every, step) or step == plan.total or (plan.log_first and step == 1):
             watch.log(step, epoch, progress, meter.take() | {"learning_rate": learning_rate, "grad_norm": norm})
         (stopping,) = engine.total(float(watch.stop_asked()))  # asked of any rank, all ranks stop
-        if plan.due(plan.eval_every, step) and not stopping:
+        if plan.due(plan.eval_every, step):
             values = hooks.evaluate()
             progress = _judge(progress, values, plan)
             engine.evaluated(values[plan.metric])
             watch.evaluated(step, epoch, values)
         better = plan.save_best and progress.best_step == step
         if plan.due(plan.save_every, step) or better:
-            hooks.save(progress)
+            hooks.save(replace(progress, pending=meter.pending()))
             saved = step
         if stopping:
             if saved != step:
-                hooks.save(progress)
+                hooks.save(replace(progress, pending=meter.pending()))
             return progress, "stopped"
         if plan.patience and progress.stale >= plan.patience:
             watch.say(f"No better {plan.metric} in {progress.stale} evaluations: the run ends early at step {step}.")
@@ -118,11 +121,11 @@ def _judge(progress: Progress, values: Mapping[str, float], plan: Plan) -> Progr
     return replace(progress, stale=progress.stale + 1)
 
 
-def _must_be_finite(norm: float, step: int) -> None:
-    if math.isfinite(norm):
+def _must_be_finite(value: float, step: int) -> None:
+    if math.isfinite(value):
         return
     raise UserError(
-        f"The gradient is not a number any more at step {step}: the training has diverged.",
+        f"The loss or its gradient is not a number any more at step {step}: the training has diverged.",
         hint="Checkpoints written before are intact. Lower learning_rate, set max_grad_norm: 1.0, add "
         "warmup_ratio: 0.1, or use bf16 in place of fp16; `tunesmith data check` finds odd rows.",
     )

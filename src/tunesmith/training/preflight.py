@@ -24,10 +24,10 @@ from tunesmith.finding import Finding
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
 from tunesmith.runs.layout import RunLayout
-from tunesmith.training.build import Training, build_training, load_policy
+from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
 from tunesmith.training.engine import join_world
+from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
 from tunesmith.training.report import Speaker
-from tunesmith.training.session import Ground, estimate_memory, free_memory, prepare_ground
 
 _TRUNCATED = 0.05
 """Share of shortened samples above which the plan warns."""
@@ -119,7 +119,7 @@ def _memory(estimate: MemoryEstimate, device: torch.device) -> Finding:
 def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Finding]:
     """What only the real model tells: parameters, micro-steps of the longest and of usual rows, disk and time."""
     notes: list[str] = []
-    world = join_world(use_cpu=job.training.use_cpu, trackers=(), folder=Path(), name="", config={})
+    world = join_world(use_cpu=job.training.use_cpu, folder=Path(), name="", config={})
     model = load_policy(
         job, ground.located, ground.vocabulary, ground.precision, ground.device,
         checkpointing=estimate.checkpointing, note=notes.append,
@@ -204,7 +204,7 @@ def _time(job: Job, training: Training, seconds_per_token: float) -> Finding:
     plan, loader = training.plan, training.loader
     sampled = [sum(batch.tokens for batch in loader.step(number)) for number in range(min(plan.total, 20))]
     seconds = sum(sampled) / len(sampled) * plan.total * seconds_per_token
-    rows = job.training.per_device_train_batch_size * job.training.gradient_accumulation_steps
+    rows = rows_per_step(job.training, training.engine.world)
     told = f"{plan.total:,} steps of {rows} rows, about {_duration(seconds)}"
     return Finding("pass", "time", told)
 

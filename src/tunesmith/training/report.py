@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from tunesmith.batch import LossSum
 from tunesmith.runs.run import Run
+from tunesmith.training.checkpoints import Pending
 from tunesmith.training.checkpoints import Progress as TrainingProgress
 from tunesmith.training.engine import Engine
 
@@ -34,11 +36,20 @@ from tunesmith.training.engine import Engine
 class Meter:
     """Sums of the losses and metrics between two log lines, over all ranks."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, pending: Pending | None = None) -> None:
+        """pending: what an earlier attempt had counted since its last log line."""
         self._engine = engine
         self._sum: Tensor | float = 0.0
+        self._losses: list[float] = []
         self._sums: dict[str, tuple[float, float]] = {}
         self._reset()
+        if pending is not None:
+            self._losses.extend(pending["losses"])
+            self._sums = {name: (value, count) for name, (value, count) in pending["sums"].items()}
+
+    def pending(self) -> Pending:
+        """What a resumed run has to know to log the same."""
+        return {"losses": list(self._losses), "sums": {name: list(pair) for name, pair in self._sums.items()}}
 
     def add(self, loss: LossSum) -> None:
         self._sum = self._sum + loss.value.detach()
@@ -46,12 +57,16 @@ class Meter:
             before = self._sums.get(name, (0.0, 0.0))
             self._sums[name] = (before[0] + value, before[1] + count)
 
-    def close_step(self, count: float, tokens: float) -> None:
-        """End of an optimizer step: count divides its loss, tokens counts towards the speed (both over all ranks)."""
+    def close_step(self, count: float, tokens: float) -> float:
+        """End of an optimizer step: count divides its loss, tokens counts towards the speed (both over all ranks).
+
+        Returns the loss of the step.
+        """
         (total,) = self._engine.total(float(self._sum))
         self._losses.append(total / max(count, 1e-12))
         self._tokens += tokens
         self._sum = 0.0
+        return self._losses[-1]
 
     def take(self) -> dict[str, float]:
         """Values since the last call: mean loss per step, metrics, tokens_per_second, memory in GB."""
@@ -65,8 +80,7 @@ class Meter:
         return values
 
     def _reset(self) -> None:
-        self._losses: list[float] = []
-        self._sums.clear()
+        self._losses, self._sums = [], {}
         self._tokens = 0.0
         self._since = time.perf_counter()
 
@@ -122,7 +136,8 @@ class Watch:
         self._signals = 0
 
     def __enter__(self) -> Watch:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        in_main = threading.current_thread() is threading.main_thread()  # elsewhere signals can't be caught
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
             self._previous[number] = signal.signal(number, self._interrupt)
         if self._engine.world.is_main and self._console.is_terminal:
             columns = (
@@ -144,14 +159,12 @@ class Watch:
         self._signals += 1
         if self._signals > 1:
             raise KeyboardInterrupt
-        self._asked = True
-        self.say("Stopping: this step is finished and saved. Press Ctrl-C again to stop at once, losing it.")
 
     def stop_asked(self) -> bool:
         """Whether a signal or the run's stop file asks to save and end."""
-        if not self._asked and self._run.stop_asked():
+        if not self._asked and (self._signals or self._run.stop_asked()):
             self._asked = True
-            self.say("Stopping, as asked: this step is saved.")
+            self.say("Stopping: this step is saved first. Ctrl-C once more stops at once, and loses it.")
         return self._asked
 
     def tick(self, step: int, epoch: float) -> None:

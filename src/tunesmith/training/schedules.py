@@ -40,7 +40,7 @@ def build_schedule(config: OptimizerConfig, optimizer: torch.optim.Optimizer, to
             num_training_steps=None if "num_stable_steps" in extra else total_steps,
             scheduler_specific_kwargs=extra,
         )
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"lr_scheduler_kwargs {extra} do not fit the schedule {config.lr_scheduler_type!r}: {error}.",
             hint="See transformers' page on schedules for the names each takes.",
