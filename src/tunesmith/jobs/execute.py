@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
-from tunesmith.jobs.process import settle_libraries
+from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.follower import Follower
 from tunesmith.runs.layout import RunLayout, is_complete
 from tunesmith.runs.run import Run, flat_yaml
 
+_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
+"""What may bring a tracker along, where it is not a package of its name alone."""
 
+
+@settled_libraries()
 def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """Train the job; returns its run directory. resume: a checkpoint to go on from, beside what the job itself says.
 
@@ -35,15 +40,22 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     return run.path
 
 
+@settled_libraries()
 def validate(job: Job) -> None:
-    """Names of optimizer and template, which need no model file. UserError for the first wrong."""
-    settle_libraries()
+    """Names of optimizer, template and trackers, which need no model file. UserError for the first wrong."""
     from tunesmith.text.families import load_family
     from tunesmith.training.optimizers import OPTIMIZERS
 
     OPTIMIZERS.get(job.optimizer.optim, field="optim")
     if job.data.template:
         load_family(job.data.template)
+    for tracker in job.run.report_to:
+        if not any(map(find_spec, _PACKAGES.get(tracker, (tracker,)))):
+            raise UserError(
+                f"report_to: {tracker} is not installed.",
+                hint=f"pip install {tracker}, or leave it out of report_to.",
+                field="report_to",
+            )
 
 
 def missing_data(job: Job) -> UserError | None:
@@ -74,6 +86,7 @@ def asked_checkpoint(job: Job) -> Path | None:
                 hint="Leave it out to start from the beginning, or name a checkpoint-N folder.",
                 field="resume_from_checkpoint",
             )
+        _must_leave_steps(found[-1].path, job.training.max_steps)
         return found[-1].path
     path = Path(asked).expanduser()
     if not path.is_dir():
@@ -89,7 +102,18 @@ def asked_checkpoint(job: Job) -> Path | None:
             hint="Name a checkpoint-N folder of a run; `tunesmith runs show RUN` lists them.",
             field="resume_from_checkpoint",
         )
+    _must_leave_steps(path, job.training.max_steps)
     return path
+
+
+def _must_leave_steps(checkpoint: Path, max_steps: int) -> None:
+    done = checkpoint.name.rpartition("-")[2]
+    if max_steps > 0 and done.isdigit() and int(done) >= max_steps:
+        raise UserError(
+            f"max_steps: {max_steps} leaves nothing to train: {checkpoint} has {done} steps behind it.",
+            hint="max_steps counts from the run's beginning, not from the checkpoint: raise it.",
+            field="max_steps",
+        )
 
 
 def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
@@ -138,17 +162,17 @@ def _out_of_memory(error: BaseException) -> UserError | None:
     )
 
 
+@settled_libraries()
 def plan(resolved: Resolved) -> list[Finding]:
     """The preflight of a training run: nothing is written but the token cache."""
-    settle_libraries()
     from tunesmith.training.preflight import preflight
 
     return preflight(resolved.job)
 
 
+@settled_libraries()
 def chat(resolved: Resolved) -> None:
     """Talk to the job's model on the terminal."""
-    settle_libraries()
     from tunesmith.inference.chat import repl
     from tunesmith.inference.load import load_engine
 
