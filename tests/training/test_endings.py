@@ -236,3 +236,15 @@ def test_ctrl_c_saves_and_stops_several_processes(
     assert state(run)["status"] == "stopped"
     assert list(run.glob("checkpoint-*/COMPLETE"))
     assert "Traceback" not in said and "runs resume" in said
+
+
+def test_a_detached_run_trains_on_its_own(settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tunesmith.cli.main import main
+
+    run = tmp_path / "run"
+    assert main(["train", "--detach", *(f"{key}={value}" for key, value in settings(max_steps=1).items())]) == 0
+    assert f"runs show {run}" in capsys.readouterr().out
+    deadline = time.monotonic() + 120
+    while state(run)["status"] != "finished":
+        assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
+        time.sleep(0.1)

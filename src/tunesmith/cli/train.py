@@ -25,6 +25,7 @@ Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys;
   tunesmith train --model_name_or_path Qwen/Qwen3-0.6B --dataset mine.jsonl --output_dir saves/mine
 
   --dry-run   check the configuration and print it as it would run; nothing is loaded or written
+  --detach    train in the background, on after the terminal is closed; `tunesmith runs` shows and stops it
 
 The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
 num_train_epochs, per_device_train_batch_size, gradient_accumulation_steps, cutoff_len.
@@ -44,12 +45,12 @@ def run(arguments: list[str]) -> int:
         print(tr(TRAIN_HELP))
         return 0
     dry_run = "--dry-run" in arguments
-    given = [argument for argument in arguments if argument != "--dry-run"]
+    given = [argument for argument in arguments if argument not in ("--dry-run", "--detach")]
     resolved = resolve(given, "train")
     if dry_run:
         return _print_resolved(resolved)
     tell_notes(resolved)
-    return train(resolved, given)
+    return _detach(resolved, given) if "--detach" in arguments else train(resolved, given)
 
 
 def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = None) -> int:
@@ -64,6 +65,18 @@ def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = Non
     from tunesmith.jobs import execute
 
     execute.train(resolved, resume=resume)
+    return 0
+
+
+def _detach(resolved: Resolved, arguments: list[str]) -> int:
+    """Train in a process of its own; what is wrong with the configuration is still told here."""
+    from tunesmith.jobs import execute, launch
+
+    run = execute.queue(resolved).root
+    launch.start_detached(run, ["train", *arguments, f"output_dir={run}"])
+    print(tr("Training in the background: {path}").format(path=run))
+    print(tr("  watch it:  tunesmith runs show {path}").format(path=run))
+    print(tr("  stop it:   tunesmith runs stop {path}").format(path=run))
     return 0
 
 

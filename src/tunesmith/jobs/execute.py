@@ -40,6 +40,14 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     return run.path
 
 
+def queue(resolved: Resolved) -> RunLayout:
+    """Make the run directory, for a process that is started next to train the same job."""
+    validate(resolved.job)
+    if error := missing_data(resolved.job):
+        raise error
+    return _open_run(resolved, asked_checkpoint(resolved.job)).layout
+
+
 @settled_libraries()
 def validate(job: Job) -> None:
     """Names of optimizer, template and trackers, which need no model file. UserError for the first wrong."""

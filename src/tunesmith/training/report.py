@@ -92,16 +92,26 @@ def memory_gb(device: torch.device) -> float:
     return float(psutil.Process().memory_info().rss) / 1e9
 
 
+class _Terminal(Console):
+    """A console whose reader may leave, as `head` does: from then on it is silent, and the training goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Speaker:
     """What a person reads, on the terminal and in the run's log. run: None in processes that keep silent."""
 
     def __init__(self, run: Run | None) -> None:
         self._run = run
-        self.console = Console(file=sys.stderr, highlight=False, quiet=run is None, soft_wrap=True)
+        self.console = _Terminal(file=sys.stderr, highlight=False, quiet=run is None, soft_wrap=True)
 
     def say(self, text: str | Text) -> None:
         """A line for the person and for the log."""
-        self.console.print(text, markup=False)
+        try:
+            self.console.print(text, markup=False)
+        except OSError:  # the terminal is gone
+            self.console.quiet = True
         self.log_only(str(text))
 
     def log_only(self, text: str) -> None:
