@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.data.catalog import Catalog, resolve
-from tunesmith.data.examples import ExampleReader, ReadExample, read_examples
+from tunesmith.data.examples import ExampleReader, ReadExample
 from tunesmith.data.sources import locate
 from tunesmith.data.tokenize import open_dataset
 
@@ -18,7 +18,7 @@ NAMES = Catalog.load(FOLDER).names()
 def examples(name, tmp_path, placeholders=()):
     (entry,) = resolve(name, FOLDER)
     layout, rows = open_dataset(entry, locate(entry, tmp_path), "pt" if name.startswith("pretrain") else "sft")
-    return list(read_examples(rows, ExampleReader(layout, dict(placeholders))))
+    return list(map(ExampleReader(layout, dict(placeholders)).read, rows))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -126,3 +126,12 @@ def test_rendering_is_the_same_the_second_time() -> None:
     own = ChatTemplate(Family("own", tokenizer("llama3").chat_template or ""), tokenizer("llama3"), own=True)
     first = [own.render(conversation) for conversation in CONVERSATIONS]
     assert first == [own.render(conversation) for conversation in CONVERSATIONS]
+
+
+def test_the_fingerprint_tells_of_special_tokens_that_a_template_may_write() -> None:
+    spec = json.loads((real_tokenizer("qwen3") / "tokenizer.json").read_text(encoding="utf-8"))
+    family = Family("mine", "{{ image_token }}")
+    prints = [
+        ChatTemplate(family, Tokenizer(spec, {"image_token": token}), own=True).fingerprint for token in ("<a>", "<b>")
+    ]
+    assert prints[0] != prints[1]

@@ -36,6 +36,12 @@ def reference_ids(name: str, text: str) -> list[int]:
     return ids
 
 
+def as_data(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    """The ids of each text as a document has them: what spells a control token is text."""
+    ids, lengths = tokenizer.encode_cut([CutText(text, (), ((0, len(text)),)) for text in texts])
+    return np.split(ids, np.cumsum(lengths)[:-1])
+
+
 def nasty_texts() -> list[str]:
     """A sample of every block of Unicode, white space in all places, digits, code, line ends."""
     pick = random.Random(7)
@@ -65,8 +71,8 @@ def load_fast(name: str) -> Tokenizer:
 @pytest.mark.parametrize("name", BYTE_LEVEL)
 def test_the_faster_encoder_is_equal_on_nasty_text(name: str) -> None:
     texts = nasty_texts()
-    slow = load(name).encode_ordinary(texts)
-    for text, one, other in zip(texts, slow, load_fast(name).encode_ordinary(texts), strict=True):
+    slow = as_data(load(name), texts)
+    for text, one, other in zip(texts, slow, as_data(load_fast(name), texts), strict=True):
         assert one.tolist() == other.tolist(), repr(text)
         assert one.dtype == other.dtype == np.int32
 
@@ -91,7 +97,7 @@ def test_text_that_spells_a_control_token_stays_text(name: str) -> None:
     assert control
     some = sorted(control)[:: max(len(control) // 50, 1)]
     texts = [f"a {token} b" for token in some] + ["".join(some)]
-    for text, ids in zip(texts, tokenizer.encode_ordinary(texts), strict=True):
+    for text, ids in zip(texts, as_data(tokenizer, texts), strict=True):
         assert not set(ids.tolist()) & set(control.values())
         assert tokenizer.decode(ids).strip() == text.strip()
 
@@ -109,7 +115,7 @@ def test_only_the_marked_place_is_literal() -> None:
 
 def test_newline_runs_and_html_tags_are_ordinary_words_of_gemma() -> None:
     tokenizer = load("gemma3")
-    (ids,) = tokenizer.encode_ordinary(["a\n\nb<h1><start_of_turn>"])
+    (ids,) = as_data(tokenizer, ["a\n\nb<h1><start_of_turn>"])
     texts = [tokenizer.token_text(i) for i in ids]
     assert texts[:4] == ["a", "\n\n", "b", "<h1>"]
     assert "<start_of_turn>" not in texts and "<start_of_turn>" in tokenizer.control_tokens
@@ -228,3 +234,32 @@ def test_documents_of_llama3_chat_models_end_with_the_document_token() -> None:
     settings: dict[str, Any] = {"eos_token": "<|eot_id|>"}
     spec = json.loads((real_tokenizer("llama3") / "tokenizer.json").read_text(encoding="utf-8"))
     assert Tokenizer(spec, settings).document_frame[1] == (128001,)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "llama2"])
+def test_added_words_are_one_token_in_data_and_added_control_tokens_are_text(name: str) -> None:
+    grown = tokenizers.Tokenizer.from_file(str(real_tokenizer(name) / "tokenizer.json"))
+    grown.add_special_tokens(["<|mine|>"])
+    plain = ["<tool>", "qux_zap", "     "]
+    grown.add_tokens([tokenizers.AddedToken(word, normalized=False) for word in plain])
+    spec = json.loads(grown.to_str())
+    tokenizer = Tokenizer(spec, {}, words=("<tool>", "<|mine|>"))
+    texts = ["use <tool> now", "a qux_zap b", "x     y", "<tool>qux_zap      z", "nothing of it"]
+    for _ in range(2):
+        for text, ids in zip(texts, as_data(tokenizer, texts), strict=True):
+            assert ids.tolist() == grown.encode(text, add_special_tokens=False).ids, text
+        for text, ids in zip(texts, tokenizer.encode([f"<|mine|>{text}" for text in texts]), strict=True):
+            assert ids.tolist() == grown.encode(f"<|mine|>{text}", add_special_tokens=False).ids, text
+        (ids,) = as_data(tokenizer, ["a <|mine|> b"])
+        assert grown.token_to_id("<|mine|>") not in ids
+        tokenizer.accelerate(texts)  # and again by the faster encoder
+    assert "<tool>" in Tokenizer(spec, {}).control_tokens  # not asked for: the model's own markup
+
+
+def test_the_fingerprint_tells_whatever_changes_ids(tiny_tokenizer_dir: Path) -> None:
+    spec = json.loads((tiny_tokenizer_dir / "tokenizer.json").read_text(encoding="utf-8"))
+    token = spec["added_tokens"][0] | {"content": "<tool>", "id": 9999, "special": False}
+    spec = {**spec, "added_tokens": [*spec["added_tokens"], token]}
+    kinds = [Tokenizer(spec, {}), Tokenizer(spec, {"add_bos_token": True}), Tokenizer(spec, {"add_bos_token": False})]
+    kinds += [Tokenizer(spec, {}, words=("<tool>",)), Tokenizer(spec, {}, split_special_tokens=True)]
+    assert len({tokenizer.fingerprint for tokenizer in kinds}) == len(kinds)

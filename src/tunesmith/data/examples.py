@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -118,11 +118,6 @@ class ExampleReader:
             for message in example.messages
         )
         return ReadExample(Conversation(messages, example.tools), file, line, tuple(left))
-
-
-def read_examples(rows: Iterable[SourceRow], reader: ExampleReader) -> Iterator[ReadExample | Refusal]:
-    """Each row as an example or a refusal, in order."""
-    return map(reader.read, rows)
 
 
 def _has_braces(example: Example) -> bool:

@@ -37,7 +37,9 @@ def load_engine(job: Job, note: Note = tell) -> ChatEngine:
     device = choose_device(use_cpu=job.training.use_cpu)
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache_folder())
-    tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
+    tokenizer = Tokenizer.load(
+        vocabulary.folder, split_special_tokens=job.model.split_special_tokens, words=job.model.add_tokens
+    )
     chosen = template_for(job.data, tokenizer)  # before the weights: what is wrong with it shows at once
     for sentence in chosen.notes:
         note(sentence)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.text.spelling import control_pattern
+
 BORDER = "\ufdd4"
 """Noncharacter put between texts that one call encodes; a text that holds it is refused (ValueError)."""
 
@@ -20,12 +22,14 @@ DIGITS_THEN_GPT2_SPLIT = r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{
 class FastBpe:
     """Equal to the tokenizer it was built from, as far as `Tokenizer.accelerate` has proven it on real text."""
 
-    def __init__(self, spec: Mapping[str, Any], control: Mapping[str, int]) -> None:
-        """spec: a parsed tokenizer.json that `split_pattern` knows. control: control token → id."""
+    def __init__(self, spec: Mapping[str, Any], control: Mapping[str, int], words: Sequence[str] = ()) -> None:
+        """spec: a parsed tokenizer.json that `split_pattern` knows. control: control token → id. words: added tokens
+        that text reaches; a text with one is left to the tokenizer itself."""
         import tiktoken
 
         ranks, self._ids = _ranks(spec["model"])
         self._unwritable = re.compile(_characters_without(ranks) or r"(?!)")
+        self._words = control_pattern(words)
         self._control = frozenset(control)
         self._nfc = (spec.get("normalizer") or {}).get("type") == "NFC"
         first = len(self._ids)
@@ -40,8 +44,8 @@ class FastBpe:
         self._ids = np.concatenate([self._ids, np.array([*control.values(), -1], dtype=np.int32)])
 
     def spells(self, text: str) -> bool:
-        """Whether the vocabulary has every byte of the text (and the text has no border mark in it)."""
-        return BORDER not in text and not self._unwritable.search(text)
+        """Whether the vocabulary has every byte of the text (and the text has no border mark or added word in it)."""
+        return BORDER not in text and not self._unwritable.search(text) and not self._words.search(text)
 
     def takes(self, text: str) -> bool:
         """Whether this text may be encoded whole (normalizing across a control token could destroy it)."""

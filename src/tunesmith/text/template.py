@@ -83,7 +83,8 @@ class ChatTemplate:
     def fingerprint(self) -> str:
         """Changes whenever a rendering could."""
         facts = [self.source, self.default_system, self.tool_format.name, self.own, self.preserve_thinking]
-        return hashlib.sha256(json.dumps([*facts, self._tokenizer.fingerprint]).encode()).hexdigest()[:16]
+        names = sorted(self._tokenizer.named_tokens.items())  # a template may write any of them
+        return hashlib.sha256(json.dumps([*facts, names, self._tokenizer.fingerprint]).encode()).hexdigest()[:16]
 
     def portable(self, *, thinking: bool | None) -> str:
         """The template as Jinja that transformers renders the same; thinking: what the job trained with."""

@@ -18,6 +18,7 @@ import tokenizers
 from tunesmith.text.fast_bpe import FastBpe, split_pattern
 from tunesmith.text.spelling import control_pattern
 from tunesmith.text.tokenizer_spec import (
+    added_words,
     control_tokens,
     plain_spec,
     prefix_rule,
@@ -40,15 +41,24 @@ class Tokenizer:
     """Built by `Tokenizer.load`; holds the vocabulary, the special tokens and the model's own chat template.
 
     A control token is one of the tokenizer's added tokens that ordinary text does not reach (Gemma's added newline runs
-    and HTML tags are ordinary words of its vocabulary, not controls).
+    and HTML tags are ordinary words of its vocabulary, not controls; so are tokens that a user adds as words).
     """
 
     def __init__(
-        self, spec: Mapping[str, Any], settings: Mapping[str, Any], *, split_special_tokens: bool = False
+        self,
+        spec: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        *,
+        split_special_tokens: bool = False,
+        words: Sequence[str] = (),
     ) -> None:
-        """spec: a parsed tokenizer.json. settings: tokenizer_config.json with what the other files add (see `load`)."""
+        """spec: a parsed tokenizer.json. settings: tokenizer_config.json with what the other files add (see `load`).
+
+        words: added tokens that ordinary text reaches though they look like markup, unless they are special.
+        """
         self._spec, self._settings = spec, settings
-        self._control = {} if split_special_tokens else control_tokens(spec)
+        self._words = added_words(spec, words)
+        self._control = {} if split_special_tokens else control_tokens(spec, self._words)
         self._pattern = control_pattern(self._control)
         self._flagged = any(c.lstrip or c.rstrip or c.single_word for c in self._control.values())
         self._prefix = prefix_rule(spec)
@@ -56,11 +66,11 @@ class Tokenizer:
         self.split_special_tokens = split_special_tokens
 
     @classmethod
-    def load(cls, folder: Path | str, *, split_special_tokens: bool = False) -> Tokenizer:
+    def load(cls, folder: Path | str, *, split_special_tokens: bool = False, words: Sequence[str] = ()) -> Tokenizer:
         """The tokenizer in a model folder; UserError where there is none or it can't be read."""
         folder = Path(folder)
         settings = read_settings(folder)
-        return cls(read_spec(folder, settings), settings, split_special_tokens=split_special_tokens)
+        return cls(read_spec(folder, settings), settings, split_special_tokens=split_special_tokens, words=words)
 
     # The backends are made when first asked for: each takes a second for a large vocabulary.
 
@@ -71,14 +81,14 @@ class Tokenizer:
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:
         """Knows no control tokens."""
-        return tokenizers.Tokenizer.from_str(json.dumps(plain_spec(self._spec)))
+        return tokenizers.Tokenizer.from_str(json.dumps(plain_spec(self._spec, self._words)))
 
     @cached_property
     def _tail(self) -> tokenizers.Tokenizer:
         """Like _plain, for text that goes on in the middle of a line."""
         if not self._prefix:
             return self._plain
-        return tokenizers.Tokenizer.from_str(json.dumps(without_prefix(plain_spec(self._spec))))
+        return tokenizers.Tokenizer.from_str(json.dumps(without_prefix(plain_spec(self._spec, self._words))))
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -143,7 +153,9 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the ids of any text could."""
-        text = json.dumps([self._spec, self.bos_token, self.eos_token, self.split_special_tokens])
+        starts = self._settings.get("add_bos_token")
+        facts = [self._spec, self.bos_token, self.eos_token, starts, self.split_special_tokens, self._words]
+        text = json.dumps(facts)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
@@ -176,14 +188,7 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 ids of each text, control tokens parsed, nothing added."""
-        return self._each([CutText(text) for text in texts])
-
-    def encode_ordinary(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """int32 ids of each text, where even what spells a control token is text."""
-        return self._each([CutText(text, (), ((0, len(text)),)) for text in texts])
-
-    def _each(self, texts: Sequence[CutText]) -> list[np.ndarray]:
-        ids, lengths = self.encode_cut(texts)
+        ids, lengths = self.encode_cut([CutText(text) for text in texts])
         return np.split(ids, np.cumsum(lengths)[:-1]) if texts else []
 
     def encode_cut(self, texts: Sequence[CutText]) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +230,7 @@ class Tokenizer:
         if split_pattern(self._spec) is None or self._ambiguous():
             return None
         try:
-            return FastBpe(plain_spec(self._spec), self.control_tokens)
+            return FastBpe(self._spec, self.control_tokens, self._words)
         except ValueError:
             return None
 

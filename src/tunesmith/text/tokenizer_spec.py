@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
 
-_ORDINARY_WORD = re.compile(r"[\s▁]+|</?[a-z][a-z0-9]*>")
+_NOBODYS = "\ufdd3\ufdd2"  # Unicode noncharacters: no text has them
+_BRACKETED = re.compile(r"[<\[].*[>\]]", re.DOTALL)
+_HTML_TAG = re.compile(r"</?[a-z][a-z0-9]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,19 @@ def _add_missing_tokens(spec: dict[str, Any], settings: Mapping[str, Any]) -> No
 # Variants of a tokenizer.json
 
 
-def _is_ordinary_word(token: Mapping[str, Any], vocab: Any) -> bool:
-    return not token["special"] and token["content"] in vocab and bool(_ORDINARY_WORD.fullmatch(token["content"]))
+def _is_word(token: Mapping[str, Any], vocab: Collection[str], words: Collection[str]) -> bool:
+    """Many models mark their markup (`<think>`, `<|fim_prefix|>`) as not special: brackets tell it from words."""
+    if token.get("special"):
+        return False
+    content = token["content"]
+    is_tag = content in vocab and _HTML_TAG.fullmatch(content) is not None
+    return content in words or is_tag or not _BRACKETED.fullmatch(content)
+
+
+def added_words(spec: Mapping[str, Any], words: Collection[str] = ()) -> list[str]:
+    """Added tokens that ordinary text reaches: runs of white space, Gemma's HTML tags, and `words` (not special)."""
+    vocab = _vocab_of(spec)
+    return [token["content"] for token in spec.get("added_tokens", ()) if _is_word(token, vocab, words)]
 
 
 def _vocab_of(spec: Mapping[str, Any]) -> set[str]:
@@ -110,21 +123,28 @@ def _vocab_of(spec: Mapping[str, Any]) -> set[str]:
     return {piece[0] for piece in vocab} if isinstance(vocab, list) else set(vocab)
 
 
-def control_tokens(spec: Mapping[str, Any]) -> dict[str, ControlToken]:
-    vocab = _vocab_of(spec)
+def control_tokens(spec: Mapping[str, Any], words: Collection[str] = ()) -> dict[str, ControlToken]:
+    ordinary = set(added_words(spec, words))
     return {
         token["content"]: ControlToken(
             token["id"], bool(token.get("lstrip")), bool(token.get("rstrip")), bool(token.get("single_word"))
         )
         for token in spec.get("added_tokens", ())
-        if not _is_ordinary_word(token, vocab)
+        if token["content"] not in ordinary
     }
 
 
-def plain_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+def plain_spec(spec: Mapping[str, Any], words: Collection[str] = ()) -> dict[str, Any]:
     """The tokenizer that knows no control tokens and adds none."""
-    vocab = _vocab_of(spec)
-    kept = [token for token in spec.get("added_tokens", ()) if _is_ordinary_word(token, vocab)]
+    vocab, ordinary = _vocab_of(spec), set(added_words(spec, words))
+    kept = [token for token in spec.get("added_tokens", ()) if token["content"] in ordinary]
+    if not ordinary <= vocab:
+        # Ids of added tokens are counted on from the vocabulary, whatever the file says: each keeps its place.
+        kept = [
+            token if token["content"] in ordinary else {**token, "content": f"{_NOBODYS}{token['id']}", "special": True}
+            for token in spec.get("added_tokens", ())
+            if token["content"] in ordinary or token["content"] not in vocab
+        ]
     return {**spec, "added_tokens": kept, "post_processor": None, "truncation": None, "padding": None}
 
 

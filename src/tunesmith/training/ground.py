@@ -46,7 +46,9 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
     precision = choose_precision(requested_precision(job.training), device_facts(device))
     located = locate(job.model)
     vocabulary = prepare_vocabulary(job.model, located, cache)
-    tokenizer = Tokenizer.load(vocabulary.folder, split_special_tokens=job.model.split_special_tokens)
+    tokenizer = Tokenizer.load(
+        vocabulary.folder, split_special_tokens=job.model.split_special_tokens, words=job.model.add_tokens
+    )
     chosen = None if job.objective.stage == "pt" else template_for(job.data, tokenizer)
     template = None if chosen is None else chosen.template
     prepared: Prepared
