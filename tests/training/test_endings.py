@@ -248,3 +248,10 @@ def test_a_detached_run_trains_on_its_own(settings: Make, tmp_path: Path, capsys
     while state(run)["status"] != "finished":
         assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
         time.sleep(0.1)
+
+
+def test_a_checkpoint_at_the_end_leaves_nothing_to_train(settings: Make) -> None:
+    run = train(settings(**EACH_2))
+    with pytest.raises(UserError, match="nothing is left"):
+        train(settings(resume_from_checkpoint=True, **EACH_2))
+    assert (run / "adapter_model.safetensors").exists()

@@ -65,6 +65,12 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
     if checkpoint is not None:
         start = read_checkpoint(checkpoint, training.engine)
         training.resume_data(start)
+        if start.step >= training.plan.total:
+            raise UserError(
+                f"{checkpoint} is at step {start.step}, and this run ends at step {training.plan.total}: nothing is left.",
+                hint="Raise num_train_epochs or max_steps to train longer.",
+                field="resume_from_checkpoint",
+            )
         speaker.say(f"Continuing after step {start.step} of {training.plan.total}, from {checkpoint}.")
     _train_and_keep(run, job, ground, training, speaker, start)
 
@@ -84,6 +90,7 @@ def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, spea
         seconds = time.monotonic() - began
         best = _best_checkpoint(run, job, progress, speaker) if ending == "finished" else None
         kept = progress.step if best is None else progress.best_step
+        engine.world.wait()  # the first rank has written what all read
         known = _evaluation_at(run, kept)
         wanted = ending == "finished" and training.evals and (job.training.do_eval or plan.eval_every)
         if wanted and not known:
