@@ -378,3 +378,10 @@ def test_a_mapping_from_python_is_kept_as_a_file_would_hold_it(tmp_path: Path) -
 def test_a_renamed_key_with_a_senseless_value_is_named() -> None:
     with pytest.raises(UserError, match="disable_gradient_checkpointing: gradient_checkpointing is"):
         load_job([], {**BASE, "disable_gradient_checkpointing": {"a": 1}}, verb="train")
+
+
+def test_the_path_of_a_file_may_hold_a_comma(tmp_path: Path) -> None:
+    path = tmp_path / "a, b.json"
+    path.write_text("[]", encoding="utf-8")
+    assert load_job([], {**BASE, "dataset": str(path)}, verb="train").job.data.dataset == (str(path),)
+    assert load_job([], {**BASE, "dataset": "a, b.json"}, verb="train").job.data.dataset == ("a", "b.json")

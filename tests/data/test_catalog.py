@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.data.catalog import Catalog, resolve
-from tunesmith.data.hub import choose_files
+from tunesmith.data.hub import choose_files, download_file
 from tunesmith.data.sources import locate, read_rows
 from tunesmith.errors import UserError
 
@@ -217,3 +219,28 @@ def test_cloud_files_are_copied_first(folder, tmp_path):
     assert [row.row for row in read_rows(locate(good, tmp_path / "cache"))] == [{"a": 1}]
     with pytest.raises(UserError, match="Can't fetch"):
         locate(bad, tmp_path / "cache")
+
+
+def test_a_path_with_a_comma_is_one_data_set(tmp_path):
+    path = tmp_path / "a, b.jsonl"
+    path.write_text("{}", encoding="utf-8")
+    for names in (str(path), [str(path)], path.name):
+        assert [Path(entry.location) for entry in resolve(names, tmp_path)] == [path]
+    with pytest.raises(UserError) as caught:
+        resolve(f"{tmp_path}/c, d.jsonl", tmp_path)
+    assert "given as a list: dataset: [" in caught.value.hint
+
+
+def test_the_hubs_own_lines_on_retries_are_kept_back(monkeypatch, caplog):
+    logger = logging.getLogger("huggingface_hub.utils._http")
+
+    def download(**where):
+        logger.warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+    with pytest.raises(UserError, match="no network"):
+        download_file("me/data", "a.json", field="dataset")
+    assert caplog.records == []
+    logger.warning("afterwards")
+    assert len(caplog.records) == 1

@@ -121,6 +121,8 @@ def test_a_damaged_line_costs_only_itself(tmp_path):
         ('[{"a": 1},\n {"a": "x', "damaged at row 2, line 2"),
         ('[{"a": 1}', "the file ends"),
         ('{"data": [\n{"a": 1}]}', "not an array of rows"),
+        ('{"a": 1,\n "b": "tw', "damaged at row 1, line 2"),
+        ('{\n "a": {', "the file ends"),
         ("hello", "first character is 'h'"),
         ("", "is empty"),
     ],
@@ -146,8 +148,9 @@ def test_csv_knows_quotes_semicolons_long_cells_and_rows_that_do_not_fit(tmp_pat
 def test_damaged_tables(tmp_path):
     for name in ("a.parquet", "a.arrow", "a.xlsx"):
         (tmp_path / name).write_bytes(b"not at all a table, but long enough to look at")
-        with pytest.raises(UserError, match=name):
+        with pytest.raises(UserError, match=name) as caught:
             rows_of(tmp_path / name)
+        assert not caught.value.message.endswith("..") and "not a arrow" not in caught.value.message
     (tmp_path / "b.csv").write_text('q,a\n"never closed', encoding="utf-8")
     with pytest.raises(UserError, match=r"damaged at line 2"):
         rows_of(tmp_path / "b.csv")

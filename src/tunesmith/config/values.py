@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from math import isfinite
@@ -24,7 +25,7 @@ def shape(field: Field, value: Any) -> Any:
     if isinstance(value, PurePath):
         value = str(value)
     if field.takes("list") and not isinstance(value, Mapping | None):
-        items = value.split(",") if isinstance(value, str) else value
+        items = _split(value) if isinstance(value, str) else value
         items = list(items) if isinstance(items, list | tuple) else [items]
         items = [str(item).strip() if isinstance(item, str | PurePath) else item for item in items]
         return [] if items == ["none"] else [item for item in items if item != ""]
@@ -35,6 +36,11 @@ def shape(field: Field, value: Any) -> Any:
     if field.takes("true or false") and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     return value
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas; the path of something that exists is one, commas or not."""
+    return [text] if "," in text and os.path.exists(text.strip()) else text.split(",")
 
 
 def build_job(settings: Mapping[str, Setting]) -> Job:

@@ -168,15 +168,18 @@ class Catalog:
 
 def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: str = "dataset") -> list[DatasetEntry]:
     """The data sets meant by a comma list or a list of names and paths; UserError for one that is not to be found."""
-    asked = names.split(",") if isinstance(names, str) else list(names or ())
+    if isinstance(names, str):
+        is_path = Path(names).exists() or (Path(dataset_dir) / names).exists()
+        names = [names] if "," in names and is_path else names.split(",")
+    asked = list(names or ())
     asked = [name.strip() for name in asked if name.strip()]
     if str(dataset_dir) == "ONLINE":
         return [_online(name) for name in asked]
     catalog = Catalog.load(dataset_dir)
-    return [_resolve_one(name, catalog, Path(dataset_dir), key) for name in asked]
+    return [_resolve_one(name, catalog, Path(dataset_dir), key, alone=len(asked) == 1) for name in asked]
 
 
-def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str) -> DatasetEntry:
+def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str, *, alone: bool) -> DatasetEntry:
     if name in catalog:
         entry = catalog.entry(name)
         if entry.place == "file" and entry.hub_repo is None and not Path(entry.location).exists():
@@ -193,6 +196,8 @@ def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str) -> Dataset
     looked = f"{Path(name).absolute()} and {(folder / name).absolute()}" if looks_like_path else catalog.where
     known = catalog.names()
     hint = did_you_mean(name, known) or (f"Known names: {', '.join(known)}." if known else "")
+    if looks_like_path and not alone:
+        hint = f'{hint} A path with a comma in it is given as a list: {key}: ["{name}, …"].'.lstrip()
     raise UserError(
         f"There is no data set or file called {name!r} (looked in {looked}).",
         hint=hint or f"Give a file's path, or the folder of your {INFO} as `dataset_dir`.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,8 @@ def download_file(repo: str, path: str, *, field: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repo_id=repo, filename=path, repo_type="dataset"))
+        with _quiet():
+            return Path(hf_hub_download(repo_id=repo, filename=path, repo_type="dataset"))
     except Exception as error:
         raise _unreachable(repo, error, field) from error
 
@@ -52,7 +55,8 @@ def _hub(entry: DatasetEntry, cache_dir: Path) -> list[Path]:
 
     repo = entry.location
     try:
-        listed = list_repo_files(repo, repo_type="dataset")
+        with _quiet():
+            listed = list_repo_files(repo, repo_type="dataset")
     except Exception as error:
         raise _unreachable(repo, error, "dataset") from error
     files = choose_files(listed, split=entry.split, subset=entry.subset, folder=entry.folder)
@@ -60,7 +64,8 @@ def _hub(entry: DatasetEntry, cache_dir: Path) -> list[Path]:
         return [download_file(repo, name, field="dataset") for name in files]
     datasets = _optional("datasets", "hub-datasets", f"Which files of {repo} make up its split {entry.split!r}")
     try:
-        rows = datasets.load_dataset(repo, entry.subset, data_dir=entry.folder, split=entry.split)
+        with _quiet():
+            rows = datasets.load_dataset(repo, entry.subset, data_dir=entry.folder, split=entry.split)
     except Exception as error:
         raise _unreachable(repo, error, "dataset") from error
     return [_as_parquet(rows, entry, cache_dir)]
@@ -134,6 +139,18 @@ def _optional(module: str, extra: str, why: str) -> ModuleType:
             hint=f"pip install 'tunesmith[{extra}]', or download the data and give the file's path.",
             field="dataset",
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the hub's own lines on each retry back: how it ends is told in one sentence."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _unreachable(what: str, error: Exception, field: str) -> UserError:

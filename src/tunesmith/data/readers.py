@@ -37,6 +37,8 @@ def read_json(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
             yield from _read_array(path, text)
             return
     if first != "{" or not _first_line_is_object(path, encoding):
+        if first == "{":
+            _check_complete(path, encoding)
         raise UserError(
             f"{path} is not an array of rows; its first character is {first!r}.",
             hint='Expected [{"…": "…"}, …]; one object that holds the rows under a key must be unwrapped.',
@@ -135,6 +137,14 @@ def _first_line_is_object(path: Path, encoding: str) -> bool:
         except ValueError:
             return False
     return False
+
+
+def _check_complete(path: Path, encoding: str) -> None:
+    """UserError where one object that fills the file is damaged or breaks off."""
+    with path.open("rb") as file:
+        text = _Text(file, encoding, lambda done: None)
+        text.peek()
+        _next_value(path, text, 1)
 
 
 class _Text:

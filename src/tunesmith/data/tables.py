@@ -78,4 +78,4 @@ def _told(path: Path, kind: str) -> Iterator[None]:
         yield
     except pyarrow.ArrowException as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged or not a {kind} file: {reason}.", field="dataset") from None
+        raise UserError(f"{path} is damaged or no {kind} file: {reason.rstrip('.')}.", field="dataset") from None
