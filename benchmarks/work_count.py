@@ -38,7 +38,8 @@ def matmul_peaks(threads: Sequence[int]) -> dict[str, dict[int, float]]:
     peaks: dict[str, dict[int, float]] = {}
     for count in threads:
         environment = {**os.environ, "OMP_NUM_THREADS": str(count)}
-        answer = subprocess.run([sys.executable, PEAK], env=environment, check=True, capture_output=True, encoding="utf-8")
+        command = [sys.executable, PEAK]
+        answer = subprocess.run(command, env=environment, check=True, capture_output=True, encoding="utf-8")
         for name, value in json.loads(answer.stdout).items():
             peaks.setdefault(name, {})[count] = value
     return peaks

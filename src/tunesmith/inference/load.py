@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from tunesmith.config import Job, ModelConfig
 from tunesmith.config.places import cache_folder
@@ -45,8 +42,7 @@ def load_engine(job: Job, note: Note = tell) -> ChatEngine:
         note(sentence)
     precision = _precision(job.model, device, note)
     try:
-        with _quiet_libraries():
-            model = _with_adapters(job, located, vocabulary, precision, device, note)
+        model = _with_adapters(job, located, vocabulary, precision, device, note)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"The memory of the device is not enough for {located.name}.",
@@ -67,20 +63,6 @@ def _with_adapters(
         device=device, training=False, cutoff_len=stretched_to, note=note,
     )  # fmt: skip
     return apply_tuning(base, job.adapter, job.model, new_ids=vocabulary.new_ids, is_trainable=False, note=note)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """What libraries tell their developers is not for ours; everything is as it was afterwards."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _precision(model: ModelConfig, device: torch.device, note: Note) -> Precision:

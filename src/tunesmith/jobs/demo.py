@@ -11,6 +11,7 @@ from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs import execute
+from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.read import RunReader
 
 QUESTIONS = (
@@ -88,11 +89,13 @@ def _side_by_side(path: Path, config: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tunesmith.inference.load import load_engine
     from tunesmith.text.conversation import Conversation, Message
 
     job = load_job([config], {"adapter_name_or_path": str(path)}, verb="chat").job
-    engine = load_engine(job)
+    with settled_libraries():
+        from tunesmith.inference.load import load_engine
+
+        engine = load_engine(job)
     table = Table(title=tr("The same questions, before and after"), show_lines=True)
     for heading in (tr("question"), tr("before training"), tr("after training")):
         table.add_column(heading, ratio=1 if heading == tr("question") else 2)

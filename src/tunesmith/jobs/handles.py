@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tunesmith.config import GenerationConfig
 from tunesmith.config.load import load_job
 from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.state import RunState
 
@@ -128,6 +129,7 @@ def load(model: str | Path | TrainedRun, adapter: str | Path | None = None, **ke
     place = str(model.path if isinstance(model, TrainedRun) else model)
     files, given = configuration_of(place, None if adapter is None else str(adapter))
     job = load_job(files, {**given, **keys}, verb="chat").job
-    from tunesmith.inference.load import load_engine
+    with settled_libraries():
+        from tunesmith.inference.load import load_engine
 
-    return LoadedModel(load_engine(job), job.generation)
+        return LoadedModel(load_engine(job), job.generation)

@@ -67,7 +67,7 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
         training.resume_data(start)
         if start.step >= training.plan.total:
             raise UserError(
-                f"{checkpoint} is at step {start.step}, and this run ends at step {training.plan.total}: nothing is left.",
+                f"{checkpoint} is at step {start.step}; this run ends at step {training.plan.total}: nothing is left.",
                 hint="Raise num_train_epochs or max_steps to train longer.",
                 field="resume_from_checkpoint",
             )
