@@ -28,8 +28,10 @@ class FastBpe:
         import tiktoken
 
         ranks, self._ids = _ranks(spec["model"])
-        self._unwritable = re.compile(_characters_without(ranks) or r"(?!)")
-        self._words = control_pattern(words)
+        # A search for nothing costs as much as one for something, at every row: what need not be sought is left out.
+        missing = _characters_without(ranks)
+        patterns = [re.compile(missing)] if missing else []
+        self._refused = patterns + ([control_pattern(words)] if words else [])
         self._control = frozenset(control)
         self._nfc = (spec.get("normalizer") or {}).get("type") == "NFC"
         first = len(self._ids)
@@ -45,7 +47,7 @@ class FastBpe:
 
     def spells(self, text: str) -> bool:
         """Whether the vocabulary has every byte of the text (and the text has no border mark or added word in it)."""
-        return BORDER not in text and not self._unwritable.search(text) and not self._words.search(text)
+        return BORDER not in text and not any(pattern.search(text) for pattern in self._refused)
 
     def takes(self, text: str) -> bool:
         """Whether this text may be encoded whole (normalizing across a control token could destroy it)."""
