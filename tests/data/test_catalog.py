@@ -244,3 +244,14 @@ def test_the_hubs_own_lines_on_retries_are_kept_back(monkeypatch, caplog):
     assert caplog.records == []
     logger.warning("afterwards")
     assert len(caplog.records) == 1
+
+
+def test_one_damaged_row_does_not_hide_the_format(tmp_path: Path) -> None:
+    from tunesmith.data.layout import choose_layout
+
+    good = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    file = tmp_path / "chat.jsonl"
+    file.write_text("", encoding="utf-8")
+    (entry,) = resolve(str(file), tmp_path)
+    layout = choose_layout(entry, [good, good, {"messages": "not a list"}], "sft")
+    assert layout.format.name == "openai"

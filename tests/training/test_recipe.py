@@ -133,3 +133,17 @@ def test_the_preflight_ends_with_what_can_not_work(settings: Make) -> None:
     found = execute.plan(load_job([], settings(lora_target="q_proj,qq_proj"), verb="plan"))
     assert found[-1].status == "fail"
     assert "qq_proj" in found[-1].detail and "q_proj" in found[-1].fix
+
+
+def test_the_preflight_and_the_run_agree_on_a_used_directory(settings: Make) -> None:
+    from tunesmith.config.load import load_job
+    from tunesmith.errors import UserError
+    from tunesmith.jobs import execute
+
+    with pytest.raises(UserError):
+        train(settings(lora_target="nothing_like_it"))
+    assert execute.plan(load_job([], settings(), verb="plan"))[0].status == "pass"  # it began in vain
+    train(settings(max_steps=1))
+    refused = execute.plan(load_job([], settings(), verb="plan"))
+    assert refused[-1].status == "fail"
+    assert refused[-1].what == "output_dir"

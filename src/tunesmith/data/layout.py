@@ -55,12 +55,19 @@ def nearest_format(sample: Sequence[_Row]) -> str | None:
     return None
 
 
+def _likeliest_format(sample: Sequence[_Row]) -> str | None:
+    """The format that most of these rows look like: a few damaged ones are refused later, each with its reason."""
+    votes = {name: sum(known.detect(row) for row in sample) for name, known in FORMATS}
+    best = max(votes, key=lambda name: votes[name], default=None)
+    return best if best is not None and votes[best] > len(sample) / 2 else None
+
+
 def _detect(entry: DatasetEntry, sample: Sequence[_Row]) -> str | None:
     """The format by the rows; an entry that names columns of its own but no format is alpaca, as upstream has it."""
     column = entry.columns.messages
     if column is not None:
         return nearest_format([{"messages": row.get(column)} for row in sample]) or "sharegpt"
-    return "alpaca" if entry.columns_given else nearest_format(sample)
+    return "alpaca" if entry.columns_given else nearest_format(sample) or _likeliest_format(sample)
 
 
 def _guess_columns(entry: DatasetEntry, sample: Sequence[_Row]) -> Layout:

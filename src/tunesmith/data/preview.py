@@ -101,4 +101,6 @@ def render_preview(row: PreviewRow | Refusal) -> RenderableType:
     head = f"{Path(row.file).name}:{row.line} — {row.tokens:,} tokens, {row.trained:,} trained"
     legend = Text.assemble("trained", style=TRAINED) + Text(" · ") + Text("context", style=CONTEXT)
     cut = " — shortened to cutoff_len" if row.truncated else ""
-    return Group(Text(head + cut, style="bold"), legend, text, Text("ids", style="bold"), ids)
+    learned = Text(" … ".join(repr(part) for trained, _, part in row.runs if trained) or "(nothing)")
+    parts = (legend, text, Text("trained on", style="bold"), learned, Text("ids", style="bold"), ids)
+    return Group(Text(head + cut, style="bold"), *parts)

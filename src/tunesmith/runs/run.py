@@ -70,6 +70,13 @@ class Run:
         run._write_state()
         return run
 
+    @staticmethod
+    def refuse_if_used(path: Path, *, overwrite: bool) -> None:
+        """UserError, as `create` would raise it, where the directory can't become a new run's."""
+        layout = RunLayout(path)
+        if path.is_dir() and layout.own_files():
+            _refuse_in_use(layout, overwrite)
+
     @classmethod
     def open(cls, path: Path) -> Run:
         """An existing run, to resume it or to add to its records."""

@@ -23,7 +23,7 @@ from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
-from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.run import Run
 from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
 from tunesmith.training.engine import join_world
 from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
@@ -63,10 +63,8 @@ def _checks(job: Job) -> Generator[Finding]:
 
 def _folder(job: Job) -> Finding:
     path = Path(job.run.output_dir)
-    used = RunLayout(path).own_files()
-    if used and not job.run.overwrite_output_dir and not job.run.resume_from_checkpoint:
-        fix = "Choose another output_dir, or set resume_from_checkpoint: true or overwrite_output_dir: true."
-        return Finding("fail", "output_dir", f"{path} is in use", fix)
+    if not job.run.resume_from_checkpoint:
+        Run.refuse_if_used(path, overwrite=job.run.overwrite_output_dir)
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     try:
         tempfile.TemporaryFile(dir=existing).close()

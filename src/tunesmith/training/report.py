@@ -152,7 +152,7 @@ class Watch:
         if self._engine.world.is_main and self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[said]}"),
+                TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[said]}"),
             )  # fmt: skip
             self._bar = Progress(*columns, console=self._console, speed_estimate_period=120)
             self._task = self._bar.add_task("training", total=self._total, completed=self._start, said="")
