@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -164,6 +165,7 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches the program
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background has it ignored
 
 
 def test_a_conversation_on_a_terminal(tiny_model_dir: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,8 +79,13 @@ def start(keys: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tunesmith", "train", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=_listen_to_ctrl_c, **options,
     )  # fmt: skip
+
+
+def _listen_to_ctrl_c() -> None:
+    """A test run in the background of a shell has it ignored, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def losses(run: Path) -> list[float]:
