@@ -1,4 +1,4 @@
-"""Tunesmith: from your own documents to your own fine-tuned model.
+"""Tunesmith: from your own data to your own fine-tuned model.
 
     import tunesmith
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -24,7 +24,7 @@ class UserError(Exception):
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'Did you mean X?' for the nearest known names, or an empty string."""
+def did_you_mean(word: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """'Did you mean X?' for the nearest known names, each as `show` writes it, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"Did you mean {' or '.join(near)}?" if near else ""
+    return f"Did you mean {' or '.join(map(show, near))}?" if near else ""

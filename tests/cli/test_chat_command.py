@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.cli.chat import _is_place
+from tunesmith.cli.main import main
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.jobs.places import configuration_of
@@ -78,3 +79,29 @@ def test_an_adapter_names_its_base(tmp_path: Path) -> None:
     assert configuration_of(adapter) == ([], keys)
     with pytest.raises(UserError, match="does not name its base model"):
         configuration_of(str(write_adapter(tmp_path / "b", base=None)))
+
+
+def test_without_a_place_the_runs_that_can_be_talked_to_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["chat"]) == 2
+    assert "no run here has a model yet" in capsys.readouterr().err
+    for name in ("saves/old", "demo/run", "saves/empty"):
+        folder = Run.create(Path(name), {}, RESOLVED).path
+        if name != "saves/empty":
+            (write_adapter(folder) / "adapter_model.safetensors").touch()
+    assert main(["chat"]) == 2
+    told = capsys.readouterr().err
+    assert "tunesmith chat demo/run (runs here, newest first: demo/run, saves/old)" in told
+
+
+def test_a_folder_that_does_not_exist_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_adapter(tmp_path / "saves" / "mine")
+    for given in (["saves/mien"], ["some/model", "saves/mien"]):
+        assert main(["chat", *given]) == 2
+        told = capsys.readouterr().err
+        assert told == "Error: There is no folder saves/mien.\n  → Did you mean saves/mine?\n"

@@ -88,7 +88,8 @@ def test_placeholders_that_are_left(check: Check) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["check"], "needs a configuration file or keys"),
+        (["check"], "`tunesmith data check` needs a data set"),
+        (["check", "aa.jsonl"], "Did you mean a.jsonl?"),
         (["check", "cutoff_len=10"], "No data set is named"),
         (["check", "b.jsonl"], "There is no data set or file called 'b.jsonl'"),
         (["check", "a.jsonl", "model_name_or_path=no/such/model/x"], "There is no folder"),

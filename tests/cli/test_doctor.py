@@ -1,6 +1,5 @@
 """The doctor's findings on machines that this one is not."""
 
-import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,15 +74,6 @@ def test_cpu_flags_are_read_whole(tmp_path: Path) -> None:
     cpuinfo.write_text("processor: 0\nflags\t\t: fpu avx512_bf16 amx_bf16\n", encoding="utf-8")
     assert cpu_flags(cpuinfo) == {"fpu", "avx512_bf16", "amx_bf16"}
     assert cpu_flags(tmp_path / "none") == frozenset()
-
-
-def test_a_taken_port_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        assert doctor._answers(server.getsockname()[1])
-    monkeypatch.setattr(doctor, "_answers", lambda port: port == 8000)
-    assert [line.what for line in doctor.port_lines() if line.status == "warn"] == ["port 8000"]
 
 
 def test_modelscope_asked_for_but_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:

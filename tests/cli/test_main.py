@@ -53,6 +53,11 @@ def test_every_commands_help_says_how_to_call_it(capsys: pytest.CaptureFixture[s
         assert f"tunesmith {name}" in capsys.readouterr().out, name
 
 
+def test_help_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "--help"]) == main(["help", "lora_rank", "--help"]) == 0
+    assert "COMMAND" in (page := capsys.readouterr().out) and "Takes: a whole number" in page
+
+
 def test_a_misspelled_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     assert "Did you mean train" in capsys.readouterr().err

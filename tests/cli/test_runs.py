@@ -8,6 +8,7 @@ import pytest
 
 from tunesmith.cli.main import main
 from tunesmith.cli.plot import draw
+from tunesmith.cli.runs import _parser
 from tunesmith.runs.layout import complete_marker
 from tunesmith.runs.run import Run
 
@@ -39,6 +40,26 @@ def test_the_list_has_a_line_per_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "older" in second and "finished" in second and "0.75" in second
 
 
+def test_the_demos_run_is_listed_from_the_folder_of_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
+    assert str(tmp_path) in capsys.readouterr().out
+    trained(Path("demo/run"))
+    for arguments in (["runs"], ["runs", "list"], ["runs", "--root", "demo"]):
+        assert main(arguments) == 0
+        assert "demo/run" in capsys.readouterr().out
+
+
+def test_help_names_every_command_and_a_misspelled_one_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert all(f"tunesmith runs {name}" in page for name in _parser()[1])
+    assert main(["runs", "shwo"]) == 2
+    assert "Did you mean show?" in capsys.readouterr().err
+
+
 def test_show_draws_the_curve_and_names_the_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(tmp_path / "r")
     run.layout.checkpoint(5).mkdir()
@@ -55,6 +76,15 @@ def test_show_of_a_metric_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
     run = trained(tmp_path / "r")
     assert main(["runs", "show", str(run.path), "--key", "eval_los"]) == 2
     assert "Did you mean eval_loss" in capsys.readouterr().err
+
+
+def test_one_report_is_no_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "r", {}, {})
+    run.begin_attempt()
+    run.metric(1, loss=2.5)
+    assert main(["runs", "show", str(run.path)]) == 0
+    page = capsys.readouterr().out
+    assert "2.5" in page and "┤" not in page
 
 
 def test_show_of_a_failed_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

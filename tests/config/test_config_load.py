@@ -333,6 +333,17 @@ def test_a_word_that_means_nothing_is_refused(word: str) -> None:
         parse_arguments([word])
 
 
+def test_data_given_as_the_configuration_is_recognized(tmp_path: Path) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError) as told:
+        parse_arguments([str(data)])
+    assert f"dataset={data}" in told.value.hint
+    with pytest.raises(UserError) as told:
+        load_job([data], BASE, verb="train")
+    assert f"dataset={data}" in told.value.hint
+
+
 def test_an_open_bracket_is_told() -> None:
     with pytest.raises(UserError, match=r"neither a list \[a, b\]"):
         load_job([], {**BASE, "dataset": "[a, b"}, verb="train")

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {
-    "torch", "transformers", "peft", "accelerate", "datasets", "pydantic", "yaml", "rich", "numpy", "jinja2",
-    "tokenizers", "matplotlib", "pyarrow", "gguf",
+import pytest
+
+MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate", "datasets"}
+HEAVY = MODEL_LIBRARIES | {
+    "pydantic", "yaml", "rich", "numpy", "jinja2", "tokenizers", "matplotlib", "pyarrow", "gguf",
 }  # fmt: skip
 
 
@@ -38,7 +40,7 @@ for room in ("config", "text", "runs", "cli"):
         importlib.import_module(module.name)
 import tunesmith.jobs.launch
 """
-    assert imported_by(program, tmp_path) & {"torch", "transformers", "peft", "accelerate", "datasets"} == set()
+    assert imported_by(program, tmp_path) & MODEL_LIBRARIES == set()
 
 
 def test_importing_the_configuration_is_light(tmp_path: Path) -> None:
@@ -53,4 +55,17 @@ from pathlib import Path
 from tunesmith.config.load import load_job
 load_job([Path({str(config)!r})], {{}}, verb="train")
 """
-    assert imported_by(program, tmp_path) & {"torch", "transformers", "peft", "accelerate", "datasets"} == set()
+    assert imported_by(program, tmp_path) & MODEL_LIBRARIES == set()
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["--dry-run", "optim=adafactor", "template=qwen3"]])
+def test_a_dry_run_imports_no_model_library(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").touch()
+    given = ["model_name_or_path=some/model", f"dataset={tmp_path / 'd.jsonl'}", *arguments]
+    program = f"from tunesmith.cli.main import main; assert main(['train', *{given!r}]) == 0"
+    assert imported_by(program, tmp_path) & {*MODEL_LIBRARIES, "pyarrow", "matplotlib", "numpy"} == set()
+
+
+def test_a_folder_that_does_not_exist_is_told_without_model_libraries(tmp_path: Path) -> None:
+    program = "from tunesmith.cli.main import main; assert main(['chat', 'saves/no-such-run']) == 2"
+    assert imported_by(program, tmp_path) & MODEL_LIBRARIES == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.model import ModelConfig
 from tunesmith.config.optimizer import OptimizerConfig
 from tunesmith.errors import UserError
-from tunesmith.models.adapter_files import before_training
+from tunesmith.models.adapter_files import another_base, before_training
 from tunesmith.models.adapters import apply_tuning, count_parameters
 from tunesmith.models.groups import parameter_groups
 from tunesmith.models.saving import save_tuned
@@ -308,3 +309,19 @@ def test_an_adapter_that_names_another_base_is_put_on_with_a_word(tiny_model_dir
         apply_tuning(model, given, SOURCE, note=said[name].append)
     told = [name for name, notes in said.items() if any("trained on" in note for note in notes)]
     assert told == ["Llama-3.2-1B"]
+
+
+def test_folders_of_one_name_that_hold_different_models_are_another_base(
+    tiny_model_dir: TinyModel, tmp_path: Path
+) -> None:
+    folder = tiny_model_dir("qwen3")
+    tuned_and_saved(folder, tmp_path / "adapter")
+    model = base(folder)
+    for name, changed, told in [("same", {"transformers_version": "9"}, False), ("other", {"hidden_size": 32}, True)]:
+        other = tmp_path / name / folder.name
+        other.mkdir(parents=True)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        (other / "config.json").write_text(json.dumps(config | changed), encoding="utf-8")
+        model.name_or_path = str(other)
+        sentence = another_base(model, tmp_path / "adapter")
+        assert bool(sentence) == told and (not told or (str(folder) in sentence and str(other) in sentence))

@@ -16,7 +16,7 @@ import pytest
 
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError
-from tunesmith.models.locate import locate
+from tunesmith.models.locate import locate, missing_place
 
 TinyModel = Callable[..., Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -56,9 +56,25 @@ def test_the_hub_cache_folder_leads_to_its_main_snapshot(tiny_model_dir: TinyMod
 
 def test_a_missing_path_names_its_neighbours(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
     copied(tiny_model_dir(), tmp_path / "qwen3-mine")
-    assert "Did you mean qwen3-mine" in refused(tmp_path / "qwen3-mien").hint
+    assert f"Did you mean {tmp_path / 'qwen3-mine'}?" in refused(tmp_path / "qwen3-mien").hint
     assert str(tmp_path) in refused(tmp_path / "deep" / "deeper" / "model").hint
     assert "no file" in refused("./none.gguf").message
+
+
+def test_what_looks_like_a_path_is_not_asked_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo" / "run").mkdir(parents=True)
+    for file in ("Qwen/small/config.json", "mine/full/config.json", "mine/full/state.json"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for asked in ("saves/a", "./a", "~/no-such-folder", "/no-such-folder", "demo/other", "mine/other", "demo/a/b"):
+        told = missing_place(asked)
+        assert told is not None and told.message == f"There is no folder {asked}." and told.hint, asked
+    assert "Did you mean demo/run?" in refused("demo/ran").hint
+    assert f"{tmp_path / 'demo'} holds run." in refused("demo/other").hint
+    # A name alone, an owner that has no folder here, and one whose other models lie in a folder of his name.
+    for asked in ("gpt2", "acme/tiny", "Qwen/large", "demo/run"):
+        assert missing_place(asked) is None, asked
 
 
 def test_an_adapter_given_as_the_model_says_its_base(tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ def test_runs_are_listed_newest_first_without_looking_into_them(tmp_path: Path) 
     assert list_runs(tmp_path / "nowhere") == []
 
 
+def test_without_a_root_the_runs_of_saves_and_of_the_present_folder_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = ["demo/run", "saves/a/b/c/d", "out"]
+    for path in [*runs, "x/too/far/down", ".cache/run"]:
+        Run.create(Path(path), {}, {})
+    Path("web").mkdir()
+    Path("web/state.json").write_text('{"status": "running"}', encoding="utf-8")  # not one of ours
+    assert {str(run.path) for run in list_runs()} == set(runs)
+    assert find_run("last").path == Path("out") and find_run("run").path == Path("demo/run")
+
+
 def test_a_run_is_found_by_folder_by_end_of_path_and_as_last(tmp_path: Path) -> None:
     first = Run.create(tmp_path / "qwen" / "lora" / "one", {}, {})
     second = Run.create(tmp_path / "llama" / "lora" / "one", {}, {})

@@ -74,7 +74,7 @@ def test_ctrl_c_saves_and_stops_and_the_run_can_go_on(settings: Make, tmp_path: 
     wait_for(lambda: (run / "metrics.jsonl").exists(), process)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 130
     stopped = state(run)
     assert stopped["status"] == "stopped"
     assert f"checkpoint-{stopped['step']}" in os.listdir(run)
@@ -90,6 +90,7 @@ def test_a_stop_file_asks_a_run_to_save_and_end(settings: Make, tmp_path: Path) 
     wait_for(lambda: (run / "metrics.jsonl").exists(), process)
     (run / "stop").touch()
     process.communicate(timeout=60)
+    assert process.returncode == 0
     assert state(run)["status"] == "stopped"
     assert list(run.glob("checkpoint-*/COMPLETE"))
 
@@ -232,7 +233,7 @@ def test_ctrl_c_saves_and_stops_several_processes(
     wait_for(lambda: (run / "metrics.jsonl").exists(), process)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    assert process.returncode == 130, said
     assert state(run)["status"] == "stopped"
     assert list(run.glob("checkpoint-*/COMPLETE"))
     assert "Traceback" not in said and "runs resume" in said
@@ -248,6 +249,39 @@ def test_a_detached_run_trains_on_its_own(settings: Make, tmp_path: Path, capsys
     while state(run)["status"] != "finished":
         assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
         time.sleep(0.1)
+
+
+def test_a_stopped_run_is_resumed_in_the_background(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tunesmith.cli.main import main
+    from tunesmith.training.report import Watch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
+        run = train(settings())
+    assert main(["runs", "resume", "--detach", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "after step 4" in said and f"runs stop {run}" in said
+    deadline = time.monotonic() + 120
+    while state(run)["status"] != "finished":
+        assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
+        time.sleep(0.1)
+    assert len(losses(run)) == 10
+
+
+def test_ctrl_c_in_python_is_raised_when_the_run_is_saved(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.training.report import Watch
+
+    tick = Watch.tick
+    monkeypatch.setattr(Watch, "tick", lambda self, *at: (tick(self, *at), signal.raise_signal(signal.SIGTERM))[0])
+    with pytest.raises(KeyboardInterrupt):
+        train(settings())
+    run = tmp_path / "run"
+    assert state(run)["status"] == "stopped" and state(run)["error"] is None
+    assert (run / "checkpoint-1" / "COMPLETE").exists()
 
 
 def test_a_checkpoint_at_the_end_leaves_nothing_to_train(settings: Make) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from itertools import takewhile
 
 from tunesmith.cli.train import resolve, tell_notes, wants_help
+from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs.places import configuration_of
+from tunesmith.runs.read import list_runs
+
+_RUNS_NAMED = 5
 
 HELP = """\
-tunesmith chat CONFIG.yaml | RUN | MODEL [ADAPTER]  [key=value …]
+tunesmith chat RUN | MODEL [ADAPTER] | CONFIG.yaml  [key=value …]
 
-Talks to a model in the terminal. RUN is the folder of a run (or a checkpoint in it), MODEL a hub id, a folder or a
-GGUF file, ADAPTER the folder of an adapter. Questions piped in are answered one per line.
+Talks to a model in the terminal. RUN is the folder of a run or of a checkpoint in it (`tunesmith runs` lists runs),
+MODEL a hub id, a folder or a GGUF file, ADAPTER the folder of an adapter. Questions piped in are answered one per line.
 
   tunesmith chat saves/mine
   tunesmith chat Qwen/Qwen3-0.6B temperature=0.2
@@ -25,6 +29,8 @@ def run(arguments: list[str]) -> int:
     if wants_help(arguments):
         print(tr(HELP))
         return 0
+    if not arguments:
+        raise UserError(tr("`tunesmith chat` needs a run, a model or a configuration to talk to."), hint=_runs_here())
     places = list(takewhile(_is_place, arguments[:2]))
     files, keys = configuration_of(*places) if places else ([], {})
     resolved = resolve(arguments[len(places) :], "chat", files=files, keys=keys)
@@ -33,6 +39,17 @@ def run(arguments: list[str]) -> int:
 
     execute.chat(resolved)
     return 0
+
+
+def _runs_here() -> str:
+    """The newest runs that can be talked to, as a hint."""
+    runs = [str(run.path) for run in list_runs() if run.layout.holds_weights()]
+    if not runs:
+        return tr("For example: tunesmith chat Qwen/Qwen3-0.6B (no run here has a model yet).")
+    listed = ", ".join(runs[:_RUNS_NAMED]) + (" …" if len(runs) > _RUNS_NAMED else "")
+    return tr("For example: tunesmith chat {newest} (runs here, newest first: {runs}).").format(
+        newest=runs[0], runs=listed
+    )
 
 
 def _is_place(argument: str) -> bool:

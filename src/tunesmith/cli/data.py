@@ -39,6 +39,11 @@ def run(arguments: list[str]) -> int:
             tr("There is no command `data {action}`.").format(action=action),
             hint=did_you_mean(action, _ACTIONS) or tr("There are: data check, data preview."),
         )
+    if not rest:
+        raise UserError(
+            tr("`tunesmith data {action}` needs a data set.").format(action=action),
+            hint=f"tunesmith data {action} mine.jsonl, or: tunesmith data --help",
+        )
     rest, rows = _rows(rest)
     resolved = resolve(configuration(rest), "data")
     tell_notes(resolved)

@@ -6,7 +6,6 @@ import locale
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,12 +16,13 @@ from tunesmith.cli.devices import device_lines
 from tunesmith.cli.preflight import print_lines
 from tunesmith.cli.terminal import size
 from tunesmith.finding import Finding
+from tunesmith.i18n import tr
 
 HELP = """\
 tunesmith doctor
 
-Looks for what would go wrong on this machine: Python and packages, torch and the GPU, bf16, memory, disk, ports,
-hub and mirror settings, encodings. Every line is pass, warn or fail with the fix. Exit code 1 when a line fails.
+Looks for what would go wrong on this machine: Python and packages, torch and the GPU, bf16, memory, disk, hub
+and mirror settings, encodings. Every line is pass, warn or fail with the fix. Exit code 1 when a line fails.
 Nothing outside the machine is contacted, and tokens are never printed."""
 
 _GIB = 2**30
@@ -30,7 +30,7 @@ _GIB = 2**30
 
 def run(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(HELP)
+        print(tr(HELP))
         return 0
     return print_lines([line for check in CHECKS for line in check()])
 
@@ -98,21 +98,6 @@ def disk_lines() -> Iterator[Finding]:
             yield Finding("pass", what, told)
 
 
-def port_lines() -> Iterator[Finding]:
-    for port, purpose in ((7860, "web page"), (8000, "API")):
-        if _answers(port):
-            yield Finding(
-                "warn",
-                f"port {port}",
-                f"taken by another program ({purpose})",
-                "Stop that program, or use another port.",
-            )
-        else:
-            yield Finding("pass", f"port {port}", f"free ({purpose})")
-    told = "answers on port 11434" if _answers(11434) else "not running; only needed to use a model with it"
-    yield Finding("pass", "Ollama", told)
-
-
 def hub_lines() -> Iterator[Finding]:
     """Where models and datasets come from, and whether gated ones can be had."""
     if _switched_on("USE_MODELSCOPE_HUB"):
@@ -171,12 +156,6 @@ def _existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def _answers(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def _switched_on(name: str) -> bool:
     return os.environ.get(name, "").lower() in ("1", "true", "yes", "on", "y")
 
@@ -195,7 +174,6 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     device_lines,
     memory_line,
     disk_lines,
-    port_lines,
     hub_lines,
     git_line,
     encoding_line,

@@ -8,7 +8,10 @@ from tunesmith.cli.main import COMMANDS, dispatch
 def run(arguments: list[str]) -> int:
     from tunesmith.config.describe import help_text
 
-    for word in arguments:
+    words = [word for word in arguments if word not in ("-h", "--help")]
+    if not words:
+        return dispatch(["help"])
+    for word in words:
         if word in COMMANDS and word not in ("help", "version"):
             dispatch([word, "--help"])
         else:

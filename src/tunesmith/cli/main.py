@@ -32,14 +32,14 @@ MODEL, RUNS, DATA, MACHINE = "Train and use a model", "Runs", "Data", "This mach
 COMMANDS = {
     "train": Command(MODEL, "Fine-tune a model: train CONFIG.yaml [key=value …]", "tunesmith.cli.train"),
     "plan": Command(MODEL, "Check a run before it starts: data, memory, disk, time", "tunesmith.cli.train", "plan"),
-    "chat": Command(MODEL, "Talk to a model: chat CONFIG.yaml | MODEL [ADAPTER]", "tunesmith.cli.chat"),
+    "chat": Command(MODEL, "Talk to a model: chat RUN | MODEL [ADAPTER] | CONFIG.yaml", "tunesmith.cli.chat"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
-    "runs": Command(RUNS, "List, show, compare, stop and resume runs", "tunesmith.cli.runs"),
-    "data": Command(DATA, "Check a dataset, or see how its rows become tokens", "tunesmith.cli.data"),
+    "runs": Command(RUNS, "List, show, compare, stop and resume runs, read their logs", "tunesmith.cli.runs"),
+    "data": Command(DATA, "Check a dataset, or see its rows as the model does: data check FILE", "tunesmith.cli.data"),
     "doctor": Command(MACHINE, "Find what would go wrong on this machine, and the fix", "tunesmith.cli.doctor"),
     "env": Command(MACHINE, "Versions and devices, to paste into a bug report", "tunesmith.cli.env"),
     "version": Command(MACHINE, "The version", "tunesmith.cli.main", "print_version"),
-    "help": Command(MACHINE, "This page, or what a configuration key means: help KEY", "tunesmith.cli.help"),
+    "help": Command(MACHINE, "This page, or what a key of the configuration means: help KEY", "tunesmith.cli.help"),
 }
 
 # LLaMA-Factory's verbs that this version does not have.
@@ -100,14 +100,14 @@ def dispatch(arguments: list[str]) -> int:
 def usage() -> str:
     """The help page."""
     lines = [
-        f"Tunesmith {version()}: {tr('from your own documents to your own model.')}",
+        f"Tunesmith {version()}: {tr('from your own data to your own model.')}",
         "",
         tr("tunesmith COMMAND …"),
     ]
     for group in dict.fromkeys(command.group for command in COMMANDS.values()):
         lines += ["", f"{tr(group)}:"]
         lines += [f"  {name:<9}{tr(command.summary)}" for name, command in COMMANDS.items() if command.group == group]
-    lines += ["", tr("`tunesmith COMMAND --help` tells more about one command.")]
+    lines += ["", tr("`tunesmith COMMAND --help` tells more about one command. New here? Try `tunesmith demo`.")]
     return "\n".join(lines)
 
 

@@ -4,59 +4,91 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.runs_show import list_all, show, show_comparison
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 from tunesmith.runs.read import RunReader, find_run
+
+HELP = """\
+tunesmith runs list                        all runs, newest first; `tunesmith runs` alone does the same
+tunesmith runs show    [RUN] [--key KEY]   state, the curve of a metric (loss), checkpoints
+tunesmith runs compare RUN RUN …           what differs in the configurations, and how the runs ended
+tunesmith runs stop    RUN                 ask a run to save and end, and wait for it
+tunesmith runs resume  RUN [--detach]      go on from the last checkpoint; --detach: in the background
+tunesmith runs logs    [RUN] [-n LINES]    what the run printed in its last attempt
+
+RUN is a run's folder, the end of its path, or `last` for the newest, which is also meant where none is given.
+Runs are looked for in saves and not far below the present folder; --root FOLDER looks in another."""
 
 _POLL_SECONDS = 0.5
 
 
 def run(arguments: list[str]) -> int:
     """`tunesmith runs …`; alone it lists."""
-    parser = _parser()
-    options = parser.parse_args(arguments or ["list"])
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(tr(HELP))
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["list", *arguments]
+    parser, actions = _parser()
+    if arguments[0] not in actions:
+        raise UserError(
+            tr("There is no command `runs {action}`.").format(action=arguments[0]),
+            hint=did_you_mean(arguments[0], actions) or tr("There are: {names}.").format(names=", ".join(actions)),
+        )
+    options = parser.parse_args(arguments)
     action: Callable[[argparse.Namespace], int] = options.action
     return action(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--root", type=Path, default=Path("saves"), help=tr("folder that holds the runs (saves)"))
-    parser = argparse.ArgumentParser(
-        prog="tunesmith runs",
-        description=tr("RUN is a run's folder, the end of its path, or `last` for the newest."),
-    )
-    commands = parser.add_subparsers(required=True, metavar="list | show | compare | stop | resume | logs")
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """The parser and the names of its commands."""
+    parser = argparse.ArgumentParser(prog="tunesmith runs")
+    commands = parser.add_subparsers(required=True)
 
-    def add(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, parents=[shared])
+    def part(*names: str, **settings: Any) -> argparse.ArgumentParser:
+        """An argument that several commands share."""
+        shared = argparse.ArgumentParser(add_help=False)
+        shared.add_argument(*names, **settings)
+        return shared
+
+    root = part("--root", type=Path, metavar="FOLDER", help=tr("look for runs there (saves and this folder)"))
+    named = part("run", metavar="RUN", help=tr("its folder, the end of its path, or `last`"))
+    newest = part("run", metavar="RUN", nargs="?", default="last", help=tr("its folder or the end of its path (last)"))
+
+    def add(
+        name: str, action: Callable[[argparse.Namespace], int], text: str, *parts: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, description=text, parents=[*parts, root])
         command.set_defaults(action=action)
         return command
 
-    add("list", lambda options: list_all(options.root), tr("all runs, newest first"))
-    command = add("show", lambda options: show(_find(options), options.key), tr("state, loss curve and checkpoints"))
-    command.add_argument("run", nargs="?", default="last")
+    add("list", lambda options: list_all(options.root), tr("All runs, newest first."))
+    command = add("show", _show, tr("State, loss curve and checkpoints."), newest)
     command.add_argument("--key", default="loss", help=tr("the metric to draw (loss)"))
-    command = add("compare", _compare, tr("what differs in the configurations, and how the runs ended"))
+    command = add("compare", _compare, tr("What differs in the configurations, and how the runs ended."))
     command.add_argument("runs", nargs="+", metavar="RUN")
-    command = add("stop", _stop, tr("ask a run to save and end"))
-    command.add_argument("run")
-    command.add_argument("--wait", type=float, default=600.0, help=tr("seconds to wait for the end (600)"))
-    command = add("resume", _resume, tr("go on from the last checkpoint"))
-    command.add_argument("run")
-    command = add("logs", _logs, tr("what the run printed in its last attempt"))
-    command.add_argument("run", nargs="?", default="last")
+    command = add("stop", _stop, tr("Ask a run to save and end."), named)
+    command.add_argument(
+        "--wait", type=float, default=600.0, metavar="SECONDS", help=tr("how long to wait for the end (600)")
+    )
+    command = add("resume", _resume, tr("Go on from the last checkpoint."), named)
+    command.add_argument("--detach", action="store_true", help=tr("in the background, on after the terminal is closed"))
+    command = add("logs", _logs, tr("What the run printed in its last attempt."), newest)
     command.add_argument("-n", "--lines", type=int, default=50, help=tr("only the last lines; 0 for all (50)"))
-    return parser
+    return parser, commands.choices
 
 
 def _find(options: argparse.Namespace) -> RunReader:
     return find_run(options.run, options.root)
+
+
+def _show(options: argparse.Namespace) -> int:
+    return show(_find(options), options.key)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -85,7 +117,7 @@ def _stop(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from tunesmith.cli.train import train
+    from tunesmith.cli.train import detach, train
     from tunesmith.config.load import load_job
 
     run = _find(options)
@@ -110,7 +142,8 @@ def _resume(options: argparse.Namespace) -> int:
     overrides: dict[str, Any] = dict(item.split("=", 1) for item in given)
     resolved = load_job([run.layout.resolved], overrides, verb="train")
     print(tr("Resuming {path} after step {step}.").format(path=run.path, step=last.step), flush=True)
-    return train(resolved, [str(run.layout.resolved), *given], resume=last.path)
+    arguments = [str(run.layout.resolved), *given]
+    return detach(resolved, arguments) if options.detach else train(resolved, arguments, resume=last.path)
 
 
 def _logs(options: argparse.Namespace) -> int:

@@ -18,15 +18,15 @@ _COLOURS = {"running": "green", "stopping": "yellow", "failed": "red", "killed":
 _NOT_METRICS = frozenset({"step", "time", "attempt", "epoch"})
 
 
-def list_all(root: Path) -> int:
-    """A table of the runs under root."""
+def list_all(root: Path | None) -> int:
+    """A table of the runs under root, or of those that are found from the present folder."""
     from rich.markup import escape
     from rich.table import Table
 
     runs = list_runs(root)
     if not runs:
         print(tr("No runs under {root}. `tunesmith train` makes one; --root names another folder.").format(
-            root=root.resolve()
+            root=(root or Path()).resolve()
         ))  # fmt: skip
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -102,12 +102,12 @@ def last_values(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _draw_curve(points: Sequence[Mapping[str, Any]], key: str) -> None:
     drawn = curve(points, key)
-    if not drawn:
-        if points and key not in (known := last_values(points)):
-            raise UserError(
-                tr("This run has no metric {key!r}.").format(key=key),
-                hint=did_you_mean(key, known) or tr("It has: {names}.").format(names=", ".join(known)),
-            )
+    if not drawn and points and key not in (known := last_values(points)):
+        raise UserError(
+            tr("This run has no metric {key!r}.").format(key=key),
+            hint=did_you_mean(key, known) or tr("It has: {names}.").format(names=", ".join(known)),
+        )
+    if len(drawn) < 2:  # one report is no curve; its value is told below
         return
     screen = console()
     width = max(20, min(100, screen.width - 14))

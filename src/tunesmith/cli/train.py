@@ -30,7 +30,8 @@ Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys;
 The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
 num_train_epochs, per_device_train_batch_size, gradient_accumulation_steps, cutoff_len.
 `tunesmith help KEY` explains any of them, `tunesmith plan CONFIG.yaml` tells what the run will need.
-Several GPUs are used on their own; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C saves and stops."""
+All GPUs are used; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C saves and stops with exit code 130,
+`tunesmith runs resume last` goes on."""
 
 PLAN_HELP = """\
 tunesmith plan CONFIG.yaml [key=value | --key value …]
@@ -50,7 +51,7 @@ def run(arguments: list[str]) -> int:
     if dry_run:
         return _print_resolved(resolved)
     tell_notes(resolved)
-    return _detach(resolved, given) if "--detach" in arguments else train(resolved, given)
+    return detach(resolved, given) if "--detach" in arguments else train(resolved, given)
 
 
 def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = None) -> int:
@@ -68,8 +69,8 @@ def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = Non
     return 0
 
 
-def _detach(resolved: Resolved, arguments: list[str]) -> int:
-    """Train in a process of its own; what is wrong with the configuration is still told here."""
+def detach(resolved: Resolved, arguments: list[str]) -> int:
+    """As `train`, in a process of its own; what is wrong with the configuration is still told here."""
     from tunesmith.jobs import execute, launch
 
     run = execute.queue(resolved).root

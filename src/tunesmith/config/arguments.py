@@ -36,6 +36,8 @@ def split_arguments(argv: Sequence[str], *, is_flag: Callable[[str], bool]) -> t
             files.append(Path(word))
         else:
             hint = "Several values of one key are joined by commas: --dataset a,b."
+            if Path(word).is_file():
+                hint = f"Is it the data? Give it as dataset={word}."
             raise UserError(
                 f"{word!r} is neither a config file (.yaml, .json) nor key=value nor --key value.", hint=hint
             )

@@ -147,7 +147,8 @@ def _refuse_duplicates(keys: Iterable[tuple[str, str]]) -> None:
 
 
 def _shape_error(path: Path, found: str) -> UserError:
-    return UserError(f"{path} holds {found}, expected `key: value` lines.", hint="Example: `learning_rate: 1e-4`.")
+    hint = f"Is it the data? Give it as dataset={path}." if found == "a list" else "Example: `learning_rate: 1e-4`."
+    return UserError(f"{path} holds {found}, expected `key: value` lines.", hint=hint)
 
 
 def _yaml_error(path: Path, text: str, error: Exception) -> UserError:

@@ -195,7 +195,7 @@ def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str, *, alone: 
     looks_like_path = any(mark in name for mark in "/\\") or bool(Path(name).suffix)
     looked = f"{Path(name).absolute()} and {(folder / name).absolute()}" if looks_like_path else catalog.where
     known = catalog.names()
-    hint = did_you_mean(name, known) or (f"Known names: {', '.join(known)}." if known else "")
+    hint = did_you_mean(name, known) or _file_like(Path(name)) or (f"Known names: {', '.join(known)}." if known else "")
     if looks_like_path and not alone:
         hint = f'{hint} A path with a comma in it is given as a list: {key}: ["{name}, …"].'.lstrip()
     raise UserError(
@@ -203,6 +203,12 @@ def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str, *, alone: 
         hint=hint or f"Give a file's path, or the folder of your {INFO} as `dataset_dir`.",
         field=key,
     )
+
+
+def _file_like(path: Path) -> str:
+    """The files beside a missing one that are named like it, as a question."""
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, beside, lambda name: str(path.parent / name))
 
 
 def _online(name: str) -> DatasetEntry:

@@ -25,7 +25,8 @@ _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """Train the job; returns its run directory. resume: a checkpoint to go on from, beside what the job itself says.
 
-    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again.
+    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again. So is
+    Ctrl-C once the run is saved: what was to follow on a whole training does not.
     """
     job = resolved.job
     validate(job)
@@ -36,7 +37,9 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     from tunesmith.training.session import train_in  # torch and transformers come in here
 
     with _recorded(run):
-        train_in(run, job, resolved.notes, checkpoint)
+        interrupted = train_in(run, job, resolved.notes, checkpoint)
+    if interrupted:
+        raise KeyboardInterrupt
     return run.path
 
 
@@ -48,7 +51,6 @@ def queue(resolved: Resolved) -> RunLayout:
     return _open_run(resolved, asked_checkpoint(resolved.job)).layout
 
 
-@settled_libraries()
 def validate(job: Job) -> None:
     """Names of optimizer, template and trackers, which need no model file. UserError for the first wrong."""
     from tunesmith.text.families import load_family

@@ -84,7 +84,8 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
     """Run `tunesmith ARGUMENTS` through torchrun in the foreground and return its exit code.
 
     run: the run directory. Ctrl-C (or a terminate signal) asks the run to save and end; a second one, or one before it
-    has begun, ends all processes at once. The signals reach this process alone: torchrun would kill what still saves.
+    has begun, ends all processes at once. Either is raised when they have ended. The signals reach this process alone:
+    torchrun would kill what still saves.
     """
     if wanted.nodes > 1 and "MASTER_PORT" not in os.environ:
         raise UserError(
@@ -108,7 +109,8 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
                         "Press Ctrl-C again to stop at once, losing it.",
                         file=sys.stderr,
                     )
-                    return group.wait()
+                    if code := group.wait():
+                        return code
             finally:
                 _end(group)
             raise

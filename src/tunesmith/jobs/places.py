@@ -8,6 +8,7 @@ from typing import Any
 from tunesmith.config.load import load_job
 from tunesmith.config.reading import SUFFIXES
 from tunesmith.errors import UserError
+from tunesmith.models.locate import missing_place
 from tunesmith.runs.files import read_json
 from tunesmith.runs.layout import RunLayout, is_run
 
@@ -16,9 +17,14 @@ Configuration = tuple[list[Path], dict[str, Any]]
 
 
 def configuration_of(model: str, adapter: str | None = None) -> Configuration:
-    """The resolved file of a run where there is one, keys otherwise. UserError for a run that has no weights yet."""
+    """The resolved file of a run where there is one, keys otherwise.
+
+    UserError for a folder that does not exist, and for a run that has no weights yet.
+    """
     if adapter is None and model.lower().endswith(SUFFIXES):
         return [Path(model)], {}
+    if error := missing_place(model) or (adapter and missing_place(adapter, field="adapter_name_or_path")):
+        raise error
     if adapter is not None:
         return [], {"model_name_or_path": model, "adapter_name_or_path": [adapter]}
     folder = Path(model).expanduser()

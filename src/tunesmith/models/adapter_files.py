@@ -19,8 +19,10 @@ from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models.hub import download, looks_like_hub_id
 from tunesmith.models.pissa import at_start, is_pissa, remember_start
 from tunesmith.models.shards import read_header
+from tunesmith.runs.files import read_json
 
 FIELD = "adapter_name_or_path"
+_BUILD = ("architectures", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
 _FILES = ("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors")
 
 
@@ -106,10 +108,11 @@ def before_training(model: nn.Module) -> AbstractContextManager[Any]:
 def another_base(model: PreTrainedModel, path: Path) -> str | None:
     """A sentence where the adapter names another base than this model; None where either is not known.
 
-    A model is called by its hub id here and by a folder there, so that only the last part of a name counts.
+    A model is called by its hub id here and by a folder there, so that only the last part of a name counts, unless both
+    are folders here that hold different models.
     """
     theirs, ours = _base_of(path), model.name_or_path
-    if not theirs or not ours or _last_part(theirs) == _last_part(ours):
+    if not theirs or not ours or (_last_part(theirs) == _last_part(ours) and not _built_otherwise(theirs, ours)):
         return None
     return f"The adapter {path} says that it was trained on {theirs}; on {ours} it may not do what it has learnt."
 
@@ -121,6 +124,12 @@ def _base_of(path: Path) -> str | None:
 
 def _last_part(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
+
+
+def _built_otherwise(theirs: str, ours: str) -> bool:
+    """Whether both are folders on this machine whose config.json tell of different models."""
+    one, other = (read_json(Path(name) / "config.json") for name in (theirs, ours))
+    return one is not None and other is not None and any(one.get(key) != other.get(key) for key in _BUILD)
 
 
 def merge(model: PreTrainedModel, path: Path) -> PreTrainedModel:

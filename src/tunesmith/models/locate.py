@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models.hub import download_model, looks_like_hub_id
 from tunesmith.models.shards import read_header, weight_files
+from tunesmith.runs.layout import is_run
 
 FIELD = "model_name_or_path"
 
@@ -44,24 +46,52 @@ def locate(model: ModelConfig) -> LocalModel:
         return LocalModel(_checked_file(path), "gguf", name)
     if path.is_dir():
         return LocalModel(_checked_folder(_snapshot_in(path), model), "folder", name)
-    if not looks_like_hub_id(asked):
-        raise UserError(f"There is no {_noun(asked)} {asked}.", hint=_neighbours(path), field=FIELD)
+    if error := missing_place(asked):
+        raise error
     folder = download_model(asked, model, near=_neighbours(path))
     return LocalModel(_checked_folder(folder, model, repository=asked), "folder", name, asked)
 
 
-def _noun(asked: str) -> str:
-    return "file" if asked.lower().endswith(".gguf") else "folder"
+def missing_place(asked: str, *, field: str = FIELD) -> UserError | None:
+    """What to say where a name can only mean a place on this machine, and nothing is there. None for all else."""
+    path = Path(asked).expanduser()
+    if path.exists() or (looks_like_hub_id(asked) and not _below_a_folder_here(path)):
+        return None
+    noun = "file" if asked.lower().endswith(".gguf") else "folder"
+    return UserError(f"There is no {noun} {asked}.", hint=_neighbours(path) or _surroundings(path), field=field)
+
+
+def _below_a_folder_here(path: Path) -> bool:
+    """Whether `first/second` is rather a path than a hub id: `first` is where runs are saved, or a folder here.
+
+    A folder that holds whole models may be called as their owner on the hub is, who has more of them.
+    """
+    if len(path.parts) < 2:
+        return False
+    first = Path(path.parts[0])
+    models = (config.parent for config in first.glob("*/config.json"))
+    return first.name == "saves" or (first.is_dir() and all(map(is_run, models)))
 
 
 def _neighbours(path: Path) -> str:
-    """What the user may have meant: names beside the missing one, or how far the path does exist."""
-    parent = path.parent
-    if not parent.is_dir():
-        existing = next((up for up in parent.parents if up.is_dir()), None)
-        return f"The path exists up to {existing}." if path.is_absolute() and existing else ""
-    names = [entry.name for entry in parent.iterdir() if entry.is_dir() or entry.suffix == ".gguf"]
-    return did_you_mean(path.name, names)
+    """What the user may have meant: names beside the missing one that resemble it."""
+    return did_you_mean(path.name, _beside(path), lambda name: str(path.parent / name))
+
+
+def _surroundings(path: Path) -> str:
+    """What there is where the path leads, or how far it exists."""
+    if path.parent.is_dir():
+        names = sorted(name for name in _beside(path) if not name.startswith("."))
+        return f"{path.parent.absolute()} holds {_listed(names) or 'no models'}."
+    existing = next(up for up in path.absolute().parents if up.is_dir())
+    return f"The path exists up to {existing}."
+
+
+def _beside(path: Path) -> list[str]:
+    """Folders and GGUF files where the path leads."""
+    if not path.parent.is_dir():
+        return []
+    return [entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix == ".gguf"]
 
 
 def _checked_file(path: Path) -> Path:
@@ -154,6 +184,8 @@ def _explain_missing_weights(path: Path, shown: str) -> None:
 
 def _contents(path: Path) -> str:
     names = sorted(os.listdir(path))
-    if not names:
-        return "The folder is empty."
-    return f"It holds {', '.join(names[:6])}{' …' if len(names) > 6 else ''}."
+    return f"It holds {_listed(names)}." if names else "The folder is empty."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (" …" if len(names) > 6 else "")

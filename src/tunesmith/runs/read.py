@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from tunesmith.runs.files import JsonlTail, read_json
 from tunesmith.runs.layout import Checkpoint, RunLayout, is_run
 from tunesmith.runs.state import RunState, process_lives, state_from
 
-_SEARCH_DEPTH = 6
+_SAVES = Path("saves")
+_DEPTH, _DEPTH_HERE = 6, 3
 Point = Mapping[str, Any]
 
 
@@ -65,22 +66,29 @@ class RunReader:
         return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
 
 
-def list_runs(root: Path) -> list[RunReader]:
-    """Every run under `root`, newest first; folders inside a run are not searched."""
-    found: list[tuple[float, RunReader]] = []
-    for folder, subfolders, files in os.walk(root):
+def list_runs(root: Path | None = None) -> list[RunReader]:
+    """Every run under `root`, newest first; folders inside a run are not searched.
+
+    Without a root: those under `saves`, and those not far below the present folder, where the demo has its own.
+    """
+    places = [(root, _DEPTH)] if root else [(_SAVES, _DEPTH), (Path(), _DEPTH_HERE)]
+    found = dict.fromkeys(path for place, depth in places for path in _folders_of_runs(place, depth))
+    return sorted(map(RunReader, found), key=lambda run: run.state().created, reverse=True)
+
+
+def _folders_of_runs(root: Path, depth: int) -> Iterator[Path]:
+    for folder, subfolders, _ in os.walk(root):
         path = Path(folder)
-        if "state.json" in files and is_run(path):
+        if is_run(path) and RunLayout(path).resolved.is_file():  # others may have a state.json too
+            yield path
             subfolders.clear()
-            reader = RunReader(path)
-            found.append((reader.state().created, reader))
-        elif len(path.relative_to(root).parts) >= _SEARCH_DEPTH:
+        elif len(path.relative_to(root).parts) >= depth:
             subfolders.clear()
-    return [reader for _, reader in sorted(found, key=lambda item: item[0], reverse=True)]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
 
 
-def find_run(name: str, root: Path) -> RunReader:
-    """The run that a user means: its folder, the end of its folder's path, or `last` for the newest under `root`."""
+def find_run(name: str, root: Path | None = None) -> RunReader:
+    """The run that a user means: its folder, the end of its folder's path, or `last` for the newest of `list_runs`."""
     path = Path(name)
     if is_run(path):
         return RunReader(path)
@@ -97,7 +105,9 @@ def find_run(name: str, root: Path) -> RunReader:
         choices = ", ".join(str(run.path) for run in named)
         raise UserError(f"{name!r} means several runs: {choices}.", hint="Give more of the path.")
     guess = did_you_mean(name, [str(run.path) for run in runs] + [run.path.name for run in runs])
-    looked = f"There is no run {name!r}: it is no run directory, and none under {root.resolve()} is called so."
+    looked = (
+        f"There is no run {name!r}: it is no run directory, and none under {(root or Path()).resolve()} is called so."
+    )
     raise UserError(looked, hint=guess or "`tunesmith runs list` shows the runs; --root names another folder.")
 
 

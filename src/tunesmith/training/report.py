@@ -170,6 +170,11 @@ class Watch:
         if self._signals > 1:
             raise KeyboardInterrupt
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal asked to save and end."""
+        return self._signals > 0
+
     def stop_asked(self) -> bool:
         """Whether a signal or the run's stop file asks to save and end."""
         if not self._asked and (self._signals or self._run.stop_asked()):

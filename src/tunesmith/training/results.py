@@ -31,9 +31,11 @@ def leave_results(
     if job.run.plot_loss:
         plot_loss(RunReader(run.path), run.layout.loss_plot)
     lineage = Lineage(
-        base=ground.located.repository or ground.located.name,
+        base=ground.located.name,
+        repository=ground.located.repository,
         method=job.adapter.finetuning_type,
         stage=job.objective.stage,
+        from_scratch=job.model.train_from_scratch,
         datasets=[Path(name).name for name in job.data.dataset],
         rows=ground.prepared.report.train_samples,
         trained_tokens=progress.trained,
@@ -41,7 +43,7 @@ def leave_results(
         results={**trained, **evaluated},
         versions=versions(("tunesmith", "torch", "transformers", "peft")),
     )
-    run.layout.model_card.write_text(model_card(run.path.name, lineage), encoding="utf-8")
+    run.layout.model_card.write_text(model_card(run.path.resolve().name, lineage), encoding="utf-8")
 
 
 def _changed_settings(job: Job) -> dict[str, object]:

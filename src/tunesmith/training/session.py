@@ -34,8 +34,11 @@ from tunesmith.training.results import leave_results
 from tunesmith.training.validate import evaluate
 
 
-def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> None:
-    """Train the job, recording into `run`. checkpoint: where to go on from."""
+def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> bool:
+    """Train the job, recording into `run`. checkpoint: where to go on from.
+
+    Returns whether a signal such as Ctrl-C stopped it; all is saved then too.
+    """
     flat = to_flat(job)
     world = join_world(
         use_cpu=job.training.use_cpu,
@@ -72,10 +75,10 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
                 field="resume_from_checkpoint",
             )
         speaker.say(f"Continuing after step {start.step} of {training.plan.total}, from {checkpoint}.")
-    _train_and_keep(run, job, ground, training, speaker, start)
+    return _train_and_keep(run, job, ground, training, speaker, start)
 
 
-def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, speaker: Speaker, start: Progress) -> None:
+def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, speaker: Speaker, start: Progress) -> bool:
     engine, plan = training.engine, training.plan
     hooks = Hooks(
         save=partial(_save_checkpoint, run, job, ground, training),
@@ -107,6 +110,7 @@ def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, spea
         speaker.say(_closing_words(run, ending, progress, plan.total))
     engine.world.wait()
     engine.end()
+    return ending == "stopped" and watch.interrupted
 
 
 def _best_checkpoint(run: Run, job: Job, progress: Progress, speaker: Speaker) -> Path | None:

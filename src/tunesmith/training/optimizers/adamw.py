@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from tunesmith.config import OptimizerConfig
 from tunesmith.training.optimizers import OPTIMIZERS, Groups
 
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
 
 @OPTIMIZERS.member("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw")
-def adamw(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+def adamw(groups: Groups, config: OptimizerConfig) -> Optimizer:
     """The fused kernel, which torch has for CPU and CUDA alike."""
-    return torch.optim.AdamW(
+    from torch.optim import AdamW
+
+    return AdamW(
         groups,
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),

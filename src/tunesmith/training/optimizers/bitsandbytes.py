@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from tunesmith.config import OptimizerConfig
 from tunesmith.errors import UserError
 from tunesmith.training.optimizers import OPTIMIZERS, Groups
 
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
-def _build(class_name: str, groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+
+def _build(class_name: str, groups: Groups, config: OptimizerConfig) -> Optimizer:
     try:
         from bitsandbytes import optim
     except ImportError as error:
@@ -20,26 +21,25 @@ def _build(class_name: str, groups: Groups, config: OptimizerConfig) -> torch.op
             hint="pip install 'tunesmith[bitsandbytes]', or optim: adamw_torch.",
             field="optim",
         ) from error
-    built: Any = getattr(optim, class_name)(
+    built: Optimizer = getattr(optim, class_name)(
         groups, lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_epsilon
     )
-    assert isinstance(built, torch.optim.Optimizer)
     return built
 
 
 @OPTIMIZERS.member("adamw_8bit", "adamw_bnb_8bit")
-def adamw_8bit(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+def adamw_8bit(groups: Groups, config: OptimizerConfig) -> Optimizer:
     """AdamW with block-wise 8-bit state."""
     return _build("AdamW8bit", groups, config)
 
 
 @OPTIMIZERS.member("paged_adamw_8bit")
-def paged_adamw_8bit(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+def paged_adamw_8bit(groups: Groups, config: OptimizerConfig) -> Optimizer:
     """8-bit state that may be paged out to the host."""
     return _build("PagedAdamW8bit", groups, config)
 
 
 @OPTIMIZERS.member("paged_adamw_32bit", "paged_adamw")
-def paged_adamw_32bit(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+def paged_adamw_32bit(groups: Groups, config: OptimizerConfig) -> Optimizer:
     """32-bit state that may be paged out to the host."""
     return _build("PagedAdamW32bit", groups, config)
