@@ -96,6 +96,12 @@ class Tokenizer:
         listed = {piece[0]: i for i, piece in enumerate(vocab)} if isinstance(vocab, list) else vocab
         return {**listed, **{token["content"]: token["id"] for token in self._spec.get("added_tokens", ())}}
 
+    def release(self) -> None:
+        """Let go of the backends, some 100 MB each for a large vocabulary; they are made again when asked for."""
+        for name in ("_backend", "_plain", "_tail"):
+            self.__dict__.pop(name, None)
+        self._fast = None
+
     # What is known of it
 
     @property

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tunesmith.batch import Batch, Scores
 from tunesmith.errors import UserError
 from tunesmith.models.norms import kept_in_float32
+from tunesmith.training.memory import give_back_freed_memory
 
 
 class Schedule(Protocol):
@@ -173,6 +174,7 @@ class Engine:
         self._max_norm = max_norm
         self._by_metric = schedule_by_metric
         self._seed = seed
+        self._largest = 0
         self._scaler = torch.amp.GradScaler(world.device.type, enabled=scaling)
 
     @property
@@ -184,6 +186,9 @@ class Engine:
         torch.manual_seed((self._seed * 1_000_003 + step) * 4096 + self.world.rank)
 
     def score(self, batch: Batch) -> Scores:
+        if batch.tokens > self._largest and not batch.input_ids.is_cuda:
+            self._largest = batch.tokens
+            give_back_freed_memory()
         scores: Scores = self.scorer(batch)
         return scores
 

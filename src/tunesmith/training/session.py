@@ -64,6 +64,8 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
     training = build_training(job, model, ground.vocabulary, ground.precision, ground.prepared, world, speaker.say)
     run.update(steps=training.plan.total)
     _introduce(run, speaker, job, ground, training, estimate)
+    if not job.data.streaming:
+        ground.tokenizer.release()
     start = Progress()
     if checkpoint is not None:
         start = read_checkpoint(checkpoint, training.engine)
