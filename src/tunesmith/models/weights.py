@@ -42,6 +42,26 @@ def read_safetensors(files: Sequence[Path], dtype: torch.dtype) -> Iterator[tupl
                 yield name, _read(file, place, dtype, buffer)
 
 
+def read_tensor(path: Path, place: StoredTensor, dtype: torch.dtype) -> Tensor:
+    """One tensor of a safetensors file; a floating one as `dtype`, another as it is."""
+    with path.open("rb") as file:
+        return _read(file, place, dtype, bytearray(min(_BUFFER, max(place.end - place.start, 1))))
+
+
+def read_blocks(path: Path, place: StoredTensor) -> Iterator[Tensor]:
+    """A tensor of one dimension or more as blocks of its rows [n, shape[-1]] in its own dtype, some 8 MiB each."""
+    stored, columns = DTYPES[place.dtype], max(place.shape[-1], 1)
+    row_bytes = columns * stored.itemsize
+    step = max(1, _BUFFER // row_bytes) * row_bytes
+    with path.open("rb") as file:
+        file.seek(place.start)
+        for start in range(place.start, place.end, step):
+            block = bytearray(min(step, place.end - start))
+            if file.readinto(block) < len(block):
+                raise EOFError(f"{file.name} ends in the middle of a tensor")
+            yield torch.frombuffer(block, dtype=stored).view(-1, columns)
+
+
 def all_plain(files: Sequence[Path]) -> bool:
     """Whether every tensor is of a dtype that `read_safetensors` reads."""
     return all(place.dtype in DTYPES for file in files for place in read_header(file).values())
