@@ -33,6 +33,8 @@ COMMANDS = {
     "train": Command(MODEL, "Fine-tune a model: train CONFIG.yaml [key=value …]", "tunesmith.cli.train"),
     "plan": Command(MODEL, "Check a run before it starts: data, memory, disk, time", "tunesmith.cli.train", "plan"),
     "chat": Command(MODEL, "Talk to a model: chat RUN | MODEL [ADAPTER] | CONFIG.yaml", "tunesmith.cli.chat"),
+    "export": Command(MODEL, "Merge, quantize, write GGUF: export RUN --quant q4_k_m", "tunesmith.cli.export"),
+    "verify": Command(MODEL, "Compare an exported model with the trained one", "tunesmith.cli.export", "verify"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
     "runs": Command(RUNS, "List, show, compare, stop and resume runs, read their logs", "tunesmith.cli.runs"),
     "data": Command(DATA, "Check a dataset, or see its rows as the model does: data check FILE", "tunesmith.cli.data"),
@@ -44,7 +46,6 @@ COMMANDS = {
 
 # LLaMA-Factory's verbs that this version does not have.
 MISSING = {
-    "export": "Export is not in this version yet; the adapter in the run directory loads with peft as it is.",
     "api": "The API server is not in this version yet; `tunesmith chat` talks to the same model in the terminal.",
     "webui": "The web page is not in this version yet; `tunesmith train CONFIG.yaml` does the same work.",
     "webchat": "The web chat is not in this version yet; `tunesmith chat CONFIG.yaml` does the same work.",

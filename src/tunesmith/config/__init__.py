@@ -2,6 +2,7 @@
 
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.data import DataConfig
+from tunesmith.config.export import ExportConfig
 from tunesmith.config.generation import GenerationConfig
 from tunesmith.config.job import Job
 from tunesmith.config.model import ModelConfig
@@ -13,6 +14,7 @@ from tunesmith.config.training import TrainingConfig
 __all__ = [
     "AdapterConfig",
     "DataConfig",
+    "ExportConfig",
     "GenerationConfig",
     "Job",
     "ModelConfig",

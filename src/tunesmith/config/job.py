@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.data import DataConfig
+from tunesmith.config.export import ExportConfig
 from tunesmith.config.generation import GenerationConfig
 from tunesmith.config.model import ModelConfig
 from tunesmith.config.objective import ObjectiveConfig
@@ -32,6 +33,7 @@ class Job:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 
@@ -43,6 +45,7 @@ SECTIONS: dict[str, type[Section]] = {
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
     "generation": GenerationConfig,
+    "export": ExportConfig,
     "run": RunConfig,
 }
 """The sections by their name in a job, in the order in which a job is written and documented."""

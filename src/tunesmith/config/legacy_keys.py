@@ -71,11 +71,6 @@ MODEL_KEYS: dict[str, Legacy] = {
         "kt_cpu_activation kt_weight_path kt_non_expert_weight_path kt_expert_checkpoint_path kt_use_lora_experts"
         " kt_lora_expert_num kt_lora_expert_intermediate_size kt_config",
     ),
-    **_each(
-        "export_dir export_size export_device export_quantization_bit export_quantization_dataset"
-        " export_quantization_nsamples export_quantization_maxlen export_legacy_format export_hub_model_id",
-        Noted("used by export only."),
-    ),
 }
 
 DATA_KEYS: dict[str, Legacy] = {

@@ -96,14 +96,14 @@ def _side_by_side(path: Path, config: Path) -> None:
         from tunesmith.inference.load import load_engine
 
         engine = load_engine(job)
-    table = Table(title=tr("The same questions, before and after"), show_lines=True)
-    for heading in (tr("question"), tr("before training"), tr("after training")):
-        table.add_column(heading, ratio=1 if heading == tr("question") else 2)
-    for question in QUESTIONS:
-        conversation = Conversation((Message("user", question),))
-        with engine.base():
-            before = engine.chat(conversation, job.generation)
-        table.add_row(question, before.strip(), engine.chat(conversation, job.generation).strip())
+        table = Table(title=tr("The same questions, before and after"), show_lines=True)
+        for heading in (tr("question"), tr("before training"), tr("after training")):
+            table.add_column(heading, ratio=1 if heading == tr("question") else 2)
+        for question in QUESTIONS:
+            conversation = Conversation((Message("user", question),))
+            with engine.base():
+                before = engine.chat(conversation, job.generation)
+            table.add_row(question, before.strip(), engine.chat(conversation, job.generation).strip())
     width = max(80, min(shutil.get_terminal_size((110, 24)).columns, 160))
     Console(highlight=False, width=width).print(table)
 

@@ -80,6 +80,11 @@ class ChatTemplate:
         return tuple(dict.fromkeys([*closing, *map(self._tokenizer.token_text, self._tokenizer.stop_ids)]))
 
     @property
+    def reasons(self) -> bool:
+        """Whether it has a place for reasoning, so that `thinking` makes a difference."""
+        return self._dialect.reasons
+
+    @property
     def fingerprint(self) -> str:
         """Changes whenever a rendering could."""
         facts = [self.source, self.default_system, self.tool_format.name, self.own, self.preserve_thinking]

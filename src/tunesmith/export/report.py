@@ -1,0 +1,46 @@
+"""What a person sees of the files that were exported: sizes, what was lost, and a picture of one against the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from tunesmith.export.verify import Quality
+from tunesmith.i18n import tr
+
+
+def quality_table(files: Sequence[Quality]) -> Table:
+    """One line for each file."""
+    table = Table(title=tr("Exported files beside the trained model"))
+    for heading in (tr("file"), tr("MB"), tr("same next token"), tr("KL"), tr("loss"), tr("verdict")):
+        table.add_column(heading, justify="left" if heading in (tr("file"), tr("verdict")) else "right")
+    for file in files:
+        loss = "–" if file.loss is None else f"{file.loss:.3f} ({file.reference_loss or 0:.3f})"
+        verdict = file.verdict
+        colour = {"pass": "green", "warn": "yellow", "fail": "red"}[verdict.status]
+        table.add_row(
+            file.file.name, f"{file.size / 1e6:,.0f}", f"{file.agreement:.0%}", f"{file.divergence:.4f}", loss,
+            f"[{colour}]{verdict.status}[/]",
+        )  # fmt: skip
+    table.caption = tr("loss on held-out rows, in brackets that of the trained model; KL in nats per token")
+    return table
+
+
+def plot_quality(files: Sequence[Quality], path: Path) -> None:
+    """A PNG of size against divergence, one point for each file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([file.size / 1e6 for file in files], [max(file.divergence, 1e-6) for file in files], "o", color="#2563eb")
+    for file in files:
+        axes.annotate(
+            file.kind, (file.size / 1e6, max(file.divergence, 1e-6)), textcoords="offset points", xytext=(6, 4)
+        )
+    axes.set_xlabel("MB")
+    axes.set_ylabel("KL divergence from the trained model (nats per token)")
+    axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

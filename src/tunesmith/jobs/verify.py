@@ -1,0 +1,144 @@
+"""Exported files held against the trained model: one of the two is in memory at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from tunesmith.config import Job
+from tunesmith.config.places import cache_folder
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+from tunesmith.jobs.opened import Opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tunesmith.export.verify import Case, Quality
+    from tunesmith.inference.engine import ChatEngine
+
+Rows = Sequence[tuple[Any, Any]]
+"""int32 ids [T] and float32 weights [T] of samples."""
+
+_SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_HELD_ROWS, _HELD_TOKENS = 24, 512
+_CONTEXT = 1024  # tokens; what is asked is short
+
+
+def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Console) -> list[Quality]:
+    """How each GGUF file or merged folder compares with the job's model. UserError where that can't be measured."""
+    from tunesmith.models.gguf.runtime import is_installed
+
+    if any(file.suffix == ".gguf" for file in files) and not is_installed():
+        raise UserError(
+            tr("The llama.cpp runtime is not installed, which GGUF files are asked in."),
+            hint='pip install "tunesmith[llamacpp]", then: tunesmith verify EXPORTED',
+        )
+    job = _in_float32(job)
+    rows = held_out(job, model, console)
+    with console.status(tr("asking the trained model")):
+        cases, reference = _asked(job, model, rows)
+    found = []
+    for file in files:
+        with console.status(tr("asking {name}").format(name=file.name)):
+            is_gguf = file.suffix == ".gguf"
+            asked = _gguf(job, file, cases, model.bos) if is_gguf else _folder(job, file, cases)
+            loss = _loss(job, file, rows)
+        found.append(replace(asked, loss=loss, reference_loss=reference))
+    return found
+
+
+def _in_float32(job: Job) -> Job:
+    """Compared in float32 where the memory allows, so that what differs is the file's doing."""
+    from tunesmith.models.locate import locate
+    from tunesmith.models.shards import weight_files
+
+    path = locate(job.model).path
+    size = path.stat().st_size * 4 if path.is_file() else sum(each.stat().st_size for each in weight_files(path))
+    if 2.5 * size > psutil.virtual_memory().available:
+        return job
+    return replace(job, model=replace(job.model, infer_dtype="float32"), training=replace(job.training, use_cpu=True))
+
+
+def _asked(job: Job, model: Opened, rows: Rows) -> tuple[list[Case], float | None]:
+    from tunesmith.export.verify import ask_trained, held_out_loss
+    from tunesmith.inference.load import load_engine
+
+    engine = load_engine(job, note=lambda sentence: None)
+    ends = sorted(engine.ends.ids)
+    cases = ask_trained(
+        engine.model, model.tokenizer, model.template, thinking=job.data.enable_thinking, ends=ends
+    )
+    return cases, held_out_loss(engine.model, rows)
+
+
+def _gguf(job: Job, file: Path, cases: list[Case], bos: str) -> Quality:
+    from tunesmith.export.verify import Quality, compare
+    from tunesmith.models.gguf.file import open_gguf
+    from tunesmith.models.gguf.runtime import running
+
+    with running(file, context=_CONTEXT) as runtime:
+        numbers = compare(runtime, cases, bos=bos, thinking=job.data.enable_thinking)
+    kind = _kind_name(open_gguf(file).metadata.get("general.file_type"))
+    return Quality(file, kind, file.stat().st_size, len(cases), *numbers)
+
+
+def _folder(job: Job, folder: Path, cases: list[Case]) -> Quality:
+    from tunesmith.export.verify import Quality, compare_model
+    from tunesmith.models.shards import weight_files
+
+    engine = _engine_of(job, folder)
+    render = partial(engine.template.render, generation_prompt=True, thinking=job.data.enable_thinking)
+    prompts = sum(render(case.conversation).text == case.prompt for case in cases)
+    ids = sum(tuple(engine.prompt(case.conversation).tolist()) == case.ids for case in cases)
+    numbers = compare_model(engine.model, cases)
+    kind = _SHORT.get(str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("dtype")), "")
+    size = sum(each.stat().st_size for each in weight_files(folder))
+    return Quality(folder, kind, size, len(cases), prompts, ids, *numbers)
+
+
+def _loss(job: Job, place: Path, rows: Rows) -> float | None:
+    """On the exported weights themselves, as they read back."""
+    from tunesmith.export.verify import held_out_loss
+
+    return held_out_loss(_engine_of(job, place).model, rows) if rows else None
+
+
+def _engine_of(job: Job, place: Path) -> ChatEngine:
+    """The exported model alone."""
+    from tunesmith.inference.load import load_engine
+
+    model = replace(job.model, model_name_or_path=str(place))
+    alone = replace(job, model=model, adapter=replace(job.adapter, adapter_name_or_path=()))
+    return load_engine(alone, note=lambda sentence: None)
+
+
+def _kind_name(number: int | None) -> str:
+    from gguf import LlamaFileType
+
+    return "" if number is None else LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+
+
+def held_out(job: Job, model: Opened, console: Console) -> Rows:
+    """Rows that were held back from training, or of the training data where none were; none where there is no data."""
+    from tunesmith.data.prepare import prepare
+
+    if not (job.data.dataset or job.data.eval_dataset) or job.data.streaming:
+        return []
+    try:
+        prepared = prepare(
+            job.data, job.objective, model.tokenizer, model.template, seed=job.training.seed, cache_dir=cache_folder(),
+            report=lambda done, total: None,
+        )  # fmt: skip
+    except UserError as error:
+        console.print(f"{tr('note')}  {tr('no loss is compared:')} {error}", markup=False)
+        return []
+    store = next(iter(prepared.evals.values()), None) or prepared.train
+    count = min(_HELD_ROWS, len(store)) if store is not None else 0
+    return [(store.ids(i)[:_HELD_TOKENS], store.weights(i)[:_HELD_TOKENS]) for i in range(count)] if store else []
