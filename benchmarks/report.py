@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from preprocess import PreprocessFigures
+from quantize import Pace, QuantizeFigures
 from start import StartFigures
 from train import Figures, largest_gap
 
@@ -15,8 +16,8 @@ NAMES = {"llamafactory": "LLaMA-Factory", "tunesmith": "Tunesmith"}
 Peaks = dict[str, dict[int, float]]
 
 
-def machine(baseline_packages: str) -> str:
-    """What was measured, on what, and how busy it was."""
+def machine(other: str, packages: str) -> str:
+    """What was measured, on what, and how busy it was. packages: the versions on the `other` side."""
     ours = ", ".join(f"{name} {version(name)}" for name in ("tunesmith", "torch", "transformers", "peft"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return "\n".join([
@@ -24,7 +25,7 @@ def machine(baseline_packages: str) -> str:
         f"- Machine: {_cpu_name()}, {os.cpu_count()} cores, {_extensions()}, {memory:.0f} GiB, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         f"- Tunesmith side: {ours}",
-        f"- LLaMA-Factory side: {baseline_packages}",
+        f"- {other} side: {packages}",
     ])  # fmt: skip
 
 
@@ -84,6 +85,28 @@ def train_section(figures: Sequence[Figures], exact: Sequence[Figures], peaks: P
     ])  # fmt: skip
 
 
+def quantize_section(figures: QuantizeFigures) -> str:
+    kinds = [[name, *_paces(of), f"{of.error:.5f}", *_weighted_paces(figures.weighted.get(name))]
+             for name, of in figures.plain.items()]  # fmt: skip
+    files = [[name, *_paces(of), f"{of.wall_theirs:,.0f}", f"{of.wall_ours:,.0f}",
+              f"{of.wall_ours / of.wall_theirs:.2f}×"] for name, of in figures.files.items()]  # fmt: skip
+    slowest = min(figures.plain, key=lambda name: figures.plain[name].ratio)
+    worst = max(of.error for of in (*figures.plain.values(), *figures.weighted.values()))
+    return "\n".join([
+        "## Quantizing for GGUF",
+        "MB of float32 weights per CPU second on one thread, llama.cpp's C code and ours (torch) in turn in one "
+        f"process, medians of {figures.runs} run(s). The error is our root mean square error over theirs.\n",
+        table(["rows alone", "llama.cpp", "Tunesmith", "ratio", "error", "llama.cpp, importance", "Tunesmith", "ratio",
+               "error"], kinds),
+        table(["a file of 45M weights to a file", "llama.cpp", "Tunesmith", "ratio", "llama.cpp, MB/s, all cores",
+               "Tunesmith, MB/s, all cores", "ratio"], files),
+        *(goal(f"{name}, rows alone, speed", figures.plain[name].ratio, at_least=1) for name in ("Q8_0", "Q4_0")),
+        goal("q4_k_m on the whole, speed", figures.files["q4_k_m"].ratio, at_least=0.5),
+        goal(f"slowest against llama.cpp: {slowest}", figures.plain[slowest].ratio),
+        f"- largest error: {worst:.5f} of theirs (goal ≤ 1.001: {'reached' if worst <= 1.001 else 'not reached'})",
+    ])  # fmt: skip
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -96,6 +119,14 @@ def goal(what: str, ratio: float, *, at_least: float | None = None, at_most: flo
     reached = ratio >= at_least if at_least is not None else ratio <= (at_most or 0)
     bound = f"≥ {at_least:g}×" if at_least is not None else f"≤ {at_most:g}×"
     return f"- {what}: **{ratio:.2f}×** (goal {bound}: {'reached' if reached else 'not reached'})"
+
+
+def _paces(of: Pace) -> list[str]:
+    return [f"{of.theirs:,.0f}", f"{of.ours:,.0f}", f"{of.ratio:.2f}×"]
+
+
+def _weighted_paces(of: Pace | None) -> list[str]:
+    return [*_paces(of), f"{of.error:.5f}"] if of else ["–"] * 4
 
 
 def _train_row(one: Figures, peaks: Peaks) -> list[str]:

@@ -1,6 +1,8 @@
-"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training; prints ratios, writes results.md.
+"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training, and beside llama.cpp: quantizing;
+prints ratios, writes results.md.
 
-    python benchmarks/run.py [--only start|preprocess|train] [--quick] [--runs N] [--steps N] [--rows N] [--threads 1,2]
+    python benchmarks/run.py [--only start|preprocess|train|quantize] [--quick] [--runs N] [--steps N] [--rows N]
+                             [--threads 1,2]
 
 The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
 makes the models and data sets. Linux only. A quick call uses small sizes and leaves results.md alone.
@@ -23,13 +25,14 @@ import settings
 import work_count
 from measure import CommandFailed
 from preprocess import Tokens, dump_of, measure_preprocess, tokenize
+from quantize import LLAMA_CPP, measure_quantize
 from start import measure_start
 from train import Bench, Variant, step_work
 
 import models
 
 HERE = Path(__file__).parent
-PARTS = ("start", "preprocess", "train")
+PARTS = ("start", "preprocess", "train", "quantize")
 
 
 @dataclass(frozen=True)
@@ -39,23 +42,39 @@ class Place:
     work: Path
     pythons: dict[str, Path]
     commands: dict[str, Path]
-    lock: TextIO  # held while this process lives
 
 
 def main() -> None:
     options = arguments()
-    place = prepare_place(HERE / "work")
+    wanted = [options.only] if options.only else PARTS
+    lock, work = hold(HERE / "work"), HERE / "work"
+    # llama.cpp needs no environment of its own.
+    theirs = [part for part in wanted if part != "quantize"]
+    if theirs:
+        beside_llamafactory(prepare_place(work), theirs, options)
+    if "quantize" in wanted:
+        section = report.quantize_section(measure_quantize(work, runs=options.runs))
+        finish("quantize", section, report.machine("llama.cpp", LLAMA_CPP), work, options.quick)
+    lock.close()
+
+
+def beside_llamafactory(place: Place, wanted: Sequence[str], options: argparse.Namespace) -> None:
     parts: dict[str, Callable[[], str]] = {
         "start": lambda: report.start_section(measure_start(place.commands, place.work, runs=options.runs + 2)),
         "preprocess": lambda: preprocess(place, options.rows, options.runs),
         "train": lambda: train(place, options.steps, options.runs, options.threads),
     }
-    machine = report.machine(installed_there(place))
-    for part in [options.only] if options.only else PARTS:
-        section = f"{parts[part]()}\n\n{machine}\n"
-        print(f"\n{section}", flush=True)
-        if not options.quick:
-            keep(place.work / "sections", part, section)
+    machine = report.machine("LLaMA-Factory", installed_there(place))
+    for part in wanted:
+        finish(part, parts[part](), machine, place.work, options.quick)
+
+
+def finish(part: str, text: str, machine: str, work: Path, quick: bool) -> None:
+    """Print a part's section, and keep it unless the sizes were small."""
+    section = f"{text}\n\n{machine}\n"
+    print(f"\n{section}", flush=True)
+    if not quick:
+        keep(work / "sections", part, section)
 
 
 def arguments() -> argparse.Namespace:
@@ -77,20 +96,25 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def prepare_place(work: Path) -> Place:
-    """Install, fetch and generate whatever is missing; everything made once stays."""
+def hold(work: Path) -> TextIO:
+    """The lock on the working folder, held until it is closed."""
     work.mkdir(parents=True, exist_ok=True)
     lock = (work / "lock").open("w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit("another benchmark is running here; two at once would measure each other")
+    return lock
+
+
+def prepare_place(work: Path) -> Place:
+    """Install, fetch and generate whatever is missing; everything made once stays."""
     baseline = baseline_env.ensure_baseline(work)
     ours = Path(sys.prefix)
     pythons = {"llamafactory": baseline_env.python_of(baseline), "tunesmith": baseline_env.python_of(ours)}
     commands = {"llamafactory": baseline_env.script_of(baseline, "llamafactory-cli"),
                 "tunesmith": baseline_env.script_of(ours, "tunesmith")}  # fmt: skip
-    return Place(work, pythons, commands, lock)
+    return Place(work, pythons, commands)
 
 
 def preprocess(place: Place, rows: int, runs: int) -> str:
