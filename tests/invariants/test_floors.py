@@ -12,7 +12,7 @@ FLOORS = {
     "config": 2,
     "text": 3, "runs": 3,
     "data": 4, "models": 4, "objectives": 4,
-    "training": 5, "inference": 5,
+    "training": 5, "inference": 5, "export": 5,
     "jobs": 6,
     "cli": 7, "__init__": 7, "__main__": 8,
 }  # fmt: skip
@@ -21,7 +21,12 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "bitsandbyte
 # Rooms that are there to work with torch and the libraries of models; elsewhere only the files named below may
 # import them, or a function may when it is called.
 HEAVY_ROOMS = {"models", "objectives", "training", "inference"}
-HEAVY_FILES = {"batch.py", "data/loader.py", "jobs/execute.py"}
+HEAVY_FILES = {
+    "batch.py", "data/loader.py", "jobs/execute.py",
+    "export/weights.py", "export/merge.py", "export/deltas.py", "export/adaptation.py", "export/skeleton.py",
+    "export/growth.py", "export/checkpoint.py", "export/verify.py", "export/gguf/importance.py", "export/gguf/quants.py",
+    "export/gguf/kquants.py",
+}  # fmt: skip
 # Accelerate is met in one file, so that its releases are met in one file.
 ONLY_HOME = {"accelerate": {"training/engine.py"}}
 STDLIB_ROOMS = {"runs"}

@@ -32,8 +32,8 @@ def importance_matrix(
     sums: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(_adding(sums, name))
-        for name, module in _linear_layers(causal)
-        if (name := table.gguf_name(f"{name}.weight")) is not None
+        for layer, module in _linear_layers(causal)
+        if (name := table.gguf_name(f"{layer}.weight")) is not None
     ]
     try:
         for start in range(0, len(ids), _WINDOW):

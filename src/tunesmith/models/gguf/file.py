@@ -77,14 +77,18 @@ class GGUFFile:
     def architecture(self) -> str:
         return str(self.metadata.get("general.architecture", ""))
 
-    def rows_of(self, name: str) -> Iterator[np.ndarray]:
-        """The tensor, dequantized, as float32 blocks of its rows [n, shape[-1]], so that memory stays small."""
+    def rows_of(self, name: str, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+        """The tensor, dequantized, as float32 blocks of its rows [n, shape[-1]], so that memory stays small.
+
+        first, last: the rows wanted, last not included.
+        """
         tensor = self.tensors[name]
+        last = tensor.rows if last is None else last
         step = max(1, _ROWS_BYTES // tensor.row_bytes)
         with self.path.open("rb") as file:
-            file.seek(tensor.start)
-            for first in range(0, tensor.rows, step):
-                count = min(step, tensor.rows - first)
+            file.seek(tensor.start + first * tensor.row_bytes)
+            for start in range(first, last, step):
+                count = min(step, last - start)
                 block = np.frombuffer(bytearray(file.read(count * tensor.row_bytes)), dtype=np.uint8)
                 yield dequantize(block.reshape(count, tensor.row_bytes), tensor.kind)
 

@@ -6,9 +6,11 @@ trained and saved.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +70,64 @@ def _empty_model(config: PreTrainedConfig) -> Any:
 
 def stream_weights(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """(Hugging Face name, tensor of `dtype` in Hugging Face's layout) of every weight, dequantized one by one."""
-    file = open_gguf(path)
-    architecture: Architecture = architecture_of(file)
-    config = architecture.settings(file)
-    for name, stored in file.tensors.items():
-        hf_name = architecture.hf_name(name)
-        if hf_name is None:
-            continue
-        tensor = torch.empty(stored.rows, stored.shape[-1], dtype=dtype)
+    for weight in list_weights(path):
+        yield weight.name, weight.read(dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class LazyWeight:
+    """A weight of a GGUF file, not read yet. name: Hugging Face's. shape: in Hugging Face's layout.
+
+    expert: which of the matrices of the stored tensor, None for the whole of it.
+    """
+
+    file: GGUFFile
+    architecture: Architecture
+    settings: Mapping[str, Any]
+    stored: str
+    name: str
+    expert: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = self.file.tensors[self.stored].shape
+        return shape if self.expert is None else shape[1:]
+
+    def read(self, dtype: torch.dtype) -> Tensor:
+        """The tensor in `dtype` and Hugging Face's layout."""
+        # Norms that are stored with one added are near one: rounded before it is taken off, little would be left.
+        exact = torch.float32 if len(self.shape) == 1 else dtype
+        tensor = torch.empty(math.prod(self.shape[:-1]), self.shape[-1], dtype=exact)
         done = 0
-        for block in file.rows_of(name):
-            tensor[done : done + len(block)].copy_(torch.from_numpy(block))
+        for block in self._stored_rows():
+            tensor[done : done + len(block)].copy_(block)
             done += len(block)
-        yield hf_name, architecture.to_hf(hf_name, tensor.reshape(stored.shape), config)
+        return self.architecture.to_hf(self.name, tensor.reshape(self.shape), self.settings).to(dtype)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """The tensor as float32 blocks of its rows [n, shape[-1]]; one block where the layouts differ."""
+        if self.architecture.transform(self.name) is None:
+            yield from self._stored_rows()
+        else:
+            yield self.read(torch.float32).reshape(-1, self.shape[-1])
+
+    def _stored_rows(self) -> Iterator[Tensor]:
+        rows = math.prod(self.shape[:-1])
+        first = (self.expert or 0) * rows
+        return map(torch.from_numpy, self.file.rows_of(self.stored, first, first + rows))
+
+
+def list_weights(path: Path) -> list[LazyWeight]:
+    """Every weight of a GGUF file in the file's order, the experts of a layer one by one."""
+    file = open_gguf(path)
+    architecture = architecture_of(file)
+    settings = architecture.settings(file)
+    found = []
+    for stored, tensor in file.tensors.items():
+        if len(tensor.shape) == 3:
+            names = architecture.hf_names(stored, experts=tensor.shape[0])
+            found += [LazyWeight(file, architecture, settings, stored, name, i) for i, name in enumerate(names)]
+        else:
+            names = architecture.hf_names(stored)
+            found += [LazyWeight(file, architecture, settings, stored, name) for name in names]
+    return found

@@ -13,25 +13,33 @@ from tokenizers.pre_tokenizers import PreTokenizer
 
 
 class Cut(NamedTuple):
-    """pattern: one word; None: GPT-2's. digits: each digit apart, first. nfc: normalize Unicode before.
+    """patterns: what one word is, each splitting further what the one before left; none: GPT-2's.
 
-    whole_words: a word that is in the vocabulary is taken whole, without merges.
+    digits: each digit apart, first. nfc: normalize Unicode before. whole_words: a word that is in the vocabulary is
+    taken whole, without merges.
     """
 
-    pattern: str | None = None
+    patterns: tuple[str, ...] = ()
     digits: bool = False
     nfc: bool = False
     whole_words: bool = False
 
 
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_REST = rf" ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}"
 _LLAMA3 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{_REST}"
 _QWEN2 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_REST}"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_CAMEL = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s"
+_SLASHED = rf" ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
+_TEKKEN = rf"{_CAMEL % ('', '')}|\p{{N}}|{_SLASHED}"
+_GPT4O = rf"{_CAMEL % (_CONTRACTIONS + '?', _CONTRACTIONS + '?')}|\p{{N}}{{1,3}}|{_SLASHED}"
+_DEEPSEEK = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|"""
+    rf" ?[\p{{P}}\p{{S}}]+[\r\n]*|{_SPACES}",
 )
 
 CUTS: dict[str, Cut] = {
@@ -39,21 +47,25 @@ CUTS: dict[str, Cut] = {
     "smollm": Cut(digits=True),
     "starcoder": Cut(digits=True),
     "codeshell": Cut(digits=True),
-    "qwen2": Cut(_QWEN2, nfc=True),
-    "deepseek-r1-qwen": Cut(_QWEN2, nfc=True),
-    "llama-bpe": Cut(_LLAMA3, whole_words=True),
-    "llama3": Cut(_LLAMA3, whole_words=True),
-    "tekken": Cut(_TEKKEN, whole_words=True),
+    "qwen2": Cut((_QWEN2,), nfc=True),
+    "deepseek-r1-qwen": Cut((_QWEN2,), nfc=True),
+    "llama-bpe": Cut((_LLAMA3,), whole_words=True),
+    "llama3": Cut((_LLAMA3,), whole_words=True),
+    "dbrx": Cut((_LLAMA3,)),  # Phi 4, and all who cut as GPT-4 does
+    "chatglm-bpe": Cut((_LLAMA3,)),
+    "glm4": Cut((_LLAMA3,)),
+    "tekken": Cut((_TEKKEN,), whole_words=True),
+    "gpt-4o": Cut((_GPT4O,)),
+    "deepseek-v3": Cut(_DEEPSEEK),
 }
 
 
 def pre_tokenizer(cut: Cut) -> PreTokenizer:
     """The cut as the tokenizers library does it, down to bytes."""
-    if cut.pattern is None:
-        words: PreTokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), words]) if cut.digits else words
-    split = pre_tokenizers.Split(Regex(cut.pattern), behavior="isolated", invert=False)
-    return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    steps: list[PreTokenizer] = [pre_tokenizers.Digits(individual_digits=True)] if cut.digits else []
+    steps += [pre_tokenizers.Split(Regex(pattern), behavior="isolated", invert=False) for pattern in cut.patterns]
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not cut.patterns))
+    return pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]
 
 
 def normalizer(cut: Cut) -> Normalizer | None:

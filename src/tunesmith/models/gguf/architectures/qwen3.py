@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tunesmith.models.gguf.architecture import ARCHITECTURES, DECODER, Architecture
+from tunesmith.models.gguf.architecture import ARCHITECTURES, DECODER, HEAD_NORMS, Architecture
 
-_MODULES = {
-    **DECODER,
-    "model.layers.{}.self_attn.q_norm": "blk.{}.attn_q_norm",
-    "model.layers.{}.self_attn.k_norm": "blk.{}.attn_k_norm",
-}
-
-ARCHITECTURES.add("qwen3", Architecture(name="qwen3", model_types=("qwen3",), modules=_MODULES))
+ARCHITECTURES.add(
+    "qwen3",
+    Architecture(
+        name="qwen3",
+        model_types=("qwen3",),
+        modules={**DECODER, **HEAD_NORMS},
+        assumed={"hidden_act": "silu", "use_sliding_window": False},
+    ),
+)
