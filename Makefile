@@ -19,7 +19,7 @@ demo: install
 	@$(VENV_PYTHON) -m tunesmith demo --name "$$NAME" --author "$$AUTHOR"
 
 install:
-	@$(PYTHON) setup/install.py
+	@$(PYTHON) setup/install.py --extras llamacpp
 
 test:
 	@$(PYTHON) setup/install.py --extras test

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from tunesmith.config.section import Positive, PositiveFloat, Section
 
@@ -20,8 +20,8 @@ class ExportConfig(Section):
     """What is written: merged `safetensors`, a `gguf` file for llama.cpp and Ollama, or the adapter alone as GGUF.
     Left out: gguf where export_quant or export_ollama is set, safetensors otherwise."""
     export_quant: tuple[str, ...] = ()
-    """Quantizations of the GGUF files, one file each: f32 f16 bf16 q8_0 q4_0 q4_k_m q5_k_m … Left out: q4_k_m for Ollama,
-    f16 otherwise."""
+    """Quantizations of the GGUF files, one file each: f32 f16 bf16 q8_0 q4_0 q4_k_m q5_k_m … Left out: q4_k_m for
+    Ollama, f16 otherwise."""
     export_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of merged weights; `auto` keeps the base model's."""
     export_size: PositiveFloat = 5.0
@@ -39,10 +39,10 @@ class ExportConfig(Section):
     export_verify: bool = True
     """Compare the exported files with the trained model: prompts, tokens and how likely they are."""
     gguf_pre: str | None = None
-    """llama.cpp's name for how the tokenizer cuts words, where it can't be recognized."""
+    """How the tokenizer cuts words, by llama.cpp's name, where it can't be recognized."""
 
-    export_quantization_bit: Literal[8, 4, 3, 2] | None = None
-    """Bits of quantized safetensors."""
+    export_quantization_bit: Annotated[int, Ge(2), Le(8)] | None = None
+    """Bits of quantized safetensors: 8, 4, 3 or 2."""
     export_quantization_method: Literal["auto", "gptq", "awq", "fp8", "int8"] = "auto"
     """How safetensors are quantized. `auto`: GPTQ."""
     export_quantization_dataset: str | None = None

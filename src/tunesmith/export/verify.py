@@ -89,7 +89,8 @@ class Quality:
 
     def _judged(self) -> tuple[Literal["pass", "warn", "fail"], str, str]:
         if self.prompts < self.cases:
-            return "fail", f"{self.cases - self.prompts} of {self.cases} prompts are written differently", "Report this."
+            wrong = self.cases - self.prompts
+            return "fail", f"{wrong} of {self.cases} prompts are written differently", "Report this."
         if self.ids < self.cases:
             return "fail", f"{self.cases - self.ids} of {self.cases} prompts have other tokens", "Set gguf_pre."
         if self.exact and (self.divergence > _EXACT_KL or self.agreement < 1):

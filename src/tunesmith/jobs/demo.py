@@ -7,10 +7,12 @@ import json
 import shutil
 from pathlib import Path
 
+from tunesmith.config.job import short_model_name
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs import execute
+from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.read import RunReader
 
@@ -35,7 +37,9 @@ def run(*, name: str, author: str, folder: Path) -> None:
     if RunReader(path).state().status != "finished":
         return
     _side_by_side(path, config)
-    _what_next(path, config)
+    exported = folder / short_model_name(name)
+    _export(path, exported)
+    _what_next(path, config, exported)
 
 
 def embedded_model() -> Path:
@@ -108,12 +112,32 @@ def _side_by_side(path: Path, config: Path) -> None:
     Console(highlight=False, width=width).print(table)
 
 
-def _what_next(path: Path, config: Path) -> None:
+def _export(path: Path, folder: Path) -> None:
+    """A GGUF file of what was learned, held against the trained model and asked in llama.cpp."""
+    from tunesmith.jobs.export import export
+    from tunesmith.models.gguf.runtime import is_installed, running
+
+    print(tr("\nA file for llama.cpp and Ollama, in 4 bits:"))
+    files, keys = configuration_of(str(path))
+    asked = {"export_quant": "q4_k_m", "export_dir": str(folder)}
+    export(load_job(files, {**keys, **asked}, verb="export").job)
+    if not is_installed():
+        return
+    file = next(folder.glob("*.gguf"))
+    with running(file, context=512) as runtime:
+        prompt = runtime.tokenize(runtime.render([{"role": "user", "content": QUESTIONS[2]}]))
+        answer = "".join(piece["content"] for piece in runtime.stream(prompt, n_predict=60, temperature=0.0))
+    print(tr("llama.cpp, asked {question!r}: {answer}").format(question=QUESTIONS[2], answer=answer.strip()))
+    print()
+
+
+def _what_next(path: Path, config: Path, exported: Path) -> None:
     command = f"{Path('.venv') / 'bin' / 'tunesmith'}" if Path(".venv/bin/tunesmith").exists() else "tunesmith"
     print(tr("Everything lies in {path}:").format(path=path.parent))
     print(f"  {config}  " + tr("the configuration: change it and train again"))
     print(f"  {path / 'training_loss.png'}  " + tr("the loss curve"))
     print(f"  {path / 'adapter_model.safetensors'}  " + tr("what was learned"))
+    print(f"  {exported}  " + tr("the GGUF file and its Modelfile: ollama create NAME -f Modelfile"))
     print(tr("Next:"))
     print(f"  {command} chat {path}  " + tr("talk to it; /compare QUESTION asks the base model too"))
     print(f"  {command} runs show {path}  " + tr("the curve in the terminal"))

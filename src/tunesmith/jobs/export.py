@@ -92,6 +92,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
     import torch
 
     from tunesmith.export.companions import write_companions
+    from tunesmith.export.gguf.metadata import text_part
     from tunesmith.export.merge import open_source
     from tunesmith.models.adapter_files import locate_adapter
     from tunesmith.models.locate import locate
@@ -106,8 +107,6 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
     trust = job.model.trust_remote_code
     opening = partial(open_source, located, vocabulary.folder, adapters, trust_remote_code=trust)
     source = opening(dtype=_dtype(job))
-    for note in source.notes:
-        console.print(f"{tr('note')}  {note}", markup=False)
     with tempfile.TemporaryDirectory(prefix="tunesmith-export-") as beside:
         folder = Path(beside)
         write_companions(source, folder)
@@ -118,7 +117,9 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
             (folder / "chat_template.jinja").write_text(text, encoding="utf-8", newline="\n")
         target = Path(job.export.export_dir or Path("exports") / located.name)
         name = short_model_name(job.export.export_ollama or target.name)
-        exact = opening(dtype=torch.float32) if _mixes(job) else source
+        exact = text_part(opening(dtype=torch.float32)) if _mixes(job) else source
+        for note in dict.fromkeys((*source.notes, *exact.notes)):
+            console.print(f"{tr('note')}  {note}", markup=False)
         source, exact = (replace(each, folder=folder) for each in (source, exact))
         yield Opened(source, exact, tokenizer, chosen.template, name, target)
 
@@ -181,7 +182,7 @@ def _plan_lines(job: Job, model: Opened) -> list[str]:
         disk += needs.disk
         lines.append(f"  safetensors  {source.config.get('dtype')}  {source.nbytes / 1e9:.2f} GB")
     for mix in _mixes(job):
-        size = mix.nbytes(_gguf_tensors(source), _facts(source), importance=weighted)
+        size = mix.nbytes(_gguf_tensors(model.exact), _facts(model.exact), importance=weighted)
         disk += size
         lines.append(f"  {_gguf_name(model, mix)}  {size / 1e9:.2f} GB")
     memory = (600 << 20) + 2 * max(source.largest, model.exact.largest)
@@ -232,7 +233,7 @@ def _write_gguf(job: Job, model: Opened, console: Console) -> list[Path]:
     if not mixes:
         return []
     importance = _importance(job, model, console)
-    tensors, facts = _gguf_tensors(model.source), _facts(model.source)
+    tensors, facts = _gguf_tensors(model.exact), _facts(model.exact)
     written = []
     for mix in mixes:
         path = model.folder / _gguf_name(model, mix)
@@ -317,12 +318,14 @@ def _card(job: Job, model: Opened, written: Sequence[Path]) -> None:
 
 
 def _closing_words(job: Job, model: Opened, written: Sequence[Path], console: Console) -> None:
+    from tunesmith.export.modelfile import model_name
+
     console.print(tr("Exported: {folder}").format(folder=model.folder), markup=False)
     for path in written:
         if path.is_file():
             console.print(f"  {path.name}  {path.stat().st_size / 1e6:,.0f} MB", markup=False)
     if (model.folder / "Modelfile").is_file() and not job.export.export_ollama:
-        create = f"cd {model.folder} && ollama create {model.name.lower()} -f Modelfile"
+        create = f"cd {model.folder} && ollama create {model_name(model.name)[0]} -f Modelfile"
         console.print(f"  {tr('into Ollama:')}  {create}", markup=False)
     models = [path for path in written if not path.stem.endswith("-lora")]
     if models:

@@ -79,8 +79,8 @@ class Runtime:
 
     def next_tokens(self, ids: Sequence[int], count: int) -> list[Likely]:
         """The likeliest next tokens after a prompt, likeliest first."""
-        # llama.cpp tells no candidates where an answer ends or a character is not whole yet. Those it tells are of before
-        # any bias, so that a plain letter is made to come.
+        # llama.cpp tells no candidates where an answer ends or a character is not whole yet. Those it tells are of
+        # before any bias, so that a plain letter is made to come.
         letter = self.tokenize("a")[-1]
         asked = {"prompt": list(ids), "n_predict": 1, "n_probs": count, "temperature": -1.0, "cache_prompt": True,
                  "logit_bias": [[letter, 1000.0]]}  # fmt: skip

@@ -1,0 +1,145 @@
+"""From a trained adapter to files that others run: the whole way on a tiny model, held against the trained one."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.export.ollama_double import OllamaDouble
+from tests.export.test_go_template import rendered
+
+from tunesmith.cli.main import main
+
+ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_model_dir: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA run of two steps, its adapter far from zero."""
+    folder = tmp_path_factory.mktemp("export")
+    data = folder / "rows.json"
+    data.write_text(json.dumps(ROWS), encoding="utf-8")
+    keys = {
+        "model_name_or_path": tiny_model_dir("qwen3"), "dataset": data, "output_dir": folder / "mine", "max_steps": 2,
+        "learning_rate": 0.02, "warmup_steps": 0, "use_cpu": "true", "precision": "fp32", "save_strategy": "no",
+        "report_to": "none", "val_size": 2,
+    }  # fmt: skip
+    assert main(["train", *(f"{key}={value}" for key, value in keys.items())]) == 0
+    return folder / "mine"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+
+
+@pytest.fixture
+def ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaDouble]:
+    with OllamaDouble(tmp_path / "store", go=lambda source, messages: rendered([(source, messages)])[0]) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        yield server
+
+
+def test_a_run_becomes_gguf_files_that_answer_as_it_does(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--quant", "f32,q8_0"]) == 0
+    said = capsys.readouterr().out
+    folder = Path("exports/mine")
+    assert {"mine-f32.gguf", "mine-q8_0.gguf", "Modelfile", "README.md", "quality.png", "export.yaml"} <= {
+        file.name for file in folder.iterdir()
+    }
+    exact = next(line for line in said.splitlines() if "mine-f32.gguf" in line and "pass" in line)
+    assert "100%" in exact
+    assert "0.0000" in exact
+    modelfile = (folder / "Modelfile").read_text(encoding="utf-8")
+    assert modelfile.startswith("FROM ./mine-q8_0.gguf\n")
+    assert 'PARAMETER stop "<|im_end|>"' in modelfile
+    assert "num_ctx 256" in modelfile  # what the model takes
+    assert main(["verify", str(folder / "mine-f32.gguf")]) == 0
+
+
+def test_merged_safetensors_are_the_default_and_are_verified(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--export-dir", "merged"]) == 0
+    assert Path("merged/model.safetensors").is_file()
+    assert re.search(r"merged .*100%.*pass", capsys.readouterr().out)
+    assert main(["export", str(trained), "--export-dir", "merged"]) == 0, "its own earlier export is replaced"
+
+
+def test_a_dry_run_writes_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--to", "gguf,safetensors", "--dry-run"]) == 0
+    assert "mine-f16.gguf" in capsys.readouterr().out
+    assert not Path("exports").exists()
+
+
+def test_llama_factorys_keys_export_too(trained: Path) -> None:
+    base = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    config = Path("merge.yaml")
+    config.write_text(
+        f"model_name_or_path: {base}\nadapter_name_or_path: {trained}\nfinetuning_type: lora\ntemplate: qwen\n"
+        "export_dir: out\nexport_size: 2\nexport_device: cpu\nexport_legacy_format: false\n",
+        encoding="utf-8",
+    )
+    assert main(["export", str(config)]) == 0
+    assert Path("out/model.safetensors").is_file()
+
+
+def test_the_adapter_alone_becomes_a_small_file(trained: Path) -> None:
+    assert main(["export", str(trained), "--to", "gguf-adapter"]) == 0
+    assert (Path("exports/mine") / "mine-lora.gguf").stat().st_size < 1e6
+
+
+def test_importance_is_measured_on_a_text(trained: Path) -> None:
+    Path("text.txt").write_text("The quick brown fox jumps over the lazy dog. " * 20, encoding="utf-8")
+    assert main(["export", str(trained), "--quant", "q8_0,q4_0", "export_importance_data=text.txt"]) in (0, 1)
+    assert (Path("exports/mine") / "mine-q4_0.gguf").is_file()
+
+
+def test_a_model_goes_to_ollama_and_its_prompts_are_read_back(
+    trained: Path, ollama: OllamaDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "小明"]) == 0
+    said = capsys.readouterr().out
+    assert "5 conversations as trained" in said
+    assert len(ollama.store.names()) == 1
+
+
+def test_without_a_server_the_files_are_there_and_the_command_is_told(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine"]) == 2
+    told = capsys.readouterr().err
+    assert "ollama create mine -f Modelfile" in told
+    assert Path("exports/mine/mine-q8_0.gguf").is_file()
+
+
+def test_a_file_of_another_model_does_not_pass(
+    trained: Path, tiny_model_dir: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_model_dir("qwen3", hidden_size=32)
+    assert main(["export", "--model", str(other), "--quant", "f16", "--export-dir", "other", "template=qwen"]) == 0
+    capsys.readouterr()
+    assert main(["verify", "other/other-f16.gguf", "--run", str(trained)]) == 1
+    assert "fail" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--quant", "q4_k_n"], "q4_k_m"),
+        (["--to", "ggfu"], "gguf"),
+        (["--quant", "q8_0", "export_importance_data=nowhere.txt"], "no file nowhere.txt"),
+    ],
+)
+def test_mistakes_are_told(
+    trained: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(trained), *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_verify_needs_to_know_the_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    assert main(["verify", "a.gguf"]) == 2
+    assert "--run RUN" in capsys.readouterr().err
