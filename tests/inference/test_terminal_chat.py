@@ -121,7 +121,7 @@ def test_a_model_that_is_not_there_is_told_in_a_line(
     for arguments, said in [
         ([f"{tmp_path}/typo"], "There is no folder"),
         (["model_name_or_path="], "model_name_or_path is missing"),
-        ([model, f"{tmp_path}/none"], "There is no adapter folder"),
+        ([model, f"{tmp_path}/none"], f"There is no folder {tmp_path}/none"),
         ([model, model], "is a whole model, not an adapter"),
         ([model, "template=lama3"], "Did you mean llama3"),
     ]:

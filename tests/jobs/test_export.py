@@ -10,6 +10,7 @@ from tests.export.ollama_double import OllamaDouble
 from tests.export.test_go_template import rendered
 
 from tunesmith.cli.main import main
+from tunesmith.jobs.handles import TrainedRun
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
 
@@ -137,6 +138,11 @@ def test_mistakes_are_told(
 ) -> None:
     assert main(["export", str(trained), *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_python_exports_a_run(trained: Path) -> None:
+    folder = TrainedRun(trained).export(export_quant="f16")
+    assert (folder / "mine-f16.gguf").is_file()
 
 
 def test_verify_needs_to_know_the_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

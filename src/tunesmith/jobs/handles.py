@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tunesmith.config import GenerationConfig
 from tunesmith.config.load import load_job
+from tunesmith.errors import UserError
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.read import RunReader
@@ -38,6 +39,20 @@ class TrainedRun:
     def load(self, **keys: Any) -> LoadedModel:
         """The model that was trained, ready to answer."""
         return load(self, **keys)
+
+    def export(self, **keys: Any) -> Path:
+        """Write it for other programs and return the folder; keys as `tunesmith export` takes them (export_quant …).
+
+        UserError for anything wrong, also where a file does not answer as the trained model does.
+        """
+        from tunesmith.jobs import export
+
+        files, given = configuration_of(str(self.path))
+        place = {"export_dir": str(Path("exports") / self.path.resolve().name)}
+        job = load_job(files, {**given, **place, **keys}, verb="export").job
+        if export.export(job):
+            raise UserError(f"What lies in {job.export.export_dir} does not answer as {self.path} does.")
+        return Path(job.export.export_dir)
 
 
 @dataclass(frozen=True, slots=True)
