@@ -7,6 +7,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from merge import PROCESS_MB, MergeFigures
 from preprocess import PreprocessFigures
 from quantize import Pace, QuantizeFigures
 from start import StartFigures
@@ -83,6 +84,37 @@ def train_section(figures: Sequence[Figures], exact: Sequence[Figures], peaks: P
         f"- Largest gap between the tools: fp32 {largest_gap(exact[0].losses, exact[1].losses):.1e}, "
         f"bf16 {largest_gap(theirs.losses, ours.losses):.1e}; LLaMA-Factory's own bf16 against its fp32: {spread:.1e}.",
     ])  # fmt: skip
+
+
+def merge_section(figures: Sequence[MergeFigures]) -> str:
+    rows = [[f"{one.kind}, {one.nbytes / 1e9:.1f} GB", NAMES[tool], f"{of.wall:.1f}", f"{of.durable:.1f}",
+             f"{of.cpu:.1f}", f"{of.peak_mib:,.0f}"] for one in figures for tool, of in one.tools.items()]  # fmt: skip
+    return "\n".join([
+        "## Merging an adapter",
+        "LoRA, rank 8, all linear layers, into bf16 models with random weights; `llamafactory-cli export` and "
+        f"`tunesmith export` in turn on the same YAML, medians of {figures[0].runs} run(s). Ours runs with "
+        "export_verify=false, since verification is ours alone. Peak memory is the process's peak resident size, "
+        "mapped files included, for both.\n",
+        table(["model", "", "wall s", "s until on the disk", "CPU s", "peak MiB"], rows),
+        *(line for one in figures for line in _merge_lines(one)),
+    ])  # fmt: skip
+
+
+def _merge_lines(one: MergeFigures) -> list[str]:
+    name, agreement = f"{one.nbytes / 1e9:.1f} GB", one.agreement
+    names = (f"; **{len(agreement.other_names)} tensors differ in name, shape or dtype**, first "
+             f"{agreement.other_names[:5]}" if agreement.other_names else "")  # fmt: skip
+    return [
+        goal(f"{name}: faster", one.ratio(lambda of: of.wall)),
+        goal(f"{name}: faster until the result is on the disk", one.ratio(lambda of: of.durable)),
+        goal(f"{name}: fewer CPU seconds", one.ratio(lambda of: of.cpu)),
+        goal(f"{name}: less memory", one.ratio(lambda of: of.peak_mib)),
+        f"- {name}: our peak memory **{one.ours_mb:,.0f} MB** (goal ≤ {PROCESS_MB} MB + 2 × largest tensor = "
+        f"{one.bound_mb:,.0f} MB: {'reached' if one.ours_mb <= one.bound_mb else 'not reached'})",
+        f"- {name}: the results {'agree' if agreement.holds else '**do not agree**'}: largest gap in "
+        f"{agreement.tensors} tensors {agreement.worst:g} spacings of bf16 (goal ≤ 1), {agreement.equal:.4%} of the "
+        f"values equal; the adapter moved {agreement.moved:.0%} of the linear layers' values{names}",
+    ]  # fmt: skip
 
 
 def quantize_section(figures: QuantizeFigures) -> str:

@@ -1,7 +1,7 @@
-"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training, and beside llama.cpp: quantizing;
-prints ratios, writes results.md.
+"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training, merging, and beside llama.cpp:
+quantizing; prints ratios, writes results.md.
 
-    python benchmarks/run.py [--only start|preprocess|train|quantize] [--quick] [--runs N] [--steps N] [--rows N]
+    python benchmarks/run.py [--only start|preprocess|train|merge|quantize] [--quick] [--runs N] [--steps N] [--rows N]
                              [--threads 1,2]
 
 The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
@@ -24,6 +24,7 @@ import report
 import settings
 import work_count
 from measure import CommandFailed
+from merge import measure_merge
 from preprocess import Tokens, dump_of, measure_preprocess, tokenize
 from quantize import LLAMA_CPP, measure_quantize
 from start import measure_start
@@ -32,7 +33,7 @@ from train import Bench, Variant, step_work
 import models
 
 HERE = Path(__file__).parent
-PARTS = ("start", "preprocess", "train", "quantize")
+PARTS = ("start", "preprocess", "train", "merge", "quantize")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def beside_llamafactory(place: Place, wanted: Sequence[str], options: argparse.N
         "start": lambda: report.start_section(measure_start(place.commands, place.work, runs=options.runs + 2)),
         "preprocess": lambda: preprocess(place, options.rows, options.runs),
         "train": lambda: train(place, options.steps, options.runs, options.threads),
+        "merge": lambda: report.merge_section(
+            measure_merge(place.commands, place.work, quick=options.quick, runs=options.runs)
+        ),
     }
     machine = report.machine("LLaMA-Factory", installed_there(place))
     for part in wanted:

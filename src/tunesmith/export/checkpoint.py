@@ -46,7 +46,7 @@ def preflight(source: Source, folder: Path, *, shard_bytes: int = 0, legacy: boo
 
     shard_bytes matters with `legacy` alone: a pickled shard is in memory as a whole.
     """
-    _check_target(folder)
+    check_target(folder)
     whole_shard = min(max(shard_bytes, source.largest), source.nbytes) if legacy else 0
     needs = Needs(source.nbytes + _SIDE_FILES, _PROCESS + 2 * source.largest + whole_shard)
     existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
@@ -76,7 +76,7 @@ def write_checkpoint(
     All is written into a folder aside, synced, and renamed at the end: whatever happens before, `folder` is not there
     or is what it was. UserError for a full disk, and for a folder in the way that is no earlier export.
     """
-    _check_target(folder)
+    check_target(folder)
     with _told(folder):
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(folder)
@@ -185,7 +185,7 @@ def _write_all(file: Any, data: bytes | memoryview) -> None:
         left = left[file.write(left) :]
 
 
-def _check_target(folder: Path) -> None:
+def check_target(folder: Path) -> None:
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file()):
         raise UserError(
             f"{folder} is there already, and is no earlier export.",

@@ -19,9 +19,10 @@ from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
 from tunesmith.jobs.ollama import deploy, write_modelfile
-from tunesmith.jobs.opened import Opened, progress, terminal
+from tunesmith.jobs.opened import Opened, is_model, progress, terminal
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
+from tunesmith.jobs.quantized import asked_quantization, export_quantized, quantization_line
 from tunesmith.runs.files import replace_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _REPEATS = "export.yaml"  # the configuration that repeats an export, beside wha
 @settled_libraries()
 def preview(job: Job) -> int:
     """Tell what `export` would write, and what that takes."""
+    job = _with_stored_base(job)
     console = terminal()
     with _opened(job, console) as model:
         for line in _plan_lines(job, model):
@@ -48,6 +50,7 @@ def preview(job: Job) -> int:
 @settled_libraries()
 def export(job: Job) -> int:
     """Write what the job asks for. Exit code 1 when a file does not answer as the trained model does."""
+    job = _with_stored_base(job)
     console = terminal()
     with _opened(job, console) as model:
         for line in _plan_lines(job, model):
@@ -56,9 +59,12 @@ def export(job: Job) -> int:
         modelfile = write_modelfile(job, model, written)
         findings = _verified(job, model, written, console)
         _card(job, model, written)
-        if job.export.export_ollama and modelfile is not None:
+        failed = any(finding.status == "fail" for finding in findings)
+        if failed and (job.export.export_ollama or job.export.export_hub_model_id):
+            console.print(tr("It goes nowhere from here, since it does not answer as it was trained."))
+        if job.export.export_ollama and modelfile is not None and not failed:
             findings += deploy(job, model, modelfile, console)
-        if job.export.export_hub_model_id:
+        if job.export.export_hub_model_id and not failed:
             from tunesmith.export.hub import push
 
             url = push(model.folder, job.export.export_hub_model_id, job.model)
@@ -78,7 +84,7 @@ def verify(place: Path, *, run: str | None = None) -> list[Finding]:
             f"{place} does not say which model it came from.", hint="Name it: tunesmith verify EXPORTED --run RUN"
         )
     files, keys = configuration_of(run) if run else ([home / _REPEATS], {})
-    job = load_job(files, {**keys, "export_dir": str(home)}, verb="export").job
+    job = _with_stored_base(load_job(files, {**keys, "export_dir": str(home)}, verb="export").job)
     ggufs = sorted(place.glob("*.gguf")) if place.is_dir() else [place]
     whole = [place] if (place / "config.json").is_file() else []
     console = terminal()
@@ -100,7 +106,6 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
     from tunesmith.text.template import template_for
     from tunesmith.text.tokenizer import Tokenizer
 
-    job = _with_stored_base(job)
     located = locate(job.model)
     adapters = [locate_adapter(asked, job.adapter, job.model) for asked in job.adapter.adapter_name_or_path]
     vocabulary = prepare_vocabulary(job.model, located, cache_folder())
@@ -151,7 +156,15 @@ def _mixes(job: Job) -> list[Mix]:
     if "gguf" not in _targets(job):
         return []
     names = job.export.export_quant or (("q4_k_m",) if job.export.export_ollama else ("f16",))
-    return [resolve(name) for name in names]
+    mixes = [resolve(name) for name in names]
+    for mix in mixes:
+        if mix.needs_importance and not job.export.export_importance_data:
+            raise UserError(
+                f"{mix.name} is of no use without an importance matrix.",
+                hint="Set export_importance_data=text.txt, a text of the kind the model is for; or take q2_k.",
+                field="export_quant",
+            )
+    return mixes
 
 
 def _facts(source: Source) -> Any:
@@ -171,16 +184,20 @@ def _gguf_tensors(source: Source) -> list[tuple[str, tuple[int, ...]]]:
 
 def _plan_lines(job: Job, model: Opened) -> list[str]:
     """What will be written, and the disk and memory it takes. UserError where that is not there."""
-    from tunesmith.export.checkpoint import preflight
+    from tunesmith.export.checkpoint import check_target, preflight
 
+    check_target(model.folder)
     source, weighted = model.source, job.export.export_importance_data is not None
     lines = [tr("{base} with {count} adapters → {folder}").format(
         base=source.base, count=len(source.adapters), folder=model.folder)]  # fmt: skip
     disk = 0
     if "safetensors" in _targets(job):
         needs = preflight(source, model.folder, shard_bytes=_shard_bytes(job), legacy=job.export.export_legacy_format)
-        disk += needs.disk
-        lines.append(f"  safetensors  {source.config.get('dtype')}  {source.nbytes / 1e9:.2f} GB")
+        line, size = f"  safetensors  {source.config.get('dtype')}  {source.nbytes / 1e9:.2f} GB", needs.disk
+        if asked_quantization(job.export):
+            line, size = quantization_line(job, model)
+        disk += size
+        lines.append(line)
     for mix in _mixes(job):
         size = mix.nbytes(_gguf_tensors(model.exact), _facts(model.exact), importance=weighted)
         disk += size
@@ -211,7 +228,9 @@ def _write(job: Job, model: Opened, console: Console) -> list[Path]:
     from tunesmith.export.checkpoint import mark, write_checkpoint
 
     written: list[Path] = []
-    if "safetensors" in _targets(job):
+    if "safetensors" in _targets(job) and asked_quantization(job.export):
+        written.append(export_quantized(job, model, console))
+    elif "safetensors" in _targets(job):
         with progress(console, tr("writing safetensors")) as report:
             write_checkpoint(
                 model.source, model.folder,
@@ -295,11 +314,15 @@ def _verified(
     from tunesmith.export.report import plot_quality, quality_table
     from tunesmith.jobs.verify import compare_files
 
-    files = [path for path in written if not path.stem.endswith("-lora")]
+    files = [path for path in written if is_model(path)]
+    if asked_quantization(job.export):  # its own library has measured it
+        files = [path for path in files if path.is_file()]
+    if asked and not files:
+        raise UserError(f"{model.folder} holds no model to compare.", hint="Name what `tunesmith export` wrote.")
     if not files or not (asked or job.export.export_verify):
         return []
     try:
-        found: list[Quality] = compare_files(_with_stored_base(job), files, model, console)
+        found: list[Quality] = compare_files(job, files, model, console)
     except UserError as error:
         if asked:
             raise
@@ -327,6 +350,6 @@ def _closing_words(job: Job, model: Opened, written: Sequence[Path], console: Co
     if (model.folder / "Modelfile").is_file() and not job.export.export_ollama:
         create = f"cd {model.folder} && ollama create {model_name(model.name)[0]} -f Modelfile"
         console.print(f"  {tr('into Ollama:')}  {create}", markup=False)
-    models = [path for path in written if not path.stem.endswith("-lora")]
+    models = [path for path in written if is_model(path)]
     if models:
         console.print(f"  {tr('talk to it:')}  tunesmith chat {models[-1]}", markup=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunesmith.config import Job
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
-from tunesmith.jobs.opened import Opened, progress
+from tunesmith.jobs.opened import Opened, is_model, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ def write_modelfile(job: Job, model: Opened, written: Sequence[Path]) -> Modelfi
     """The Modelfile beside the first GGUF file; None where there is none."""
     from tunesmith.export.modelfile import NATIVE_JINJA, Modelfile, sampling_parameters
 
-    files = [path for path in written if path.suffix == ".gguf" and not path.stem.endswith("-lora")]
+    files = [path for path in written if path.is_file() and is_model(path)]
     if not files:
         return None
     template, longest = model.template, model.source.config.get("max_position_embeddings") or _DEFAULT_CONTEXT

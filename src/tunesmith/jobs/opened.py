@@ -36,6 +36,11 @@ class Opened:
         return "".join(map(self.tokenizer.token_text, self.tokenizer.document_frame[0]))
 
 
+def is_model(path: Path) -> bool:
+    """Whether this is a folder or file that answers, and not an adapter alone."""
+    return path.is_dir() or (path.suffix == ".gguf" and not path.name.endswith("-lora.gguf"))
+
+
 def terminal() -> Console:
     """Where an export speaks."""
     from rich.console import Console

@@ -35,7 +35,7 @@ def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Conso
     """How each GGUF file or merged folder compares with the job's model. UserError where that can't be measured."""
     from tunesmith.models.gguf.runtime import is_installed
 
-    if any(file.suffix == ".gguf" for file in files) and not is_installed():
+    if any(file.is_file() for file in files) and not is_installed():
         raise UserError(
             tr("The llama.cpp runtime is not installed, which GGUF files are asked in."),
             hint='pip install "tunesmith[llamacpp]", then: tunesmith verify EXPORTED',
@@ -47,7 +47,7 @@ def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Conso
     found = []
     for file in files:
         with console.status(tr("asking {name}").format(name=file.name)):
-            is_gguf = file.suffix == ".gguf"
+            is_gguf = file.is_file()
             asked = _gguf(job, file, cases, model.bos) if is_gguf else _folder(job, file, cases)
             loss = _loss(job, file, rows)
         found.append(replace(asked, loss=loss, reference_loss=reference))
@@ -114,7 +114,8 @@ def _engine_of(job: Job, place: Path) -> ChatEngine:
     """The exported model alone."""
     from tunesmith.inference.load import load_engine
 
-    model = replace(job.model, model_name_or_path=str(place))
+    # What the run stretched or named has to be in the exported files themselves.
+    model = replace(job.model, model_name_or_path=str(place), rope_scaling=None)
     alone = replace(job, model=model, adapter=replace(job.adapter, adapter_name_or_path=()))
     return load_engine(alone, note=lambda sentence: None)
 
