@@ -140,6 +140,21 @@ def test_mistakes_are_told(
     assert told in capsys.readouterr().err
 
 
+def test_files_of_an_earlier_export_are_not_removed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--quant", "f16", "export_verify=false"]) == 0
+    assert main(["export", str(trained)]) == 2
+    assert "mine-f16.gguf" in capsys.readouterr().err
+    assert Path("exports/mine/mine-f16.gguf").is_file()
+
+
+def test_stretched_positions_are_in_the_export(trained: Path) -> None:
+    asked = ["rope_scaling=linear", "cutoff_len=1024", "--export-dir", "long", "export_verify=false"]
+    assert main(["export", str(trained), *asked]) == 0
+    config = json.loads(Path("long/config.json").read_text(encoding="utf-8"))
+    assert config["max_position_embeddings"] == 1024
+    assert config["rope_parameters"]["rope_type"] == "linear"
+
+
 def test_python_exports_a_run(trained: Path) -> None:
     folder = TrainedRun(trained).export(export_quant="f16")
     assert (folder / "mine-f16.gguf").is_file()

@@ -86,7 +86,12 @@ def _resolved(arguments: list[str]) -> Resolved:
 
 
 def _default_place(places: list[str]) -> dict[str, str]:
-    return {"export_dir": str(Path("exports") / Path(places[-1]).resolve().name)} if places else {}
+    if not places:
+        return {}
+    folder = Path(places[-1]).resolve()
+    of_run = f"{folder.parent.name}-" if folder.name.startswith("checkpoint-") else ""
+    name = of_run + folder.name.removesuffix(".gguf")
+    return {"export_dir": str(Path("exports") / name)}
 
 
 def _long(argument: str) -> str:

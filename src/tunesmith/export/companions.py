@@ -70,7 +70,8 @@ def stop_ids(folder: Path, config: Mapping[str, Any], generation: Mapping[str, A
 
 def _settle_template(source: Source, folder: Path) -> None:
     """The template that the adapter was trained with where it brings one; in both places where programs look for it."""
-    told = [text for place in (folder, *source.adapters) if (text := _template_in(place)) is not None]
+    places = (folder,) if source.template_settled else (folder, *source.adapters)
+    told = [text for place in places if (text := _template_in(place)) is not None]
     settings = read_json(folder / "tokenizer_config.json")
     if not told or settings is None:
         return

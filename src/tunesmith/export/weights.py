@@ -36,7 +36,8 @@ class Source:
 
     config: config.json as it will be, in step with the weights (vocabulary size, tied or not). folder: where the
     tokenizer's files and generation_config.json lie. base, adapters: where the weights come from, for the lineage.
-    notes: sentences that the user should see.
+    notes: sentences that the user should see. template_settled: the folder's chat template is the one to keep;
+    otherwise one that an adapter brings along wins.
     """
 
     weights: Sequence[Weight]
@@ -45,6 +46,7 @@ class Source:
     base: str
     adapters: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    template_settled: bool = False
 
     @property
     def nbytes(self) -> int:

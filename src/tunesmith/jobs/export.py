@@ -23,7 +23,7 @@ from tunesmith.jobs.opened import Opened, is_model, progress, terminal
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.jobs.quantized import asked_quantization, export_quantized, quantization_line
-from tunesmith.runs.files import replace_text
+from tunesmith.runs.files import read_json, replace_json, replace_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,13 +120,33 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
         if not chosen.agrees:
             text = chosen.template.portable(thinking=job.data.enable_thinking)
             (folder / "chat_template.jinja").write_text(text, encoding="utf-8", newline="\n")
+            settings = read_json(folder / "tokenizer_config.json")
+            if settings is not None:
+                replace_json(folder / "tokenizer_config.json", {**settings, "chat_template": text})
         target = Path(job.export.export_dir or Path("exports") / located.name)
         name = short_model_name(job.export.export_ollama or target.name)
         exact = text_part(opening(dtype=torch.float32)) if _mixes(job) else source
         for note in dict.fromkeys((*source.notes, *exact.notes)):
             console.print(f"{tr('note')}  {note}", markup=False)
-        source, exact = (replace(each, folder=folder) for each in (source, exact))
+        reach = _stretched(job, vocabulary.folder)
+        source, exact = (
+            replace(each, folder=folder, template_settled=True, config={**each.config, **reach})
+            for each in (source, exact)
+        )
         yield Opened(source, exact, tokenizer, chosen.template, name, target)
+
+
+def _stretched(job: Job, folder: Path) -> dict[str, Any]:
+    """What `rope_scaling` changed in the model's configuration for its training."""
+    if not job.model.rope_scaling:
+        return {}
+    from tunesmith.models.load import load_config
+    from tunesmith.models.rope_scaling import stretch_positions
+
+    before = load_config(folder, job.model)
+    after = stretch_positions(before, job.model.rope_scaling, job.data.cutoff_len)[0]
+    known = before.to_dict()
+    return {key: value for key, value in after.to_dict().items() if known.get(key) != value}
 
 
 def _with_stored_base(job: Job) -> Job:
@@ -187,6 +207,13 @@ def _plan_lines(job: Job, model: Opened) -> list[str]:
     from tunesmith.export.checkpoint import check_target, preflight
 
     check_target(model.folder)
+    kept = sorted(model.folder.glob("*.gguf"))
+    if kept and "safetensors" in _targets(job):
+        raise UserError(
+            f"{model.folder} holds {kept[0].name}, which writing safetensors there would remove.",
+            hint="Choose another folder: --export-dir DIR.",
+            field="export_dir",
+        )
     source, weighted = model.source, job.export.export_importance_data is not None
     lines = [tr("{base} with {count} adapters → {folder}").format(
         base=source.base, count=len(source.adapters), folder=model.folder)]  # fmt: skip

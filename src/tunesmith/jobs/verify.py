@@ -40,7 +40,7 @@ def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Conso
             tr("The llama.cpp runtime is not installed, which GGUF files are asked in."),
             hint='pip install "tunesmith[llamacpp]", then: tunesmith verify EXPORTED',
         )
-    job = _in_float32(job)
+    job = _in_memory(job)
     rows = held_out(job, model, console)
     with console.status(tr("asking the trained model")):
         cases, reference = _asked(job, model, rows)
@@ -54,14 +54,21 @@ def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Conso
     return found
 
 
-def _in_float32(job: Job) -> Job:
-    """Compared in float32 where the memory allows, so that what differs is the file's doing."""
+def _in_memory(job: Job) -> Job:
+    """Compared in float32 where the memory allows, so that what differs is the file's doing. UserError where it does
+    not hold the model at all: a merge must not end in a killed process."""
     from tunesmith.models.locate import locate
     from tunesmith.models.shards import weight_files
 
     path = locate(job.model).path
     size = path.stat().st_size * 4 if path.is_file() else sum(each.stat().st_size for each in weight_files(path))
-    if 2.5 * size > psutil.virtual_memory().available:
+    free = psutil.virtual_memory().available
+    if size > 0.8 * free:
+        raise UserError(
+            f"Comparing needs {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            hint="The files are whole. On a larger machine: tunesmith verify EXPORTED",
+        )
+    if 2.5 * size > free:
         return job
     return replace(job, model=replace(job.model, infer_dtype="float32"), training=replace(job.training, use_cpu=True))
 
