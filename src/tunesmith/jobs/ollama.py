@@ -10,6 +10,8 @@ from tunesmith.config import Job
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
 from tunesmith.jobs.opened import Opened, is_model, progress
+from tunesmith.text.conversation import Conversation
+from tunesmith.text.rows import RowError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,11 +78,20 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
         if sentence:
             console.print(f"{tr('note')}  {sentence}", markup=False)
     thinking = job.data.enable_thinking
+
+    def can_be_written(conversation: Conversation) -> bool:
+        """Some templates have no place for a system message."""
+        try:
+            model.template.render(conversation, generation_prompt=True, thinking=thinking)
+        except RowError:
+            return False
+        return True
+
     by_hand = f"cd {model.folder} && ollama create {name} -f Modelfile"
     with Ollama(by_hand=by_hand) as server, progress(console, tr("creating {name}").format(name=name)) as report:
         server.install(name, modelfile, model.folder, lambda what, done, total: report(done, total))
         findings = server.check_prompt(
-            name, CONVERSATIONS,
+            name, [each for each in CONVERSATIONS if can_be_written(each)],
             lambda each: model.template.render(each, generation_prompt=True, thinking=thinking).text,
             bos=model.bos, think=thinking,
         )  # fmt: skip
