@@ -264,7 +264,8 @@ def _write(job: Job, model: Opened, console: Console) -> list[Path]:
                 shard_bytes=_shard_bytes(job), legacy=job.export.export_legacy_format, report=report,
             )  # fmt: skip
         written.append(model.folder)
-    mark(model.folder, model.source)
+    if not written:  # safetensors come with a mark of their own, which may tell more
+        mark(model.folder, model.source)
     replace_text(model.folder / _REPEATS, dump_yaml(job))
     written += _write_gguf(job, model, console)
     if "gguf-adapter" in _targets(job):
