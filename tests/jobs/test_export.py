@@ -140,11 +140,25 @@ def test_mistakes_are_told(
     assert told in capsys.readouterr().err
 
 
-def test_files_of_an_earlier_export_are_not_removed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(trained), "--quant", "f16", "export_verify=false"]) == 0
-    assert main(["export", str(trained)]) == 2
-    assert "mine-f16.gguf" in capsys.readouterr().err
-    assert Path("exports/mine/mine-f16.gguf").is_file()
+def test_files_that_lie_beside_an_earlier_export_stay(trained: Path) -> None:
+    quick = "export_verify=false"
+    assert main(["export", str(trained), "--quant", "f16", quick]) == 0
+    folder = Path("exports/mine")
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    assert main(["export", str(trained), "export_size=0.0001", quick]) == 0
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    assert main(["export", str(trained), quick]) == 0
+    assert [file.name for file in folder.glob("*.safetensors")] == ["model.safetensors"], "its own shards are replaced"
+    assert (folder / "mine-f16.gguf").is_file()
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("form", ["gguf", "safetensors"])
+def test_a_folder_of_other_files_is_left_alone(trained: Path, form: str) -> None:
+    Path("mine").mkdir()
+    Path("mine/README.md").write_text("my own", encoding="utf-8")
+    assert main(["export", str(trained), "--to", form, "--export-dir", "mine"]) == 2
+    assert [file.name for file in Path("mine").iterdir()] == ["README.md"]
 
 
 def test_stretched_positions_are_in_the_export(trained: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
+from tunesmith.export.target import write_json
 from tunesmith.export.weights import Source
 from tunesmith.runs.files import read_json
 from tunesmith.text.template import choose_template
@@ -46,8 +47,8 @@ def write_companions(source: Source, folder: Path) -> None:
         if key not in generation and config.get(key) is not None:
             generation[key] = config[key]
     generation.pop("_from_model_config", None)  # it would be made anew from a configuration that says less
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "generation_config.json", generation)
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", generation)
 
 
 def stop_ids(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[int]:
@@ -76,7 +77,7 @@ def _settle_template(source: Source, folder: Path) -> None:
     if not told or settings is None:
         return
     (folder / _TEMPLATE).write_text(told[-1], encoding="utf-8", newline="\n")
-    _write_json(folder / "tokenizer_config.json", settings | {"chat_template": told[-1]})
+    write_json(folder / "tokenizer_config.json", settings | {"chat_template": told[-1]})
 
 
 def _template_in(folder: Path) -> str | None:
@@ -107,7 +108,3 @@ def _copy(source: Path, folder: Path, patterns: tuple[str, ...]) -> None:
         for file in source.glob(pattern):
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
-
-
-def _write_json(path: Path, record: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -24,18 +24,19 @@ from packaging.requirements import Requirement
 
 import tunesmith
 from tunesmith.errors import UserError
-from tunesmith.export.checkpoint import (
-    MARKER,
-    _beside,
-    _clear_leftovers,
-    _put_in_place,
-    _sync,
-    _told,
-    check_target,
-    write_checkpoint,
-)
+from tunesmith.export.checkpoint import write_checkpoint
 from tunesmith.export.quantizers import QUANTIZERS, Quantizer
 from tunesmith.export.quantizers.child import Request
+from tunesmith.export.target import (
+    MARKER,
+    beside,
+    check_target,
+    clear_leftovers,
+    put_in_place,
+    sync,
+    told_plainly,
+    write_json,
+)
 from tunesmith.export.weights import Source
 from tunesmith.runs.files import read_json
 
@@ -178,10 +179,10 @@ def write_quantized(
     """
     found = find_quantizer(method, bits)
     check_target(folder)
-    with _told(folder):
+    with told_plainly(folder):
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(folder)
-    aside = _beside(folder, "part")
+        clear_leftovers(folder)
+    aside = beside(folder, "part")
     merged, target = aside / "merged", aside / "quantized"
     try:
         report("merging")
@@ -191,9 +192,9 @@ def write_quantized(
             trust_remote_code=trust_remote_code, report=report, found=found,
         )  # fmt: skip
         refuse_if_broken(result, method, bits)
-        with _told(folder):
+        with told_plainly(folder):
             _keep_side_files(merged, target, result)
-            _put_in_place(target, folder)
+            put_in_place(target, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return result
@@ -217,10 +218,9 @@ def _keep_side_files(merged: Path, target: Path, result: Quantized) -> None:
             shutil.copy2(file, target / file.name)
     lineage = read_json(target / MARKER) or {}
     lineage["quantization"] = asdict(result)
-    text = json.dumps(lineage, ensure_ascii=False, indent=2) + "\n"
-    (target / MARKER).write_text(text, encoding="utf-8", newline="\n")
+    write_json(target / MARKER, lineage)
     for file in [*filter(Path.is_file, target.iterdir()), target]:
-        _sync(file)
+        sync(file)
 
 
 def quantize_checkpoint(

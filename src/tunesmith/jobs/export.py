@@ -204,16 +204,10 @@ def _gguf_tensors(source: Source) -> list[tuple[str, tuple[int, ...]]]:
 
 def _plan_lines(job: Job, model: Opened) -> list[str]:
     """What will be written, and the disk and memory it takes. UserError where that is not there."""
-    from tunesmith.export.checkpoint import check_target, preflight
+    from tunesmith.export.checkpoint import preflight
+    from tunesmith.export.target import check_target
 
     check_target(model.folder)
-    kept = sorted(model.folder.glob("*.gguf"))
-    if kept and "safetensors" in _targets(job):
-        raise UserError(
-            f"{model.folder} holds {kept[0].name}, which writing safetensors there would remove.",
-            hint="Choose another folder: --export-dir DIR.",
-            field="export_dir",
-        )
     source, weighted = model.source, job.export.export_importance_data is not None
     lines = [tr("{base} with {count} adapters → {folder}").format(
         base=source.base, count=len(source.adapters), folder=model.folder)]  # fmt: skip
@@ -252,7 +246,8 @@ def _gguf_name(model: Opened, mix: Mix) -> str:
 
 def _write(job: Job, model: Opened, console: Console) -> list[Path]:
     """The exported folder and files, in the order asked for."""
-    from tunesmith.export.checkpoint import mark, write_checkpoint
+    from tunesmith.export.checkpoint import write_checkpoint
+    from tunesmith.export.target import mark
 
     written: list[Path] = []
     if "safetensors" in _targets(job) and asked_quantization(job.export):
