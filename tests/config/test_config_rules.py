@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tunesmith.config.idle import IDLE
 from tunesmith.config.load import load_job
-from tunesmith.config.rules import IDLE, RULES
+from tunesmith.config.rules import RULES
 from tunesmith.errors import UserError
 
 GIVEN = {"model_name_or_path": "m", "dataset": "d", "output_dir": "o"}
@@ -58,13 +59,20 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"early_stopping_steps": 3}, "early_stopping_steps counts evaluations"),
     ({"resume_from_checkpoint": True, "output_dir": None}, "output_dir is missing"),
     ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "reduce_lr_on_plateau follows the evaluations"),
+    ({"export_quant": "q8_0", "export_to": "safetensors"}, "export_quant says how GGUF files"),
+    ({"export_ollama": "mine", "export_to": "gguf-adapter"}, "export_ollama needs a GGUF file"),
+    ({"export_quantization_bit": 5}, "not a number that the method does"),
+    ({"export_quantization_bit": 4, "export_quantization_method": "fp8"}, "not a number that the method does"),
+    ({"export_quantization_bit": 4, "export_quant": "q8_0"}, "safetensors are not in export_to"),
+    ({"export_quantization_bit": 4, "export_legacy_format": True}, "quantized weights are safetensors only"),
+    ({"export_quantization_bit": 4, "dataset": None}, "look at how the model reads real text"),
 ]
 
 
 @pytest.mark.parametrize(("settings", "message"), BROKEN, ids=[message for _, message in BROKEN])
 def test_a_broken_rule_is_told_with_a_way_out(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        load_job([], {**GIVEN, **settings}, verb="train")
+        load_job([], {**GIVEN, **settings}, verb="export" if "export_" in str(settings) else "train")
     assert message in error.value.message and error.value.hint and error.value.field
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tunesmith.config.idle import IDLE
 from tunesmith.config.job import Job
 from tunesmith.config.legacy import TRAINING_VERBS
-from tunesmith.config.rules import IDLE, RULES
+from tunesmith.config.rules import RULES
 from tunesmith.errors import UserError
 
 

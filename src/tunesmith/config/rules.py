@@ -1,4 +1,4 @@
-"""What must hold between keys, as data: every rule and every harmless combination worth a word."""
+"""What must hold between keys, as data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tunesmith.config.legacy import TRAINING_VERBS
 
 Condition = Callable[[Job], bool]
 DATA_VERBS = TRAINING_VERBS | {"data"}
+EXPORT_VERBS = frozenset({"export"})
+_BITS = {"auto": (8, 4, 3, 2), "gptq": (8, 4, 3, 2), "awq": (4,), "fp8": (8,), "int8": (8,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,6 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Keys that do nothing where `when` holds: said, not refused, when somebody set them."""
-
-    keys: tuple[str, ...]
-    when: Condition
-    because: str
-
-
 def _evaluates(job: Job) -> bool:
     return bool(job.data.eval_dataset) or job.data.val_size > 0 or job.data.tokenized_path is not None
 
@@ -58,6 +51,15 @@ def _formats(job: Job) -> set[str]:
     switches = {"bf16": job.training.bf16, "fp16": job.training.fp16, "pure_bf16": job.training.pure_bf16}
     asked = {name for name, on in switches.items() if on} - ({"bf16"} if switches["pure_bf16"] else set())
     return asked | ({job.training.precision} - {"auto"})
+
+
+def _writes(job: Job, form: str) -> bool:
+    """Whether it is asked for, or nothing is, so that the other keys decide."""
+    return not job.export.export_to or form in job.export.export_to
+
+
+def _quantizes_safetensors(job: Job) -> bool:
+    return job.export.export_quantization_bit is not None or job.export.export_quantization_method != "auto"
 
 
 def _saves_when_it_evaluates(job: Job) -> bool:
@@ -332,48 +334,62 @@ TRAINING_RULES: tuple[Rule, ...] = (
     ),
 )
 
-RULES: tuple[Rule, ...] = MODEL_RULES + ADAPTER_RULES + DATA_RULES + TRAINING_RULES
-
-IDLE: tuple[Idle, ...] = (
-    Idle(
-        ("lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target", "create_new_adapter"),
-        lambda job: not _lora(job),
-        "finetuning_type is not lora",
+EXPORT_RULES: tuple[Rule, ...] = (
+    Rule(
+        "export_quant",
+        lambda job: bool(job.export.export_quant),
+        requires=lambda job: _writes(job, "gguf"),
+        message="export_quant says how GGUF files are quantized, but gguf is not in export_to.",
+        hint="Add gguf to export_to; safetensors are quantized by export_quantization_bit.",
+        verbs=EXPORT_VERBS,
     ),
-    Idle(
-        (
-            "lora_rank",
-            "lora_alpha",
-            "lora_dropout",
-            "lora_target",
-            "additional_target",
-            "use_rslora",
-            "use_dora",
-            "pissa_init",
+    Rule(
+        "export_ollama",
+        lambda job: job.export.export_ollama is not None,
+        requires=lambda job: _writes(job, "gguf"),
+        message="export_ollama needs a GGUF file, but gguf is not in export_to.",
+        hint="Add gguf to export_to. Adapters alone are refused by current versions of Ollama.",
+        verbs=EXPORT_VERBS,
+    ),
+    Rule(
+        "export_quantization_bit",
+        lambda job: job.export.export_quantization_bit is not None,
+        requires=lambda job: job.export.export_quantization_bit in _BITS[job.export.export_quantization_method],
+        message="export_quantization_bit is not a number that the method does: GPTQ has 8, 4, 3 or 2 bits, AWQ 4, fp8 "
+        "and int8 have 8.",
+        hint="Change it, or set export_quantization_method.",
+        verbs=EXPORT_VERBS,
+    ),
+    Rule(
+        "export_quantization_bit",
+        _quantizes_safetensors,
+        excludes=lambda job: bool(job.export.export_quant or job.export.export_ollama)
+        if not job.export.export_to
+        else not _writes(job, "safetensors"),
+        message="Quantized safetensors are asked for, but safetensors are not in export_to.",
+        hint="Add safetensors to export_to; GGUF files are quantized by export_quant.",
+        verbs=EXPORT_VERBS,
+    ),
+    Rule(
+        "export_legacy_format",
+        lambda job: job.export.export_legacy_format,
+        excludes=_quantizes_safetensors,
+        message="export_legacy_format writes .bin files, and quantized weights are safetensors only.",
+        hint="Remove export_legacy_format, or export_quantization_bit.",
+        verbs=EXPORT_VERBS,
+    ),
+    Rule(
+        "export_quantization_dataset",
+        lambda job: _quantizes_safetensors(job) and job.export.export_quantization_method not in ("fp8", "int8"),
+        requires=lambda job: bool(
+            job.export.export_quantization_dataset
+            or (job.data.dataset and not job.data.streaming)
+            or job.data.tokenized_path
         ),
-        lambda job: _lora(job) and bool(job.adapter.adapter_name_or_path) and not job.adapter.create_new_adapter,
-        "the adapter of adapter_name_or_path is trained further as it is; create_new_adapter: true makes a new one",
-    ),
-    Idle(
-        ("freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"),
-        lambda job: job.adapter.finetuning_type != "freeze",
-        "finetuning_type is not freeze",
-    ),
-    Idle(("pissa_iter",), lambda job: not job.adapter.pissa_init, "pissa_init is off"),
-    Idle(("loraplus_lr_embedding",), lambda job: job.adapter.loraplus_lr_ratio is None, "loraplus_lr_ratio is not set"),
-    Idle(
-        ("quantization_type", "double_quantization"),
-        lambda job: job.model.quantization_bit != 4,
-        "quantization_bit is not 4",
-    ),
-    Idle(("num_train_epochs",), lambda job: job.training.max_steps > 0, "max_steps says when to end"),
-    Idle(("warmup_ratio",), lambda job: job.optimizer.warmup_steps > 0, "warmup_steps is set too"),
-    Idle(("eval_steps",), lambda job: job.training.eval_strategy != "steps", "eval_strategy is not steps"),
-    Idle(("buffer_size",), lambda job: not job.data.streaming, "streaming is off"),
-    Idle(
-        ("overwrite_output_dir",),
-        lambda job: job.run.overwrite_output_dir and bool(job.run.resume_from_checkpoint),
-        "a resumed run is not cleared",
+        message="GPTQ and AWQ look at how the model reads real text, and none is named.",
+        hint="Set dataset to what it was trained on, or export_quantization_dataset to a text file.",
+        verbs=EXPORT_VERBS,
     ),
 )
-"""Combinations that LLaMA-Factory's users often write and that are harmless."""
+
+RULES: tuple[Rule, ...] = MODEL_RULES + ADAPTER_RULES + DATA_RULES + TRAINING_RULES + EXPORT_RULES

@@ -166,6 +166,7 @@ def _dtype(job: Job) -> Any:
 
 
 def _targets(job: Job) -> tuple[str, ...]:
+    """What is written: what was asked for, or what the other keys ask for."""
     asked = job.export
     return asked.export_to or (("gguf",) if asked.export_quant or asked.export_ollama else ("safetensors",))
 
@@ -176,7 +177,7 @@ def _mixes(job: Job) -> list[Mix]:
     if "gguf" not in _targets(job):
         return []
     names = job.export.export_quant or (("q4_k_m",) if job.export.export_ollama else ("f16",))
-    mixes = [resolve(name) for name in names]
+    mixes = list(dict.fromkeys(resolve(name) for name in names))
     for mix in mixes:
         if mix.needs_importance and not job.export.export_importance_data:
             raise UserError(
