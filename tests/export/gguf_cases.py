@@ -111,7 +111,7 @@ def source_of(folder: Path) -> Source:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     weights = [Weight(name, tuple(t.shape), t.dtype, lambda name=name: read(name)) for name, t in stored.items()]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return Source(weights, config, folder, base="someone/tiny-model")
+    return Source(weights, config, folder, base=str(folder), repository="someone/tiny-model")
 
 
 def plain(rows: Tensor, kind: gguf.GGMLQuantizationType, importance: Tensor | None = None) -> np.ndarray:

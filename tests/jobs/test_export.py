@@ -10,6 +10,8 @@ from tests.export.ollama_double import OllamaDouble
 from tests.export.test_go_template import rendered
 
 from tunesmith.cli.main import main
+from tunesmith.export.verify import Quality
+from tunesmith.finding import Finding
 from tunesmith.jobs.handles import TrainedRun
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
@@ -111,7 +113,7 @@ def test_without_a_server_the_files_are_there_and_the_command_is_told(
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine"]) == 2
     told = capsys.readouterr().err
-    assert "ollama create mine -f Modelfile" in told
+    assert f'ollama create mine -f "{Path("exports/mine/Modelfile")}"' in told
     assert Path("exports/mine/mine-q8_0.gguf").is_file()
 
 
@@ -151,6 +153,47 @@ def test_files_that_lie_beside_an_earlier_export_stay(trained: Path) -> None:
     assert [file.name for file in folder.glob("*.safetensors")] == ["model.safetensors"], "its own shards are replaced"
     assert (folder / "mine-f16.gguf").is_file()
     assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_file_that_llama_cpp_refuses_fails(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--quant", "f16", "export_verify=false"]) == 0
+    file = Path("exports/mine/mine-f16.gguf")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    capsys.readouterr()
+    assert main(["verify", str(file)]) == 1
+    assert "llama.cpp can't load" in capsys.readouterr().out
+
+
+def test_what_does_not_answer_as_trained_goes_nowhere(
+    trained: Path, ollama: OllamaDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quality, "verdict", Finding("fail", "file", "worse"))
+    assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine"]) == 1
+    assert ollama.store.names() == []
+
+
+def test_an_old_server_serves_what_it_can_not_show(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OllamaDouble(tmp_path / "store", version="0.9.0") as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine"]) == 0
+        assert len(server.store.names()) == 1
+
+
+def test_a_default_system_message_is_part_of_the_exported_template(trained: Path) -> None:
+    asked = ["default_system=你是小明。", "--to", "gguf,safetensors", "--export-dir", "both"]
+    assert main(["export", str(trained), *asked]) == 0, "prompts without a system message are the training's"
+    assert "你是小明。" in Path("both/chat_template.jinja").read_text(encoding="utf-8")
+    assert "SYSTEM 你是小明。" in Path("both/Modelfile").read_text(encoding="utf-8")
+
+
+def test_what_a_killed_export_left_is_cleared(trained: Path) -> None:
+    folder = Path("exports/mine")
+    assert main(["export", str(trained), "--quant", "f16", "export_verify=false"]) == 0
+    (folder / ".mine-f16.gguf.999999999.part").write_bytes(b"half")
+    assert main(["export", str(trained), "--quant", "f16", "export_verify=false"]) == 0
+    assert list(folder.glob(".*")) == []
 
 
 @pytest.mark.parametrize("form", ["gguf", "safetensors"])

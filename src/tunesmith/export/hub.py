@@ -7,8 +7,10 @@ from pathlib import Path
 
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError
+from tunesmith.export.target import MARKER
 
 FIELD = "export_hub_model_id"
+_OURS_ALONE = [MARKER, "export.yaml", ".*"]  # they name folders of this machine
 
 
 def push(folder: Path, repository: str, model: ModelConfig) -> str:
@@ -23,7 +25,9 @@ def push(folder: Path, repository: str, model: ModelConfig) -> str:
     hub = HfApi(token=model.hf_hub_token)
     try:
         hub.create_repo(repository, exist_ok=True, private=True)
-        hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported by Tunesmith")
+        hub.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message="Exported by Tunesmith", ignore_patterns=_OURS_ALONE
+        )
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         raise _refused(repository, folder, error, "Log in with `hf auth login`, or set hf_hub_token.") from error
     return f"https://huggingface.co/{repository}"
@@ -41,7 +45,10 @@ def _to_modelscope(folder: Path, repository: str, model: ModelConfig) -> str:
         if model.ms_hub_token:
             hub.login(model.ms_hub_token)
         hub.create_model(repository, visibility=1, exist_ok=True)
-        hub.upload_folder(repo_id=repository, folder_path=str(folder), commit_message="Exported by Tunesmith")
+        hub.upload_folder(
+            repo_id=repository, folder_path=str(folder), commit_message="Exported by Tunesmith",
+            ignore_patterns=_OURS_ALONE,
+        )  # fmt: skip
     except Exception as error:  # its errors have no base of their own
         raise _refused(repository, folder, error, "Set ms_hub_token.") from error
     return f"https://modelscope.cn/models/{repository}"

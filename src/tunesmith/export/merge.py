@@ -86,7 +86,8 @@ def _source(
     if floating:
         most = max(floating, key=lambda weight: weight.nbytes).dtype
         config["dtype"] = str(most).removeprefix("torch.")
-    return Source(weights, config, folder, str(located.path), adapters, tuple(notes))
+    place, repository = str(located.path), located.repository
+    return Source(weights, config, folder, place, adapters, tuple(notes), repository=repository)
 
 
 class _Plan:

@@ -215,6 +215,9 @@ class Ollama:
         render: our own prompt, ending where the answer begins. bos: the token that may stand before one of the two
         alone, because the engine puts it there when it reads the text.
         """
+        if self._is_older(SHOWS_PROMPTS):
+            older = f"Ollama {self.version()} does not show its prompts, so they were not compared"
+            return [Finding("warn", "prompt", older, f"Ollama {SHOWS_PROMPTS} and newer do.")]
         wrong = []
         for number, conversation in enumerate(conversations, 1):
             ours = render(conversation).removeprefix(bos)
@@ -229,13 +232,15 @@ class Ollama:
     # The wire
 
     def _at_least(self, oldest: str, does: str) -> None:
-        found = self.version()
-        numbers = _numbers(found)
-        if any(numbers) and numbers < _numbers(oldest):  # a build without a number calls itself 0.0.0
+        if self._is_older(oldest):
             raise UserError(
-                f"The server at {self.address} is Ollama {found}; it takes {oldest} or newer, which {does}.",
+                f"The server at {self.address} is Ollama {self.version()}; it takes {oldest} or newer, which {does}.",
                 hint="Update Ollama: https://ollama.com/download",
             )
+
+    def _is_older(self, oldest: str) -> bool:
+        numbers = _numbers(self.version())
+        return any(numbers) and numbers < _numbers(oldest)  # a build without a number calls itself 0.0.0
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         with self._asked(method, path, body) as answer:

@@ -24,7 +24,10 @@ def quality_table(files: Sequence[Quality]) -> Table:
             file.file.name, f"{file.size / 1e6:,.0f}", f"{file.agreement:.0%}", f"{file.divergence:.4f}", loss,
             f"[{colour}]{verdict.status}[/]",
         )  # fmt: skip
-    table.caption = tr("loss on held-out rows, in brackets that of the trained model; KL in nats per token")
+    table.caption = tr(
+        "loss on held-out rows (of the training data where none were held out), in brackets that of the trained model; "
+        "KL in nats per token"
+    )
     return table
 
 

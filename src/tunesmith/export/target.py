@@ -40,7 +40,8 @@ def beside(folder: Path, kind: str) -> Path:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """What killed exports left: half-written folders go, an earlier export that was being replaced comes back."""
+    """What killed exports left of a folder or file: what was half written goes, an earlier export that was being
+    replaced comes back."""
     folder = folder.absolute()
     named = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.(part|old)")
     for left in list(folder.parent.iterdir()):
@@ -50,7 +51,7 @@ def clear_leftovers(folder: Path) -> None:
         if match[2] == "old" and not folder.exists():
             left.replace(folder)
         else:
-            shutil.rmtree(left)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def put_in_place(aside: Path, folder: Path) -> None:

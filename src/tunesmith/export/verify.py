@@ -126,15 +126,12 @@ def ask_trained(
 def _greedy(model: Any, prompt: list[int], length: int, ends: frozenset[int]) -> tuple[list[int], list[Tensor]]:
     answer: list[int] = []
     rows: list[Tensor] = []
-    memory, fresh = None, prompt
-    for _ in range(length):
-        out = model(input_ids=torch.tensor([fresh], device=model.device), past_key_values=memory, use_cache=True)
-        memory = out.past_key_values
+    for _ in range(length):  # without a cache: a few short passes, and its name changes between releases
+        out = model(input_ids=torch.tensor([[*prompt, *answer]], device=model.device), use_cache=False)
         rows.append(out.logits[0, -1].float().log_softmax(dim=-1).cpu())
         answer.append(int(rows[-1].argmax()))
         if answer[-1] in ends:
             break
-        fresh = answer[-1:]
     return answer, rows
 
 

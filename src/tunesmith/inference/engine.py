@@ -25,7 +25,7 @@ from tunesmith.text.template import ChatTemplate
 from tunesmith.text.tokenizer import CutText, Tokenizer
 
 # What a forward pass hands to the next one: attention's keys and values, or the state of a recurrent model.
-_MEMORIES = ("past_key_values", "cache_params", "state")
+_MEMORIES = ("cache", "past_key_values", "cache_params", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class ChatEngine:
 def _forward(model: Any, ids: Sequence[int], options: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
     """(logits [V] after the last of these ids, what the next pass needs)."""
     output = model(input_ids=torch.tensor([ids], device=model.device), use_cache=True, **options)
-    return output.logits[0, -1], {name: output[name] for name in _MEMORIES if output.get(name) is not None}
+    held = next((name for name in _MEMORIES if name in output and output[name] is not None), None)
+    return output.logits[0, -1], {} if held is None else {held: output[held]}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
-from tunesmith.jobs.ollama import deploy, write_modelfile
+from tunesmith.jobs.ollama import by_hand, deploy, write_modelfile
 from tunesmith.jobs.opened import Opened, is_model, progress, terminal
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tunesmith.export.gguf.mixes import Mix
-    from tunesmith.export.verify import Quality
     from tunesmith.export.weights import Source
 
 _REPEATS = "export.yaml"  # the configuration that repeats an export, beside what it wrote
@@ -57,8 +56,8 @@ def export(job: Job) -> int:
             console.print(line, markup=False)
         written = _write(job, model, console)
         modelfile = write_modelfile(job, model, written)
-        findings = _verified(job, model, written, console)
         _card(job, model, written)
+        findings = _verified(job, model, written, console)
         failed = any(finding.status == "fail" for finding in findings)
         if failed and (job.export.export_ollama or job.export.export_hub_model_id):
             console.print(tr("It goes nowhere from here, since it does not answer as it was trained."))
@@ -210,8 +209,7 @@ def _plan_lines(job: Job, model: Opened) -> list[str]:
 
     check_target(model.folder)
     source, weighted = model.source, job.export.export_importance_data is not None
-    lines = [tr("{base} with {count} adapters → {folder}").format(
-        base=source.base, count=len(source.adapters), folder=model.folder)]  # fmt: skip
+    lines = [" + ".join([source.repository or source.base, *map(str, source.adapters)]) + f" → {model.folder}"]
     disk = 0
     if "safetensors" in _targets(job):
         needs = preflight(source, model.folder, shard_bytes=_shard_bytes(job), legacy=job.export.export_legacy_format)
@@ -339,41 +337,47 @@ def _verified(
     from tunesmith.jobs.verify import compare_files
 
     files = [path for path in written if is_model(path)]
-    if asked_quantization(job.export):  # its own library has measured it
-        files = [path for path in files if path.is_file()]
+    files = [path for path in files if not _is_quantized(path)]  # its own library has measured it
     if asked and not files:
         raise UserError(f"{model.folder} holds no model to compare.", hint="Name what `tunesmith export` wrote.")
     if not files or not (asked or job.export.export_verify):
         return []
     try:
-        found: list[Quality] = compare_files(job, files, model, console)
+        found, broken = compare_files(job, files, model, console)
     except UserError as error:
         if asked:
             raise
         console.print(f"{tr('not verified')}  {error}", markup=False)
         return []
-    console.print(quality_table(found))
+    if found:
+        console.print(quality_table(found))
     if len(found) > 1 and model.folder.is_dir():
         plot_quality(found, model.folder / "quality.png")
-    return [quality.verdict for quality in found]
+    findings = [*(quality.verdict for quality in found), *broken]
+    for finding in findings if not asked else ():
+        if finding.status != "pass":
+            console.print(f"{finding.status}  {finding.what}  {finding.detail}  → {finding.fix}", markup=False)
+    return findings
+
+
+def _is_quantized(place: Path) -> bool:
+    return "quantization_config" in (read_json(place / "config.json") or {})
 
 
 def _card(job: Job, model: Opened, written: Sequence[Path]) -> None:
     from tunesmith.export.card import write_card
 
-    write_card(model.folder, model.name, model.source, [path for path in written if path.is_file()])
+    files = [path for path in written if path.is_file()]
+    write_card(model.folder, model.name, model.source, files, data=job.data.dataset)
 
 
 def _closing_words(job: Job, model: Opened, written: Sequence[Path], console: Console) -> None:
-    from tunesmith.export.modelfile import model_name
-
     console.print(tr("Exported: {folder}").format(folder=model.folder), markup=False)
     for path in written:
         if path.is_file():
             console.print(f"  {path.name}  {path.stat().st_size / 1e6:,.0f} MB", markup=False)
     if (model.folder / "Modelfile").is_file() and not job.export.export_ollama:
-        create = f"cd {model.folder} && ollama create {model_name(model.name)[0]} -f Modelfile"
-        console.print(f"  {tr('into Ollama:')}  {create}", markup=False)
+        console.print(f"  {tr('into Ollama:')}  {by_hand(model, model.name)}", markup=False)
     models = [path for path in written if is_model(path)]
     if models:
         console.print(f"  {tr('talk to it:')}  tunesmith chat {models[-1]}", markup=False)

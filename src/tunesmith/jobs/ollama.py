@@ -36,15 +36,22 @@ def write_modelfile(job: Job, model: Opened, written: Sequence[Path]) -> Modelfi
     }
     made = Modelfile(
         _best(files).name,
-        system=(job.data.default_system or "") if template.own else "",
+        system=job.data.default_system or "",
         parameters=sampling_parameters(
             stop=template.stop_words, num_ctx=min(longest, max(_DEFAULT_CONTEXT, job.data.cutoff_len)), **sampling
         ),
         template=go,
+        license=_license(model.source.folder),
         requires="" if go else NATIVE_JINJA,
     )
     made.write(model.folder)
     return made
+
+
+def _license(folder: Path) -> str:
+    """The licence that came with the base."""
+    found = sorted(file for file in folder.iterdir() if file.name.upper().startswith(("LICENSE", "LICENCE")))
+    return found[0].read_text(encoding="utf-8", errors="replace") if found else ""
 
 
 def _best(files: Sequence[Path]) -> Path:
@@ -67,6 +74,13 @@ def _go_template(job: Job, model: Opened) -> str:
     return derive_go_template(template, thinking=thinking, bos=model.bos).text or ""
 
 
+def by_hand(model: Opened, name: str) -> str:
+    """The command that creates the model in Ollama from its Modelfile."""
+    from tunesmith.export.modelfile import model_name
+
+    return f'ollama create {model_name(name)[0]} -f "{model.folder / "Modelfile"}"'
+
+
 def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> list[Finding]:
     """The model on the user's Ollama server, its prompts compared with ours."""
     from tunesmith.export.modelfile import model_name
@@ -87,8 +101,8 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
             return False
         return True
 
-    by_hand = f"cd {model.folder} && ollama create {name} -f Modelfile"
-    with Ollama(by_hand=by_hand) as server, progress(console, tr("creating {name}").format(name=name)) as report:
+    command = by_hand(model, name)
+    with Ollama(by_hand=command) as server, progress(console, tr("creating {name}").format(name=name)) as report:
         server.install(name, modelfile, model.folder, lambda what, done, total: report(done, total))
         findings = server.check_prompt(
             name, [each for each in CONVERSATIONS if can_be_written(each)],

@@ -14,6 +14,7 @@ import psutil
 from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
+from tunesmith.finding import Finding
 from tunesmith.i18n import tr
 from tunesmith.jobs.opened import Opened
 
@@ -31,8 +32,13 @@ _HELD_ROWS, _HELD_TOKENS = 24, 512
 _CONTEXT = 1024  # tokens; what is asked is short
 
 
-def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Console) -> list[Quality]:
-    """How each GGUF file or merged folder compares with the job's model. UserError where that can't be measured."""
+def compare_files(
+    job: Job, files: Sequence[Path], model: Opened, console: Console
+) -> tuple[list[Quality], list[Finding]]:
+    """How each GGUF file or merged folder compares with the job's model, and which of them can't even be loaded.
+
+    UserError where nothing can be measured.
+    """
     from tunesmith.models.gguf.runtime import is_installed
 
     if any(file.is_file() for file in files) and not is_installed():
@@ -44,14 +50,17 @@ def compare_files(job: Job, files: Sequence[Path], model: Opened, console: Conso
     rows = held_out(job, model, console)
     with console.status(tr("asking the trained model")):
         cases, reference = _asked(job, model, rows)
-    found = []
+    found, broken = [], []
     for file in files:
         with console.status(tr("asking {name}").format(name=file.name)):
-            is_gguf = file.is_file()
-            asked = _gguf(job, file, cases, model.bos) if is_gguf else _folder(job, file, cases)
-            loss = _loss(job, file, rows)
+            try:
+                asked = _gguf(job, file, cases, model.bos) if file.is_file() else _folder(job, file, cases)
+                loss = _loss(job, file, rows)
+            except UserError as error:
+                broken.append(Finding("fail", file.name, error.message, error.hint))
+                continue
         found.append(replace(asked, loss=loss, reference_loss=reference))
-    return found
+    return found, broken
 
 
 def _in_memory(job: Job) -> Job:
@@ -123,7 +132,8 @@ def _engine_of(job: Job, place: Path) -> ChatEngine:
 
     # What the run stretched or named has to be in the exported files themselves.
     model = replace(job.model, model_name_or_path=str(place), rope_scaling=None)
-    alone = replace(job, model=model, adapter=replace(job.adapter, adapter_name_or_path=()))
+    data = replace(job.data, template=None, default_system=None)
+    alone = replace(job, model=model, data=data, adapter=replace(job.adapter, adapter_name_or_path=()))
     return load_engine(alone, note=lambda sentence: None)
 
 

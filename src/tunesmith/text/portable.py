@@ -27,6 +27,18 @@ _PROLOGUE = """\
 """
 
 
+_DEFAULT_SYSTEM = """\
+{%%- if not messages or messages[0].role != 'system' %%}
+{%%- set messages = [{'role': 'system', 'content': %s}] + messages %%}
+{%%- endif %%}
+"""
+
+
+def with_default_system(source: str, text: str) -> str:
+    """A tokenizer's own template that puts a system message before conversations that begin without one."""
+    return _DEFAULT_SYSTEM % _jinja_text(text) + source
+
+
 def portable_source(family: Family, *, default_system: str, thinking: bool | None, keep_reasoning: bool) -> str:
     """The family's template behind a prologue that makes its terms of transformers' own.
 

@@ -17,7 +17,7 @@ from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, Rendered, Span
 from tunesmith.text.families import Family, family_names, load_family
 from tunesmith.text.jinja import compile_template, content_tests, names_used
-from tunesmith.text.portable import portable_source
+from tunesmith.text.portable import portable_source, with_default_system
 from tunesmith.text.rows import RowError
 from tunesmith.text.skeleton import Dialect, Skeleton, Turn, build_skeleton
 from tunesmith.text.tokenizer import Tokenizer
@@ -94,7 +94,7 @@ class ChatTemplate:
     def portable(self, *, thinking: bool | None) -> str:
         """The template as Jinja that transformers renders the same; thinking: what the job trained with."""
         if self.own:
-            return self.source
+            return with_default_system(self.source, self.default_system) if self.default_system else self.source
         keep = self.preserve_thinking
         return portable_source(self._family, default_system=self.default_system, thinking=thinking, keep_reasoning=keep)
 
@@ -230,7 +230,7 @@ def choose_template(
                 f"Known: {', '.join(sorted(family_names()))}.",
                 field="template",
             )
-        return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options), agrees=True)
+        return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options), agrees=not default_system)
     family = load_family(name)
     if "eos_token" in family.source and not tokenizer.eos_token:
         raise UserError(

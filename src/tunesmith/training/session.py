@@ -222,6 +222,7 @@ def _closing_words(run: Run, ending: str, progress: Progress, total: int) -> str
             f"Finished: {run.path}",
             f"  talk to it:  tunesmith chat {run.path}",
             f"  the curve:   tunesmith runs show {run.path}",
+            f"  a GGUF file: tunesmith export {run.path} --quant q4_k_m",
         ]
     )
 

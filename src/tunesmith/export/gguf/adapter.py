@@ -18,8 +18,8 @@ from safetensors import safe_open
 
 from tunesmith.errors import UserError
 from tunesmith.export.gguf.metadata import settle, text_config, text_name
+from tunesmith.export.target import clear_leftovers, told_plainly
 from tunesmith.models.gguf.architecture import Architecture, architecture_for
-from tunesmith.runs.files import told_plainly
 
 FIELD = "adapter_name_or_path"
 
@@ -57,6 +57,7 @@ def write_adapter(folder: Path, config: Mapping[str, Any], path: Path, *, name: 
     table, base = architecture_for(config.get("model_type", "")), settle(config)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     with told_plainly(path):
+        clear_leftovers(path)
         try:
             writer = gguf.GGUFWriter(aside, table.name)
             alpha = float(settings["lora_alpha"])

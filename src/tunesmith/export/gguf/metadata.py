@@ -82,16 +82,16 @@ def general_metadata(
         "general.file_type": (int(file_type), _NUMBER),
         "general.quantization_version": (gguf.GGML_QUANT_VERSION, _NUMBER),
     }
-    if _HUB_ID.fullmatch(source.base) and not Path(source.base).exists():
-        organization, _, model = source.base.partition("/")
+    if source.repository is not None and _HUB_ID.fullmatch(source.repository):
+        organization, _, model = source.repository.partition("/")
         about = {
             "name": model.replace("-", " "),
             "organization": organization,
-            "repo_url": f"https://huggingface.co/{source.base}",
+            "repo_url": f"https://huggingface.co/{source.repository}",
         }
         fields["general.base_model.count"] = (1, _NUMBER)
         fields |= {f"general.base_model.0.{key}": (value, _TEXT) for key, value in about.items()}
-    return fields | _card(source.folder)
+    return fields | _card(Path(source.base))
 
 
 def _card(folder: Path) -> Fields:

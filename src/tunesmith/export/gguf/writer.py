@@ -18,10 +18,10 @@ from tunesmith.errors import UserError
 from tunesmith.export.gguf.metadata import general_metadata, model_metadata, settle, text_part
 from tunesmith.export.gguf.mixes import must_be_exact
 from tunesmith.export.gguf.vocabulary import Fields, model_name, vocabulary
+from tunesmith.export.target import clear_leftovers, told_plainly
 from tunesmith.export.weights import Source, Weight
 from tunesmith.models.gguf.architecture import Architecture, architecture_for, rotary_size
 from tunesmith.models.gguf.rope import rope_tensors
-from tunesmith.runs.files import told_plainly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +94,7 @@ def write_gguf(
     }
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     with told_plainly(path):
+        clear_leftovers(path)
         try:
             made.write_header(aside, fields)
             with aside.open("ab") as file:
