@@ -11,6 +11,7 @@ makes the models and data sets. Linux only. A quick call uses small sizes and le
 import argparse
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from train import Bench, Variant, step_work
 import models
 
 HERE = Path(__file__).parent
+HEAD = "# Tunesmith beside LLaMA-Factory\n\nWritten by `make bench`; README.md says how it is measured.\n"
 PARTS = ("start", "preprocess", "train", "merge", "quantize")
 
 
@@ -167,14 +169,12 @@ def installed_there(place: Place) -> str:
                           text=True, encoding="utf-8").stdout.strip()  # fmt: skip
 
 
-def keep(sections: Path, part: str, text: str) -> None:
-    """Save a part's section and write results.md from the sections of all parts, each with its own date."""
-    sections.mkdir(parents=True, exist_ok=True)
-    (sections / f"{part}.md").write_text(text, encoding="utf-8")
-    head = "# Tunesmith beside LLaMA-Factory\n\nWritten by `make bench`; README.md says how it is measured.\n"
-    found = [sections / f"{name}.md" for name in PARTS]
-    texts = [path.read_text(encoding="utf-8") for path in found if path.is_file()]
-    (HERE / "results.md").write_text("\n".join([head, *texts]), encoding="utf-8")
+def keep(results: Path, section: str) -> None:
+    """Put a part's section into results.md in place of its older one; the others stay, each with its own date."""
+    text = results.read_text(encoding="utf-8") if results.is_file() else HEAD
+    head, *sections = re.split(r"(?m)^(?=## )", text)
+    by_title = {each.partition("\n")[0]: each.rstrip() for each in [*sections, section]}
+    results.write_text("\n\n".join([head.rstrip(), *by_title.values()]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

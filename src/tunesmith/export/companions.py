@@ -35,8 +35,9 @@ def write_companions(source: Source, folder: Path) -> None:
     _copy(source.folder, folder, _TOKENIZER)
     if base.is_dir():
         _copy(base, folder, _BASE + (_CODE if "auto_map" in source.config else ()))
-        if not (folder / "tokenizer.model").exists() and _same_vocabulary(base, folder, source.config):
-            _copy(base, folder, ("tokenizer.model",))
+        model = base / "tokenizer.model"  # few have one, and comparing vocabularies takes a second
+        if model.is_file() and not (folder / model.name).exists() and _same_vocabulary(base, folder, source.config):
+            _copy(base, folder, (model.name,))
     _settle_template(source, folder)
     generation = read_json(source.folder / "generation_config.json") or {}
     ends = stop_ids(folder, source.config, generation)
