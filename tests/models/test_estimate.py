@@ -15,6 +15,7 @@ from tunesmith.config.optimizer import OptimizerConfig
 from tunesmith.models.adapters import apply_tuning, count_parameters
 from tunesmith.models.attention import ATTENTION_NAME, register
 from tunesmith.models.estimate import MemoryEstimate, Rows, estimate_training, gradient_checkpointing_needed
+from tunesmith.models.norms import use_lean_norms
 from tunesmith.models.precision import Precision
 
 TinyModel = Callable[..., Path]
@@ -83,7 +84,8 @@ def test_activations_are_near_what_autograd_keeps(tiny_model_dir: TinyModel) -> 
     config = qwen3(layers=4)
     config.vocab_size = 64
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation=ATTENTION_NAME)
-    tuned = apply_tuning(model, AdapterConfig(), ModelConfig()).train()
+    use_lean_norms(model)
+    tuned = apply_tuning(model, AdapterConfig(), ModelConfig()).to(torch.bfloat16).train()  # as in training
     weights = {parameter.untyped_storage().data_ptr() for parameter in tuned.parameters()}
     kept: dict[int, torch.Tensor] = {}
 

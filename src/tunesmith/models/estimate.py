@@ -157,8 +157,8 @@ def _activations(config: PreTrainedConfig, rows: Rows, size: int, checkpointing:
     probabilities = heads * rows.length
     if probabilities * rows.length * size > _PLAIN_ATTENTION_BYTES:
         probabilities = 0  # the fused kernel recomputes them
-    norms = 2 * (2 * 4 * hidden + size * hidden)  # float32 input and normalized input, and the cast
-    layer = (linear_inputs + attention + probabilities + 4 * inner) * size + norms
+    norms = 2 * hidden  # their inputs (models/norms.py)
+    layer = (linear_inputs + attention + probabilities + 4 * inner + norms) * size
     ends = rows.tokens * hidden * (size + 8)
     if checkpointing:
         return rows.tokens * (layers * hidden * size + layer) + ends

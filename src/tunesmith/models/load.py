@@ -19,7 +19,7 @@ from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models import attention
 from tunesmith.models.gguf.materialize import stream_weights
 from tunesmith.models.locate import LocalModel
-from tunesmith.models.norms import upcast_norms
+from tunesmith.models.norms import upcast_norms, use_lean_norms
 from tunesmith.models.precision import Precision
 from tunesmith.models.quantize_on_load import quantization_config
 from tunesmith.models.rope_scaling import stretch_positions
@@ -60,6 +60,8 @@ def load_model(
     _settle_sampling(loaded)
     may_grow = model.resize_vocab or bool(vocabulary.new_ids)
     fit_embeddings(loaded, vocabulary, may_grow=may_grow)
+    if training:
+        use_lean_norms(loaded)
     if model.upcast_layernorm:
         upcast_norms(loaded)
     return loaded.eval()

@@ -1,10 +1,81 @@
-"""Normalization weights in float32 in a model that computes in half precision (`upcast_layernorm`)."""
+"""Normalization layers: RMSNorm that keeps less for the backward pass, and weights in float32 (`upcast_layernorm`)."""
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 _MARK = "stays_in_float32"
+
+
+class LeanRMSNorm(nn.Module):
+    """RMSNorm (Zhang & Sennrich, 2019) as llama has it: x / sqrt(mean(x²) + eps) in float32, rounded, times the weight.
+
+    Autograd keeps the input in its own dtype, where the layers of transformers keep a float32 copy of it.
+    """
+
+    def __init__(self, weight: nn.Parameter, eps: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden: [..., D] → [..., D] in the wider dtype of hidden and weight."""
+        normed: Tensor = _RMSNorm.apply(hidden, self.weight, self.eps)
+        return normed
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, eps={self.eps}"
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = hidden.float()
+        inverse = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        ctx.save_for_backward(hidden, weight, inverse)
+        return weight * (wide * inverse).to(hidden.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,) = grads
+        hidden, weight, inverse = ctx.saved_tensors
+        normed = hidden.float() * inverse
+        hidden_grad = weight_grad = None
+        if ctx.needs_input_grad[1]:
+            weight_grad = (grad * normed.to(hidden.dtype)).flatten(0, -2).sum(dim=0).to(weight.dtype)
+        if ctx.needs_input_grad[0]:
+            pulled = (grad * weight).float()
+            along = (pulled * normed).mean(-1, keepdim=True)
+            hidden_grad = pulled.sub_(normed.mul_(along)).mul_(inverse).to(hidden.dtype)
+        return hidden_grad, weight_grad, None
+
+
+def use_lean_norms(model: nn.Module) -> None:
+    """Put `LeanRMSNorm` where a layer of the model computes the same.
+
+    Architectures differ in their norms (Gemma's weight is added to one), so no name is trusted: each layer is asked.
+    """
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer).__name__.endswith("RMSNorm") and (lean := _lean(layer)) is not None:
+                setattr(parent, name, lean)
+
+
+def _lean(layer: nn.Module) -> LeanRMSNorm | None:
+    """The same layer, keeping less; None where its outputs would differ in a single bit."""
+    parameters = dict(layer.named_parameters())
+    eps = getattr(layer, "variance_epsilon", getattr(layer, "eps", None))
+    if list(parameters) != ["weight"] or not isinstance(eps, float):
+        return None
+    weight = parameters["weight"]
+    lean = LeanRMSNorm(weight, eps).train(layer.training)
+    chance = torch.Generator().manual_seed(0)
+    probe = torch.randn(4, weight.shape[-1], generator=chance).to(weight.device, weight.dtype)
+    with torch.no_grad():
+        return lean if torch.equal(lean(probe), layer(probe)) else None
 
 
 def upcast_norms(model: nn.Module) -> None:

@@ -277,5 +277,9 @@ class Engine:
         self.world.accelerator.log(dict(values), step=step)
 
     def end(self) -> None:
-        """Close the trackers."""
+        """Close the trackers and leave the process group."""
+        # What data parallelism holds goes before the group: as its last owner it would join gloo's thread while holding
+        # the interpreter's lock, which that thread may be waiting for.
+        self.scorer = self.world.accelerator.unwrap_model(self.scorer)
+        self.world.accelerator.free_memory()
         self.world.accelerator.end_training()
