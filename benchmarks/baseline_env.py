@@ -82,4 +82,3 @@ def empty_wheel(folder: Path, name: str, version: str, files: dict[str, str]) ->
 
 def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-

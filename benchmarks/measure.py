@@ -37,8 +37,14 @@ class CommandFailed(RuntimeError):
     """A measured command ended with an error; carries the end of what it printed."""
 
 
-def run(command: Sequence[str | Path], *, output: Path, log: Path | None = None, one_core: bool = False,
-        environment: Mapping[str, str] | None = None) -> Cost:
+def run(
+    command: Sequence[str | Path],
+    *,
+    output: Path,
+    log: Path | None = None,
+    one_core: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Cost:
     """Run a command to its end, its output going to the file `output`; watch `log` for complete lines if given."""
     output.parent.mkdir(parents=True, exist_ok=True)
     result = output.with_suffix(".cost.json")

@@ -67,8 +67,9 @@ def ensure_adapter(work: Path, model: Path, *, rank: int = 8, alpha: int = 16, s
 
     torch.manual_seed(seed)
     base = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    settings = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(LORA_TARGETS),
-                               task_type="CAUSAL_LM")
+    settings = peft.LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(LORA_TARGETS), task_type="CAUSAL_LM"
+    )
     tuned = peft.get_peft_model(base, settings)
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:

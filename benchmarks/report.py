@@ -174,8 +174,9 @@ def _losses(theirs: Figures, ours: Figures, exact: Sequence[Figures]) -> str:
     columns = zip(theirs.losses, ours.losses, exact[0].losses, exact[1].losses, strict=True)
     rows = [[str(step), *(f"{value:.6f}" for value in (a, b)), f"{b - a:+.1e}", *(f"{v:.6f}" for v in (c, d)),
              f"{d - c:+.1e}"] for step, (a, b, c, d) in enumerate(columns, 1)]  # fmt: skip
-    return table(["step", "LLaMA-Factory bf16", "Tunesmith bf16", "gap", "LLaMA-Factory fp32", "Tunesmith fp32", "gap"],
-                 rows)
+    return table(
+        ["step", "LLaMA-Factory bf16", "Tunesmith bf16", "gap", "LLaMA-Factory fp32", "Tunesmith fp32", "gap"], rows
+    )
 
 
 def _peaks(peaks: Peaks) -> str:

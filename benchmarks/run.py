@@ -141,8 +141,9 @@ def train(place: Place, steps: int, runs: int, counts: Sequence[int]) -> str:
     chosen = [bench.best(variants, steps=short) for variants in (written, ours, lean)]
     figures = bench.in_turn(chosen, steps=steps, runs=runs)
     exact = [Variant(one.tool, one.threads, "fp32", settings.FP32[one.tool]) for one in chosen[:2]]
-    return report.train_section(figures, bench.in_turn(exact, steps=steps, runs=1), work_count.matmul_peaks(counts),
-                                steps=steps, runs=runs)
+    return report.train_section(
+        figures, bench.in_turn(exact, steps=steps, runs=1), work_count.matmul_peaks(counts), steps=steps, runs=runs
+    )
 
 
 def training_bench(place: Place) -> Bench:
@@ -156,8 +157,12 @@ def training_bench(place: Place) -> Bench:
     tokenize("llamafactory", place.pythons["llamafactory"], place.work, "train_2k", cutoff=512)
     tokens = Tokens.load(dump_of(place.work, "llamafactory", "train_2k"))
     shape = models.SHAPES["q150m"]
-    work = step_work(tokens.lengths, tokens.trained(), batch=settings.BATCH,
-                     flops=lambda lengths, trained: work_count.step_flops(shape, lengths, trained, rank=settings.RANK))
+    work = step_work(
+        tokens.lengths,
+        tokens.trained(),
+        batch=settings.BATCH,
+        flops=lambda lengths, trained: work_count.step_flops(shape, lengths, trained, rank=settings.RANK),
+    )
     return Bench(place.work, place.commands, work)
 
 

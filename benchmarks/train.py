@@ -84,8 +84,12 @@ class Bench:
         config = settings.write(self.work / "yaml" / f"{variant.tool}.yaml", asked)
         environment = {"OMP_NUM_THREADS": str(variant.threads), "HF_HUB_OFFLINE": "1",
                        "HF_HOME": str(self.work / "cache")}  # fmt: skip
-        cost = measure.run([self.commands[variant.tool], "train", config], environment=environment,
-                           log=out / "trainer_log.jsonl", output=self.work / "logs" / f"train_{variant.tool}.txt")
+        cost = measure.run(
+            [self.commands[variant.tool], "train", config],
+            environment=environment,
+            log=out / "trainer_log.jsonl",
+            output=self.work / "logs" / f"train_{variant.tool}.txt",
+        )
         return read_log(cost, steps)
 
     def figures(self, variant: Variant, runs: Sequence[Trained]) -> Figures:
@@ -134,8 +138,9 @@ def read_log(cost: measure.Cost, steps: int) -> Trained:
     return Trained(wall, cpu, [float(row["loss"]) for _, row in done], cost)
 
 
-def step_work(lengths: np.ndarray, trained: np.ndarray, *, batch: int,
-              flops: Callable[[np.ndarray, np.ndarray], float]) -> StepWork:
+def step_work(
+    lengths: np.ndarray, trained: np.ndarray, *, batch: int, flops: Callable[[np.ndarray, np.ndarray], float]
+) -> StepWork:
     """Cut rows into steps of `batch` rows in file order: `lengths` and `trained` int[rows]."""
     borders = range(0, len(lengths) - batch + 1, batch)
     return StepWork(

@@ -22,8 +22,15 @@ def step_flops(shape: Shape, lengths: np.ndarray, trained: np.ndarray, *, rank: 
     activations and logits that no loss looks at are not counted: a tool that does them has a lower share of the peak.
     """
     query, key_value = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
-    sizes = [(shape.hidden, query), (shape.hidden, key_value), (shape.hidden, key_value), (query, shape.hidden),
-             (shape.hidden, shape.intermediate), (shape.hidden, shape.intermediate), (shape.intermediate, shape.hidden)]
+    sizes = [
+        (shape.hidden, query),
+        (shape.hidden, key_value),
+        (shape.hidden, key_value),
+        (query, shape.hidden),
+        (shape.hidden, shape.intermediate),
+        (shape.hidden, shape.intermediate),
+        (shape.intermediate, shape.hidden),
+    ]
     frozen = sum(rows * columns for rows, columns in sizes)
     adapter = sum(rank * (rows + columns) for rows, columns in sizes)
     tokens = float(lengths.sum())

@@ -89,9 +89,7 @@ COMMON: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def tiny_model_dir(
-    tiny_tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def tiny_model_dir(tiny_tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`tiny_model_dir("qwen3", **config)` → a folder with a random model of that architecture and the tiny tokenizer.
 
     Weights are float32 and seeded, so that the same call gives the same model in every session. Folders are shared

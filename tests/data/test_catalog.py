@@ -214,7 +214,9 @@ def test_modelscope_by_the_environment(folder, monkeypatch):
 
 def test_cloud_files_are_copied_first(folder, tmp_path):
     (tmp_path / "there.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
-    where = folder(a={"cloud_file_name": (tmp_path / "there.jsonl").as_uri()}, b={"cloud_file_name": "file:///none.json"})
+    where = folder(
+        a={"cloud_file_name": (tmp_path / "there.jsonl").as_uri()}, b={"cloud_file_name": "file:///none.json"}
+    )
     good, bad = resolve("a,b", where)
     assert [row.row for row in read_rows(locate(good, tmp_path / "cache"))] == [{"a": 1}]
     with pytest.raises(UserError, match="Can't fetch"):

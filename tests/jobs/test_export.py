@@ -135,9 +135,7 @@ def test_a_file_of_another_model_does_not_pass(
         (["--quant", "q8_0", "export_importance_data=nowhere.txt"], "no file nowhere.txt"),
     ],
 )
-def test_mistakes_are_told(
-    trained: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes_are_told(trained: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(trained), *arguments]) == 2
     assert told in capsys.readouterr().err
 

@@ -363,9 +363,11 @@ EXPORT_RULES: tuple[Rule, ...] = (
     Rule(
         "export_quantization_bit",
         _quantizes_safetensors,
-        excludes=lambda job: bool(job.export.export_quant or job.export.export_ollama)
-        if not job.export.export_to
-        else not _writes(job, "safetensors"),
+        excludes=lambda job: (
+            bool(job.export.export_quant or job.export.export_ollama)
+            if not job.export.export_to
+            else not _writes(job, "safetensors")
+        ),
         message="Quantized safetensors are asked for, but safetensors are not in export_to.",
         hint="Add safetensors to export_to; GGUF files are quantized by export_quant.",
         verbs=EXPORT_VERBS,

@@ -173,9 +173,7 @@ def _kept(read: ReadExample | Refusal, refusals: Refusals) -> bool:
     return True
 
 
-def _overlap(
-    other: DatasetEntry, seen: _Seen, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str]
-) -> int:
+def _overlap(other: DatasetEntry, seen: _Seen, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str]) -> int:
     layout, rows = open_dataset(other, locate(other, cache_dir), stage)
     read = map(ExampleReader(layout, placeholders).read, rows)
     return sum(one.example in seen for one in read if isinstance(one, ReadExample))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tunesmith.text.tokenizer import Tokenizer
 
 
-
 def _silent(done: int, total: int) -> None:
     """Nobody watches."""
 
@@ -132,9 +131,7 @@ def tokenize_options(
     )
 
 
-def _prepare(
-    data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: Path, report: Report
-) -> PreparedData:
+def _prepare(data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: Path, report: Report) -> PreparedData:
     asked = resolve(data.dataset, data.dataset_dir)
     held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
     done = [tokenize_dataset(entry, options, cache_dir, report) for entry in asked + held]

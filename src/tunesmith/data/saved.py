@@ -49,9 +49,7 @@ def is_saved(folder: Path) -> bool:
     return False
 
 
-def save_prepared(
-    prepared: PreparedData, folder: Path, settings: Mapping[str, Any], tokenizer: str
-) -> PreparedData:
+def save_prepared(prepared: PreparedData, folder: Path, settings: Mapping[str, Any], tokenizer: str) -> PreparedData:
     """Copy the samples into the folder; an index written last makes it valid."""
     names = {f"eval-{number}": name for number, name in enumerate(prepared.evals)}
     stores = {**({"train": prepared.train} if prepared.train is not None else {})}

@@ -57,9 +57,7 @@ class _Column:
 
     def _header(self) -> None:
         described = npy.dtype_to_descr(self._dtype)
-        npy.write_array_header_1_0(
-            self._file, {"descr": described, "fortran_order": False, "shape": (self._length,)}
-        )
+        npy.write_array_header_1_0(self._file, {"descr": described, "fortran_order": False, "shape": (self._length,)})
 
 
 class TokenWriter:

@@ -129,9 +129,7 @@ def _tokenizer(model: ModelConfig) -> Tokenizer:
             from tunesmith.models.vocabulary import prepare_vocabulary
 
             folder = prepare_vocabulary(model, located, cache_folder()).folder
-    return Tokenizer.load(
-        folder, split_special_tokens=model.split_special_tokens, words=model.add_tokens
-    )
+    return Tokenizer.load(folder, split_special_tokens=model.split_special_tokens, words=model.add_tokens)
 
 
 def _console() -> Console:

@@ -141,7 +141,5 @@ def _what_next(path: Path, config: Path, exported: Path) -> None:
     print(tr("Next:"))
     print(f"  {command} chat {path}  " + tr("talk to it; /compare QUESTION asks the base model too"))
     print(f"  {command} runs show {path}  " + tr("the curve in the terminal"))
-    print(
-        f"  {command} data preview {config}  " + tr("what it was trained on")
-    )
+    print(f"  {command} data preview {config}  " + tr("what it was trained on"))
     print(f"  {command} train {config} learning_rate=5e-4 output_dir=saves/mine  " + tr("train again, your way"))

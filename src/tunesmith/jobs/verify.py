@@ -88,9 +88,7 @@ def _asked(job: Job, model: Opened, rows: Rows) -> tuple[list[Case], float | Non
 
     engine = load_engine(job, note=lambda sentence: None)
     ends = sorted(engine.ends.ids)
-    cases = ask_trained(
-        engine.model, model.tokenizer, model.template, thinking=job.data.enable_thinking, ends=ends
-    )
+    cases = ask_trained(engine.model, model.tokenizer, model.template, thinking=job.data.enable_thinking, ends=ends)
     return cases, held_out_loss(engine.model, rows)
 
 

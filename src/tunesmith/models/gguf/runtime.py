@@ -39,9 +39,7 @@ def running(path: Path, *, context: int, gpu_layers: int = 0, threads: int | Non
     UserError where the package is missing or llama.cpp refuses the file.
     """
     if not is_installed():
-        raise UserError(
-            "The llama.cpp runtime is not installed.", hint='Install it: pip install "tunesmith[llamacpp]"'
-        )
+        raise UserError("The llama.cpp runtime is not installed.", hint='Install it: pip install "tunesmith[llamacpp]"')
     import xllamacpp
 
     params = xllamacpp.CommonParams()
