@@ -28,6 +28,7 @@ test:
 lint:
 	@$(PYTHON) setup/install.py --extras lint
 	@$(VENV_PYTHON) -m ruff check src tests setup benchmarks
+	@$(VENV_PYTHON) -m ruff format --check src tests setup benchmarks
 	@$(VENV_PYTHON) -m mypy
 
 bench: install
