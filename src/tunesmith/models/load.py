@@ -10,13 +10,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.models import attention
+from tunesmith.models import attention, internlm2
 from tunesmith.models.gguf.materialize import stream_weights
 from tunesmith.models.locate import LocalModel
 from tunesmith.models.norms import upcast_norms, use_lean_norms
@@ -26,6 +33,7 @@ from tunesmith.models.rope_scaling import stretch_positions
 from tunesmith.models.shards import weight_files
 from tunesmith.models.vocabulary import Vocabulary, fit_embeddings
 from tunesmith.models.weights import all_plain, read_safetensors
+from tunesmith.runs.files import read_json
 
 Note = Callable[[str], None]
 """Takes a sentence that the user should see."""
@@ -74,6 +82,8 @@ def load_config(folder: Path, model: ModelConfig) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'} can't be read: {error}.", field=FIELD) from error
     model_type = raw.get("model_type", "")
+    if model_type == internlm2.MODEL_TYPE:
+        return LlamaConfig.from_dict(internlm2.llama_config(raw))
     own_code = "AutoConfig" in raw.get("auto_map", {}) or "AutoModelForCausalLM" in raw.get("auto_map", {})
     if model_type not in CONFIG_MAPPING and not (own_code and model.trust_remote_code):
         if own_code:
@@ -138,9 +148,10 @@ def _with_weights(
         return fresh.to(device)
     streamed = _stream(located, config, precision.compute, device) if quantize is None else None
     if streamed is None:
-        if located.kind == "gguf":
+        if located.kind == "gguf" or _is_internlm2(located):
             raise UserError(
-                "A GGUF base can't be quantized again while loading.",
+                f"A base of this kind ({'GGUF' if located.kind == 'gguf' else 'InternLM2'}) can't be quantized while "
+                "loading.",
                 hint="Leave quantization_bit out, or give the model as a hub id or folder.",
                 field="quantization_bit",
             )
@@ -160,9 +171,17 @@ def _stream(
     if located.kind == "gguf":
         return dict(stream_weights(located.path, dtype))
     files = weight_files(located.path)
+    if _is_internlm2(located):
+        raw = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+        return dict(internlm2.as_llama(read_safetensors(files, dtype), raw))
     if device.type != "cpu" or getattr(config, "quantization_config", None) is not None or not all_plain(files):
         return None
     return dict(read_safetensors(files, dtype))
+
+
+def _is_internlm2(located: LocalModel) -> bool:
+    told = read_json(located.path / "config.json") if located.kind == "folder" else None
+    return (told or {}).get("model_type") == internlm2.MODEL_TYPE
 
 
 def _checked(load: Callable[..., Any], path: Path | None, **options: Any) -> PreTrainedModel:
