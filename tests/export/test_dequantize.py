@@ -130,6 +130,12 @@ def int_quantized(weight: Tensor) -> Packed:
     return {"weight": codes, "weight_scale": scale}, codes.float() * scale
 
 
+def torchao(weight: Tensor) -> Packed:
+    parts, meant = int_quantized(weight)
+    zero = torch.zeros(len(weight), 1, dtype=torch.int8)
+    return {"_weight_qdata": parts["weight"], "_weight_scale": parts["weight_scale"], "_weight_zero_point": zero}, meant
+
+
 BITS = {"config_groups": {"group_0": {"weights": {"num_bits": 4}}}}
 LAYOUTS: dict[str, tuple[dict[str, Any], Callable[[Tensor], Packed]]] = {
     "bitsandbytes nf4": ({"quant_method": "bitsandbytes"}, lambda w: nf4(w, nested=False)),
@@ -150,6 +156,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], Callable[[Tensor], Packed]]] = {
         lambda w: pack_quantized(w, symmetric=False),
     ),
     "int-quantized": ({"quant_method": "compressed-tensors", "format": "int-quantized"}, int_quantized),
+    "torchao int8": ({"quant_method": "torchao"}, torchao),
 }
 
 

@@ -109,9 +109,9 @@ def _reading(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) 
         return _awq(parts, settings) if settings.get("quant_method") == "awq" else _gptq(parts, settings)
     if "weight_packed" in parts:
         return _packed(parts, settings)
-    scale = next((part for part in ("weight_scale_inv", "weight_scale") if part in parts), None)
-    if scale is not None and "weight" in parts:
-        return _scaled(parts, scale, settings)
+    for names in _SCALED:
+        if names[0] in parts and names[1] in parts:
+            return _scaled(parts, *names, settings)
     return None
 
 
@@ -207,21 +207,29 @@ def _bits(settings: Mapping[str, Any], otherwise: int) -> int:
     return int(told.pop()) if len(told) == 1 else otherwise
 
 
-def _scaled(parts: Mapping[str, StoredParameter], scale: str, settings: Mapping[str, Any]) -> Reading | None:
+# Codes, scale and zero of 8-bit weights: DeepSeek's fp8, compressed-tensors, torchao.
+_SCALED = (
+    ("weight", "weight_scale_inv", "weight_zero_point"),
+    ("weight", "weight_scale", "weight_zero_point"),
+    ("_weight_qdata", "_weight_scale", "_weight_zero_point"),
+)
+
+
+def _scaled(
+    parts: Mapping[str, StoredParameter], codes: str, scale: str, zero: str, settings: Mapping[str, Any]
+) -> Reading | None:
     """8-bit numbers times a scale for all, a row, a group of a row or a block."""
-    weight = parts["weight"]
-    if weight.place.dtype not in ("I8", *_FLOAT8) or len(weight.shape) < 2:
+    shape, block = parts[codes].shape, settings.get("weight_block_size")
+    if parts[codes].place.dtype not in ("I8", *_FLOAT8) or len(shape) < 2:
         return None
-    chosen = {part: parts[part] for part in ("weight", scale, "weight_zero_point") if part in parts}
-    block = settings.get("weight_block_size")
 
     def make(t: Mapping[str, Tensor]) -> Tensor:
-        values = t["weight"].float()
-        if "weight_zero_point" in t:
-            values = values - _spread(t["weight_zero_point"].float(), weight.shape, block)
-        return values * _spread(t[scale].float(), weight.shape, block)
+        values = t[codes].float()
+        if zero in t:
+            values = values - _spread(t[zero].float(), shape, block)
+        return values * _spread(t[scale].float(), shape, block)
 
-    return Reading(weight.shape, chosen, make)
+    return Reading(shape, {part: parts[part] for part in (codes, scale, zero) if part in parts}, make)
 
 
 def _spread(scale: Tensor, shape: tuple[int, ...], block: Any) -> Tensor:
