@@ -203,8 +203,8 @@ def _packed(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) -
 
 def _bits(settings: Mapping[str, Any], otherwise: int) -> int:
     groups = (settings.get("config_groups") or {}).values()
-    told = {(group.get("weights") or {}).get("num_bits") for group in groups} - {None}
-    return int(told.pop()) if len(told) == 1 else otherwise
+    told = {int((group.get("weights") or {}).get("num_bits") or otherwise) for group in groups}
+    return told.pop() if len(told) == 1 else otherwise
 
 
 # Codes, scale and zero of 8-bit weights: DeepSeek's fp8, compressed-tensors, torchao.

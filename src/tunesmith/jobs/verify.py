@@ -118,10 +118,14 @@ def _folder(job: Job, folder: Path, cases: list[Case]) -> Quality:
 
 
 def _loss(job: Job, place: Path, rows: Rows) -> float | None:
-    """On the exported weights themselves, as they read back."""
+    """On the exported weights themselves, as they read back; None where they don't: llama.cpp alone knows them."""
     from tunesmith.export.verify import held_out_loss
+    from tunesmith.models.gguf.architecture import is_readable
+    from tunesmith.models.gguf.file import open_gguf
 
-    return held_out_loss(_engine_of(job, place).model, rows) if rows else None
+    if not rows or (place.is_file() and not is_readable(open_gguf(place))):
+        return None
+    return held_out_loss(_engine_of(job, place).model, rows)
 
 
 def _engine_of(job: Job, place: Path) -> ChatEngine:
