@@ -12,7 +12,12 @@ from safetensors.torch import load_file, save_file
 from tests.export.adapted_models import adapter_of, merged_by_peft, opened, tensors
 from torch import Tensor
 
+from tunesmith.config import ModelConfig
 from tunesmith.errors import UserError
+from tunesmith.models.load import load_model
+from tunesmith.models.locate import LocalModel
+from tunesmith.models.precision import choose_precision, device_facts
+from tunesmith.models.vocabulary import Vocabulary
 
 NF4 = torch.tensor([
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -222,3 +227,38 @@ def test_other_layouts_are_refused_with_the_way_out(
     with pytest.raises(UserError, match=settings["quant_method"]) as told:
         opened(base)
     assert "unquantized" in (told.value.hint or "")
+
+
+def located(folder: Path) -> tuple[ModelConfig, LocalModel, Vocabulary]:
+    return ModelConfig(model_name_or_path=str(folder)), LocalModel(folder, "folder", "m"), Vocabulary(folder, 320)
+
+
+@pytest.mark.parametrize("layout", ["bitsandbytes nf4 nested", "gptq 4", "fp8 blocks"])
+def test_a_quantized_model_answers_without_its_library(
+    layout: str, tiny_model_dir: Callable[..., Path], tmp_path: Path
+) -> None:
+    packed, plain = quantized(tiny_model_dir("llama"), tmp_path, layout)
+    cpu, notes = torch.device("cpu"), []
+    precision = choose_precision("fp32", device_facts(cpu))
+    found, expected = (
+        load_model(*located(folder)[:2], precision, located(folder)[2], device=cpu, training=False, note=notes.append)
+        for folder in (packed, plain)
+    )
+    ids = torch.tensor([[1, 5, 9]])
+    torch.testing.assert_close(found(input_ids=ids).logits, expected(input_ids=ids).logits, atol=1e-4, rtol=1e-4)
+    assert len([note for note in notes if "quantized on disk" in note]) == 1
+
+
+def test_the_package_that_a_quantized_model_needs_is_named(tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model_dir("llama"), base)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (base / "config.json").write_text(
+        json.dumps({**config, "quantization_config": {"quant_method": "hqq"}}), encoding="utf-8"
+    )
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="hqq") as told:
+        model, place, vocabulary = located(base)
+        precision = choose_precision("fp32", device_facts(cpu))
+        load_model(model, place, precision, vocabulary, device=cpu, training=False)
+    assert "pip install hqq" in (told.value.hint or "")

@@ -28,10 +28,9 @@ from tunesmith.export.deltas import (
     LowRank,
     NewRows,
     PissaResidual,
-    StoredParameter,
 )
 from tunesmith.export.lora_settings import GENTLE_STARTS, NOT_MERGED
-from tunesmith.models.weights import DTYPES
+from tunesmith.models.weights import DTYPES, StoredParameter
 
 FIELD = "adapter_name_or_path"
 _NAME = "default"

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from tunesmith.errors import UserError
-from tunesmith.export.deltas import StoredParameter
-from tunesmith.export.dequantize import Dequantized, dequantized
 from tunesmith.export.growth import BaseTensor
 from tunesmith.models import internlm2
+from tunesmith.models.dequantize import Dequantized, dequantized, stored_in
 from tunesmith.models.gguf.materialize import list_weights
 from tunesmith.models.locate import LocalModel
-from tunesmith.models.shards import read_header, weight_files
-from tunesmith.models.weights import DTYPES
+from tunesmith.models.shards import weight_files
+from tunesmith.models.weights import DTYPES, StoredParameter
 
 FIELD = "model_name_or_path"
 _ROUNDED = torch.bfloat16  # of what was quantized to a few bits, unless another is asked for
@@ -54,11 +53,7 @@ def base_tensors(located: LocalModel, dtype: torch.dtype | None) -> Tensors:
 
 
 def _folder_tensors(located: LocalModel, config: Mapping[str, Any], dtype: torch.dtype | None) -> Tensors:
-    stored = {
-        name: StoredParameter(file, place)
-        for file in weight_files(located.path)
-        for name, place in read_header(file).items()
-    }
+    stored = stored_in(weight_files(located.path))
     settings = config.get("quantization_config")
     plain = all(each.place.dtype in DTYPES for each in stored.values())
     if not settings and plain:

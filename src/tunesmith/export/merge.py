@@ -17,12 +17,13 @@ from torch import Tensor
 from tunesmith.errors import UserError
 from tunesmith.export.adaptation import Adaptation, adapter_weights, read_adapter
 from tunesmith.export.base import base_tensors, read_config
-from tunesmith.export.deltas import AdapterFile, Change, StoredParameter
+from tunesmith.export.deltas import AdapterFile, Change
 from tunesmith.export.growth import BaseTensor, Grown, NewTokens, rows_told
 from tunesmith.export.skeleton import Piece, Skeleton, load_skeleton
 from tunesmith.export.weights import Source, Weight
 from tunesmith.models.adapter_files import another_base
 from tunesmith.models.locate import LocalModel
+from tunesmith.models.weights import StoredParameter
 
 FIELD = "model_name_or_path"
 

@@ -28,6 +28,7 @@ from tunesmith.models.gguf.materialize import stream_weights
 from tunesmith.models.locate import LocalModel
 from tunesmith.models.norms import upcast_norms, use_lean_norms
 from tunesmith.models.precision import Precision
+from tunesmith.models.prequantized import plain_weights
 from tunesmith.models.quantize_on_load import quantization_config
 from tunesmith.models.rope_scaling import stretch_positions
 from tunesmith.models.shards import weight_files
@@ -62,7 +63,7 @@ def load_model(
         config, sentence = stretch_positions(config, model.rope_scaling, cutoff_len)
         note(sentence)
     attend = choose_attention(model.flash_attn, device, training=training, note=note)
-    loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device)
+    loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device, note)
     name = located.repository or str(located.path)
     loaded.config._name_or_path = loaded.name_or_path = name  # what an adapter will say it was trained on
     _settle_sampling(loaded)
@@ -138,6 +139,7 @@ def _with_weights(
     attend: str,
     folder: Path,
     device: torch.device,
+    note: Note,
 ) -> PreTrainedModel:
     quantize = quantization_config(model, precision, device)
     empty = _empty_model(config, model)
@@ -160,6 +162,9 @@ def _with_weights(
         return _checked(AutoModelForCausalLM.from_pretrained, located.path, config=config, **place, **trust, **shared)
     if (folder / "generation_config.json").is_file():
         shared["generation_config"] = GenerationConfig.from_pretrained(folder)
+    if getattr(empty.config, "quantization_config", None) is not None:
+        del empty.config.quantization_config
+        note("The model lies quantized on disk; here it is computed with, dequantized, as any other.")
     options = {"config": empty.config, "state_dict": streamed, "output_loading_info": True}
     return _checked(type(empty).from_pretrained, None, **options, **shared).to(device)
 
@@ -171,10 +176,14 @@ def _stream(
     if located.kind == "gguf":
         return dict(stream_weights(located.path, dtype))
     files = weight_files(located.path)
+    settings = getattr(config, "quantization_config", None)
+    plain = plain_weights(located.path, settings, dtype, device) if isinstance(settings, dict) else None
     if _is_internlm2(located):
         raw = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
-        return dict(internlm2.as_llama(read_safetensors(files, dtype), raw))
-    if device.type != "cpu" or getattr(config, "quantization_config", None) is not None or not all_plain(files):
+        return dict(internlm2.as_llama(iter(plain.items()) if plain else read_safetensors(files, dtype), raw))
+    if plain is not None or settings is not None:
+        return plain
+    if device.type != "cpu" or not all_plain(files):
         return None
     return dict(read_safetensors(files, dtype))
 
@@ -188,7 +197,7 @@ def _checked(load: Callable[..., Any], path: Path | None, **options: Any) -> Pre
     """Load, and refuse a model of which a part would stay random."""
     try:
         loaded, info = load(path, **options)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ImportError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise UserError(f"The model can't be loaded: {first}", field=FIELD) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info.get("mismatched_keys", ()))

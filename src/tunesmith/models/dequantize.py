@@ -7,16 +7,16 @@ Each layout is that of the program that writes it: bitsandbytes (`functional.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tunesmith.export.deltas import StoredParameter
-from tunesmith.models.shards import StoredTensor
-from tunesmith.models.weights import DTYPES, read_tensor
+from tunesmith.models.shards import StoredTensor, read_header
+from tunesmith.models.weights import DTYPES, StoredParameter, read_tensor
 
 Stored = Mapping[str, StoredParameter]
 """What a checkpoint holds, by name. Names are those of one layer, without the layer's own, inside a reading."""
@@ -25,6 +25,11 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 _FLOAT8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu}
 _STATE = "quant_state.bitsandbytes__"
 _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where value i of eight lies in a packed number
+
+
+def stored_in(files: Sequence[Path]) -> dict[str, StoredParameter]:
+    """Every tensor of some safetensors files, none read."""
+    return {name: StoredParameter(file, place) for file in files for name, place in read_header(file).items()}
 
 
 @dataclass(frozen=True, slots=True)
