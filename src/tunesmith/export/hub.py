@@ -23,6 +23,7 @@ def check_hub(repository: str, model: ModelConfig) -> str:
         if not (model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN") or _MODELSCOPE_LOGIN.exists()):
             raise _unknown(repository, "ModelScope", "Set ms_hub_token.")
         return f"ModelScope: {repository}"
+    import httpx2
     from huggingface_hub import HfApi, errors, get_token
     from huggingface_hub.utils import validate_repo_id
 
@@ -32,7 +33,7 @@ def check_hub(repository: str, model: ModelConfig) -> str:
         if not token:
             raise _unknown(repository, "Hugging Face", _LOG_IN)
         who = HfApi(token=token).whoami()
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{repository} can't be uploaded to: {reason}", hint=_LOG_IN, field=FIELD) from error
     return f"Hugging Face: {repository}, as {who.get('name')}"
@@ -49,17 +50,18 @@ def push(folder: Path, repository: str, model: ModelConfig) -> str:
     """
     if _is_modelscope():
         return _to_modelscope(folder, repository, model)
+    import httpx2
     from huggingface_hub import HfApi, errors
 
     hub = HfApi(token=model.hf_hub_token)
     try:
-        hub.create_repo(repository, exist_ok=True, private=True)
+        place = hub.create_repo(repository, exist_ok=True, private=True)
         hub.upload_folder(
             repo_id=repository, folder_path=folder, commit_message="Exported by Tunesmith", ignore_patterns=_OURS_ALONE
         )
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
         raise _refused(repository, folder, error, _LOG_IN) from error
-    return f"https://huggingface.co/{repository}"
+    return str(place)
 
 
 def _is_modelscope() -> bool:
