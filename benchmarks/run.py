@@ -57,7 +57,7 @@ def main() -> None:
         beside_llamafactory(prepare_place(work), theirs, options)
     if "quantize" in wanted:
         section = report.quantize_section(measure_quantize(work, runs=options.runs))
-        finish("quantize", section, report.machine("llama.cpp", LLAMA_CPP), work, options.quick)
+        finish(section, report.machine("llama.cpp", LLAMA_CPP), options.quick)
     lock.close()
 
 
@@ -72,15 +72,15 @@ def beside_llamafactory(place: Place, wanted: Sequence[str], options: argparse.N
     }
     machine = report.machine("LLaMA-Factory", installed_there(place))
     for part in wanted:
-        finish(part, parts[part](), machine, place.work, options.quick)
+        finish(parts[part](), machine, options.quick)
 
 
-def finish(part: str, text: str, machine: str, work: Path, quick: bool) -> None:
+def finish(text: str, machine: str, quick: bool) -> None:
     """Print a part's section, and keep it unless the sizes were small."""
     section = f"{text}\n\n{machine}\n"
     print(f"\n{section}", flush=True)
     if not quick:
-        keep(work / "sections", part, section)
+        keep(HERE / "results.md", section)
 
 
 def arguments() -> argparse.Namespace:

@@ -192,6 +192,6 @@ def configurations() -> list[Path]:
 
 @pytest.mark.parametrize("path", configurations(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_configuration_passes_a_dry_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["dataset=mine.jsonl"] if path.stem == "chat" else []
+    asked = ["dataset=identity"] if path.stem == "chat" else []
     assert main(["train", str(path), "--dry-run", *asked]) == 0, capsys.readouterr().err
     assert "model_name_or_path: " in capsys.readouterr().out

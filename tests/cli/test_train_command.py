@@ -16,6 +16,7 @@ from tunesmith.jobs.launch import Spread
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "job.yaml"
+    (tmp_path / "d.jsonl").touch()
     path.write_text("model_name_or_path: some/model\nstage: sft\ndataset: d.jsonl\noutput_dir: out\n", encoding="utf-8")
     return path
 
@@ -34,7 +35,24 @@ def test_a_dry_run_prints_a_configuration_that_runs_again(
     assert not (tmp_path / "out").exists()
 
 
-def test_flags_alone_do_as_for_llamafactory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_tells_all_that_stands_in_the_way(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.jsonl").unlink()
+    checkpoint = tmp_path / "out" / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_config.json").touch()
+    assert main(["train", str(config), "--dry-run"]) == 2
+    told = capsys.readouterr()
+    assert yaml.safe_load(told.out)["output_dir"] == "out"
+    assert "no data set or file called 'd.jsonl'" in told.err and "overwrite_output_dir" in told.err
+
+
+def test_flags_alone_do_as_for_llamafactory(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.parent)
     given = ["--stage", "sft", "--do_train", "True", "--model_name_or_path", "some/model", "--dataset", "d.jsonl"]
     assert main(["train", *given, "--lora_rank", "16", "--dry-run"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["lora_rank"] == 16

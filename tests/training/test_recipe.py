@@ -144,6 +144,16 @@ def test_the_preflight_and_the_run_agree_on_a_used_directory(settings: Make) -> 
         train(settings(lora_target="nothing_like_it"))
     assert execute.plan(load_job([], settings(), verb="plan"))[0].status == "pass"  # it began in vain
     train(settings(max_steps=1))
-    refused = execute.plan(load_job([], settings(), verb="plan"))
-    assert refused[-1].status == "fail"
-    assert refused[-1].what == "output_dir"
+    told = {finding.what: finding.status for finding in execute.plan(load_job([], settings(), verb="plan"))}
+    assert told["output_dir"] == "fail"
+
+
+def test_the_preflight_tells_every_thing_that_is_not_there(settings: Make, tmp_path: Path) -> None:
+    from tunesmith.config.load import load_job
+    from tunesmith.jobs import execute
+
+    asked = settings(model_name_or_path=str(tmp_path / "no-model"), dataset=str(tmp_path / "no-rows.json"))
+    found = execute.plan(load_job([], asked, verb="plan"))
+    assert [(finding.what, finding.status) for finding in found] == [
+        ("output_dir", "pass"), ("dataset", "fail"), ("model_name_or_path", "fail"),
+    ]  # fmt: skip

@@ -24,7 +24,8 @@ Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys;
   tunesmith train examples/lora_sft.yaml learning_rate=2e-5 num_train_epochs=1
   tunesmith train --model_name_or_path Qwen/Qwen3-0.6B --dataset mine.jsonl --output_dir saves/mine
 
-  --dry-run   check the configuration and print it as it would run; nothing is loaded or written
+  --dry-run   check the configuration, its data sets and output_dir, and print it as it would run; nothing is loaded or
+              written
   --detach    train in the background, on after the terminal is closed; `tunesmith runs` shows and stops it
 
 The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
@@ -118,10 +119,11 @@ def _print_resolved(resolved: Resolved) -> int:
 
     execute.validate(resolved.job)
     tell_notes(resolved)
-    if error := execute.missing_data(resolved.job):  # the data may lie on the machine that will train
-        print(f"{tr('warning')}  {error}", file=sys.stderr)
     print(dump_yaml(resolved.job).rstrip())
-    return 0
+    stands_in_the_way = execute.obstacles(resolved.job)
+    for error in stands_in_the_way:
+        print(f"\n{tr('Error')}: {error}", file=sys.stderr)
+    return 2 if stands_in_the_way else 0
 
 
 def tell_notes(resolved: Resolved) -> None:

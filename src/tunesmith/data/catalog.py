@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tunesmith.config.data import DataConfig
 from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.text.formats import FORMATS, Columns, Tags
@@ -177,6 +178,18 @@ def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: 
         return [_online(name) for name in asked]
     catalog = Catalog.load(dataset_dir)
     return [_resolve_one(name, catalog, Path(dataset_dir), key, alone=len(asked) == 1) for name in asked]
+
+
+def missing_data(data: DataConfig) -> UserError | None:
+    """What is wrong with the names of a job's data sets, as far as it can be told without reading or fetching them."""
+    if data.dataset_dir.startswith("REMOTE:"):  # that list lies on a hub
+        return None
+    try:
+        resolve(data.dataset, data.dataset_dir)
+        resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+    except UserError as error:
+        return error
+    return None
 
 
 def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str, *, alone: bool) -> DatasetEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,54 +31,65 @@ _TEMPLATE = "chat_template.jinja"
 
 def write_companions(source: Source, folder: Path) -> None:
     """Write all but the weights into `folder`, which is there."""
+    if source.settled:
+        _copy(source.folder, folder, ("*",))
+        write_json(folder / "config.json", source.config)
+        return
+    lay_out(source, folder)
+    words: tuple[str, ...] = ()
+    tokenizer = Tokenizer.load(folder) if (folder / "tokenizer.json").is_file() else None
+    if tokenizer is not None:
+        # Without a template, or with one that is beyond our Jinja, the model may be exported all the same.
+        with suppress(UserError):
+            words = choose_template(None, tokenizer).template.stop_words
+    write_json(folder / "config.json", {**source.config, **settle_ends(source, folder, tokenizer, words)})
+
+
+def lay_out(source: Source, folder: Path) -> None:
+    """The base's own files and the tokenizer, with the template that the model was trained with."""
+    _copy(source.folder, folder, (*_TOKENIZER, "generation_config.json"))
     base = Path(source.base)
-    _copy(source.folder, folder, _TOKENIZER)
     if base.is_dir():
         _copy(base, folder, _BASE + (_CODE if "auto_map" in source.config else ()))
         model = base / "tokenizer.model"  # few have one, and comparing vocabularies takes a second
         if model.is_file() and not (folder / model.name).exists() and _same_vocabulary(base, folder, source.config):
             _copy(base, folder, (model.name,))
-    _settle_template(source, folder)
-    generation = read_json(source.folder / "generation_config.json") or {}
-    ends = stop_ids(folder, source.config, generation)
-    config = dict(source.config)
-    if ends:
-        config["eos_token_id"] = generation["eos_token_id"] = ends[0] if len(ends) == 1 else ends
-    for key in ("bos_token_id", "pad_token_id"):
-        if key not in generation and config.get(key) is not None:
-            generation[key] = config[key]
-    generation.pop("_from_model_config", None)  # it would be made anew from a configuration that says less
-    write_json(folder / "config.json", config)
-    write_json(folder / "generation_config.json", generation)
+    write_json(folder / "config.json", source.config)
+    told = [text for place in (folder, *source.adapters) if (text := _template_in(place)) is not None]
+    if told:
+        use_template(folder, told[-1])
 
 
-def stop_ids(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[int]:
-    """Every token that ends an answer: the chat template's, the tokenizer's, those configured; the template's first.
-
-    folder: with the tokenizer and its template, as they will be.
-    """
-    found: list[int | None] = []
-    if (folder / "tokenizer.json").is_file():
-        tokenizer = Tokenizer.load(folder)
-        with suppress(
-            UserError
-        ):  # no template, or one that is beyond our Jinja: the model may be exported all the same
-            found += map(tokenizer.id_of, choose_template(None, tokenizer).template.stop_words)
-        found += tokenizer.stop_ids
-    for each in (generation.get("eos_token_id"), config.get("eos_token_id")):
-        found += each if isinstance(each, list) else [each]
-    return list(dict.fromkeys(token for token in found if token is not None))
-
-
-def _settle_template(source: Source, folder: Path) -> None:
-    """The template that the adapter was trained with where it brings one; in both places where programs look for it."""
-    places = (folder,) if source.template_settled else (folder, *source.adapters)
-    told = [text for place in places if (text := _template_in(place)) is not None]
+def use_template(folder: Path, text: str) -> None:
+    """Make this the folder's chat template, in both places where programs look for it."""
     settings = read_json(folder / "tokenizer_config.json")
-    if not told or settings is None:
-        return
-    (folder / _TEMPLATE).write_text(told[-1], encoding="utf-8", newline="\n")
-    write_json(folder / "tokenizer_config.json", settings | {"chat_template": told[-1]})
+    if settings is not None:
+        (folder / _TEMPLATE).write_text(text, encoding="utf-8", newline="\n")
+        write_json(folder / "tokenizer_config.json", settings | {"chat_template": text})
+
+
+def settle_ends(
+    source: Source, folder: Path, tokenizer: Tokenizer | None, stop_words: Sequence[str]
+) -> dict[str, int | list[int]]:
+    """Write generation_config.json with every token that ends an answer, and return what config.json says of them.
+
+    stop_words: the template's, which come first; then the tokenizer's and those configured.
+    """
+    generation = read_json(source.folder / "generation_config.json") or {}
+    found: list[int | None] = []
+    if tokenizer is not None:
+        found += [*map(tokenizer.id_of, stop_words), *tokenizer.stop_ids]
+    for each in (generation.get("eos_token_id"), source.config.get("eos_token_id")):
+        found += each if isinstance(each, list) else [each]
+    ends = list(dict.fromkeys(token for token in found if token is not None))
+    told: dict[str, int | list[int]] = {"eos_token_id": ends[0] if len(ends) == 1 else ends} if ends else {}
+    generation |= told
+    for key in ("bos_token_id", "pad_token_id"):
+        if key not in generation and source.config.get(key) is not None:
+            generation[key] = source.config[key]
+    generation.pop("_from_model_config", None)  # it would be made anew from a configuration that says less
+    write_json(folder / "generation_config.json", generation)
+    return told
 
 
 def _template_in(folder: Path) -> str | None:

@@ -43,11 +43,13 @@ class NewTokens:
     @classmethod
     def between(cls, located: LocalModel, folder: Path) -> NewTokens | None:
         """None where the tokenizer is the base's own."""
+        if folder == located.path:
+            return None
         ours = _token_count(folder)
         if located.kind == "gguf":
             theirs = len(open_gguf(located.path).metadata.get("tokenizer.ggml.tokens", ()))
         else:
-            theirs = ours if folder == located.path else _token_count(located.path)
+            theirs = _token_count(located.path)
         return cls(theirs, ours) if ours > theirs > 0 else None
 
 

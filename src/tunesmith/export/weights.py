@@ -36,8 +36,8 @@ class Source:
 
     config: config.json as it will be, in step with the weights (vocabulary size, tied or not). folder: where the
     tokenizer's files and generation_config.json lie. base, adapters: where the weights come from, for the lineage.
-    repository: the hub id of the base, where it has one. notes: sentences that the user should see. template_settled:
-    the folder's chat template is the one to keep; otherwise one that an adapter brings along wins.
+    repository: the hub id of the base, where it has one. notes: sentences that the user should see. settled: the
+    folder holds everything that is to lie beside the weights, but for config.json.
     """
 
     weights: Sequence[Weight]
@@ -46,7 +46,7 @@ class Source:
     base: str
     adapters: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
-    template_settled: bool = False
+    settled: bool = False
     repository: str | None = None
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
+from tunesmith.data.catalog import missing_data
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.process import settled_libraries
@@ -31,7 +32,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """
     job = resolved.job
     validate(job)
-    if error := missing_data(job):
+    if error := missing_data(job.data):
         raise error
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
@@ -47,7 +48,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
 def queue(resolved: Resolved) -> RunLayout:
     """Make the run directory, for a process that is started next to train the same job."""
     validate(resolved.job)
-    if error := missing_data(resolved.job):
+    if error := missing_data(resolved.job.data):
         raise error
     return _open_run(resolved, asked_checkpoint(resolved.job)).layout
 
@@ -69,18 +70,15 @@ def validate(job: Job) -> None:
             )
 
 
-def missing_data(job: Job) -> UserError | None:
-    """What is wrong with the names of the data sets, as far as it can be told without reading or fetching them."""
-    from tunesmith.data.catalog import resolve
-
-    if job.data.dataset_dir.startswith("REMOTE:"):  # that list lies on a hub
-        return None
+def obstacles(job: Job) -> list[UserError]:
+    """What would keep the job from starting, as far as it can be told before anything is loaded or fetched."""
+    found = [missing_data(job.data)]
     try:
-        resolve(job.data.dataset, job.data.dataset_dir)
-        resolve(job.data.eval_dataset, job.data.dataset_dir, key="eval_dataset")
+        if asked_checkpoint(job) is None:
+            Run.refuse_if_used(Path(job.run.output_dir), overwrite=job.run.overwrite_output_dir)
     except UserError as error:
-        return error
-    return None
+        found.append(error)
+    return [error for error in found if error is not None]
 
 
 def asked_checkpoint(job: Job) -> Path | None:

@@ -25,7 +25,7 @@ from tunesmith.jobs.opened import Opened, is_model, progress, size_text, targets
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.jobs.quantized import asked_quantization, export_quantized
-from tunesmith.runs.files import read_json, replace_json, replace_text
+from tunesmith.runs.files import read_json, replace_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,7 +100,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
     """The model planned, in a folder of its own for what lies beside the weights."""
     import torch
 
-    from tunesmith.export.companions import write_companions
+    from tunesmith.export.companions import lay_out, settle_ends, use_template
     from tunesmith.export.gguf.metadata import text_part
     from tunesmith.export.merge import open_source
     from tunesmith.models.adapter_files import locate_adapter
@@ -117,15 +117,12 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
     source = opening(dtype=_dtype(job))
     with tempfile.TemporaryDirectory(prefix="tunesmith-export-") as beside:
         folder = Path(beside)
-        write_companions(source, folder)
+        lay_out(source, folder)
         tokenizer = Tokenizer.load(folder)
         chosen = template_for(job.data, tokenizer)
         if not chosen.agrees:
-            text = chosen.template.portable(thinking=job.data.enable_thinking)
-            (folder / "chat_template.jinja").write_text(text, encoding="utf-8", newline="\n")
-            settings = read_json(folder / "tokenizer_config.json")
-            if settings is not None:
-                replace_json(folder / "tokenizer_config.json", {**settings, "chat_template": text})
+            use_template(folder, chosen.template.portable(thinking=job.data.enable_thinking))
+        ends = settle_ends(source, folder, tokenizer, chosen.template.stop_words)
         target = Path(job.export.export_dir or Path("exports") / located.name)
         name = short_model_name(job.export.export_ollama or target.name)
         exact = text_part(opening(dtype=torch.float32)) if gguf.mixes(job) else source
@@ -133,7 +130,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
             console.print(f"{tr('note')}  {note}", markup=False)
         reach = _stretched(job, vocabulary.folder)
         source, exact = (
-            replace(each, folder=folder, template_settled=True, config={**each.config, **reach})
+            replace(each, folder=folder, settled=True, config={**each.config, **ends, **reach})
             for each in (source, exact)
         )
         yield Opened(source, exact, tokenizer, chosen.template, name, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,17 +13,17 @@ from contextlib import contextmanager
 def settled_libraries() -> Iterator[None]:
     """Quiet libraries while a job runs; warnings and progress bars are the caller's own again afterwards."""
     settle_libraries()
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            enable_progress_bar()
 
 
 def _is_busy() -> bool:
@@ -40,3 +41,5 @@ def settle_libraries() -> None:
     if "OMP_WAIT_POLICY" not in os.environ and _is_busy():
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for library in ("torchao", "torch.utils._pytree"):  # of its kernels for other machines, and what it calls there
+        logging.getLogger(library).setLevel(logging.ERROR)

@@ -19,7 +19,7 @@ from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.models import internlm2
 from tunesmith.models.hub import download, looks_like_hub_id
-from tunesmith.models.locate import locate
+from tunesmith.models.locate import locate, missing_place
 from tunesmith.models.pissa import at_start, is_pissa, remember_start
 from tunesmith.models.shards import read_header
 from tunesmith.runs.files import read_json
@@ -37,6 +37,8 @@ def locate_adapter(asked: str, adapter: AdapterConfig, model: ModelConfig) -> Pa
             siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
             hint = did_you_mean(path.name, siblings) or "Give the folder that holds adapter_config.json."
             raise UserError(f"There is no adapter folder {asked}.", hint=hint, field=FIELD)
+        if error := missing_place(asked, field=FIELD):
+            raise error
         path = download(asked, model, _FILES, revision="main", field=FIELD)
     if adapter.adapter_folder:
         path = path / adapter.adapter_folder

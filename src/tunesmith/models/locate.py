@@ -96,16 +96,15 @@ def _beside(path: Path) -> list[str]:
 
 def _checked_file(path: Path) -> Path:
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"GGUF":
-        return path
+        if file.read(4) == b"GGUF":
+            return path
     if path.suffix in (".safetensors", ".json", ".bin"):
         hint = f"Give the folder that holds it: model_name_or_path: {path.parent}"
     elif path.suffix == ".gguf":
         hint = "The file is damaged or is only a pointer to the real one; download it again."
     else:
         hint = "A model is a folder with config.json and .safetensors files, or a .gguf file."
-    raise UserError(f"{path} is not a GGUF file (it starts with {magic!r}, not b'GGUF').", hint=hint, field=FIELD)
+    raise UserError(f"{path} is not a GGUF file.", hint=hint, field=FIELD)
 
 
 def _snapshot_in(path: Path) -> Path:
@@ -153,10 +152,11 @@ def _explain_missing_config(path: Path, shown: str) -> None:
     if ggufs:
         raise UserError(
             f"{shown} holds GGUF files and no model folder.",
-            hint=f"Name the file itself: model_name_or_path: {ggufs[0]}",
+            hint=f"Name the file itself: {ggufs[0]}",
             field=FIELD,
         )
-    below = [entry.parent for entry in sorted(path.glob("*/config.json"))]
+    kinds = ("*/config.json", "*/adapter_config.json", "*/*/config.json", "*/*/adapter_config.json")
+    below = [entry.parent for kind in kinds for entry in sorted(path.glob(kind))]
     hint = f"Did you mean {' or '.join(map(str, below[:3]))}?" if below else _contents(path)
     raise UserError(f"{shown} is not a model: it has no config.json.", hint=hint, field=FIELD)
 

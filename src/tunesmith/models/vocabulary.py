@@ -18,6 +18,7 @@ from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError
 from tunesmith.models.gguf.materialize import materialize
 from tunesmith.models.locate import LocalModel
+from tunesmith.text.tokenizer import Tokenizer
 
 _ROUND = 64  # embeddings grow to a multiple of this, which matrix units like
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt")
@@ -40,7 +41,7 @@ def prepare_vocabulary(model: ModelConfig, located: LocalModel, cache: Path) -> 
     source = materialize(located.path, cache) if located.kind == "gguf" else located.path
     asked = (*model.add_tokens, *model.add_special_tokens)
     if not asked and (source / "tokenizer.json").is_file():
-        return Vocabulary(source, len(load_tokenizer(source, model)))
+        return Vocabulary(source, Tokenizer.load(source).vocab_size)
     tokenizer = load_tokenizer(source, model)
     known = tokenizer.get_vocab()
     new = [token for token in dict.fromkeys(asked) if token not in known]

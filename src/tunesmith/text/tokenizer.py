@@ -108,6 +108,10 @@ class Tokenizer:
     def control_tokens(self) -> Mapping[str, int]:
         return {token: control.id for token, control in self._control.items()}
 
+    @cached_property
+    def _control_names(self) -> dict[int, str]:
+        return {control.id: token for token, control in self._control.items()}
+
     @property
     def control_pattern(self) -> re.Pattern[str]:
         return self._pattern
@@ -179,11 +183,11 @@ class Tokenizer:
 
     def token_text(self, token_id: int) -> str:
         """One token as readable text; a lone piece of a character shows as the replacement character."""
+        if token_id in self._control_names:
+            return self._control_names[token_id]
         name = self._backend.id_to_token(token_id)
         if name is None:
             return f"<{token_id}?>"
-        if name in self._control:
-            return name
         text = self._backend.decode([token_id], skip_special_tokens=False)
         return " " + text if name.startswith("▁") and not text.startswith(" ") else text
 

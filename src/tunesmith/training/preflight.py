@@ -7,8 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,15 @@ import torch
 
 from tunesmith.batch import Batch
 from tunesmith.config import Job
+from tunesmith.data.catalog import missing_data
 from tunesmith.data.loader import BatchLoader, make_batch
 from tunesmith.data.prepare import StreamedData
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
+from tunesmith.models.adapter_files import locate_adapter
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
+from tunesmith.models.locate import locate
 from tunesmith.runs.run import Run
 from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
 from tunesmith.training.engine import join_world
@@ -34,24 +36,40 @@ _TRUNCATED = 0.05
 
 
 def preflight(job: Job) -> list[Finding]:
-    """How each thing stands, in the order a run meets them; what can't go on ends the list with a failure."""
-    findings: list[Finding] = []
-    with closing(_checks(job)) as checks:
-        while True:
-            try:
-                findings.append(next(checks))
-            except StopIteration:
-                return findings
-            except UserError as error:
-                what = error.field or "this job"
-                return [*findings, Finding("fail", what, error.message, error.hint)]
+    """How each thing stands, in the order a run meets them.
+
+    What can be looked at by itself is, whatever else has failed; of all that follows, a failure ends the list.
+    """
+    alone = [finding for check in (_folder, _names, _model) for finding in _told(check(job))]
+    if any(finding.status == "fail" for finding in alone):
+        return alone
+    return [*alone, *_told(_together(job))]
 
 
-def _checks(job: Job) -> Generator[Finding]:
-    yield _folder(job)
-    speaker = Speaker(None)
-    ground = prepare_ground(job, speaker)
-    yield Finding("pass", "model", f"{ground.located.name} ({ground.located.path})")
+def _told(checks: Iterator[Finding]) -> Iterator[Finding]:
+    """What a check finds; what it raises is a failure."""
+    try:
+        yield from checks
+    except UserError as error:
+        yield Finding("fail", error.field or "this job", error.message, error.hint)
+
+
+def _names(job: Job) -> Iterator[Finding]:
+    """Fails where a data set is not where its name says; there is nothing to tell of the others yet."""
+    if error := missing_data(job.data):
+        raise error
+    yield from ()
+
+
+def _model(job: Job) -> Iterator[Finding]:
+    located = locate(job.model)
+    yield Finding("pass", "model", f"{located.name} ({located.path})")
+    for asked in job.adapter.adapter_name_or_path:
+        yield Finding("pass", "adapter", str(locate_adapter(asked, job.adapter, job.model)))
+
+
+def _together(job: Job) -> Iterator[Finding]:
+    ground = prepare_ground(job, Speaker(None))
     yield Finding("pass", "precision", ground.precision.note)
     for note in ground.chosen.notes if ground.chosen else ():
         yield Finding("warn", "template", note, "Look at a row: tunesmith data preview.")
@@ -61,7 +79,7 @@ def _checks(job: Job) -> Generator[Finding]:
     yield from _measured(job, ground, estimate)
 
 
-def _folder(job: Job) -> Finding:
+def _folder(job: Job) -> Iterator[Finding]:
     path = Path(job.run.output_dir)
     if not job.run.resume_from_checkpoint:
         Run.refuse_if_used(path, overwrite=job.run.overwrite_output_dir)
@@ -69,10 +87,10 @@ def _folder(job: Job) -> Finding:
     try:
         tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
-        return Finding(
-            "fail", "output_dir", f"{existing}: {error.strerror}", "Choose an output_dir that you may write."
-        )
-    return Finding("pass", "output_dir", str(path))
+        raise UserError(
+            f"{existing}: {error.strerror}", hint="Choose an output_dir that you may write.", field="output_dir"
+        ) from error
+    yield Finding("pass", "output_dir", str(path))
 
 
 def _data(job: Job, ground: Ground) -> Iterator[Finding]:
