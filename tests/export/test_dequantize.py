@@ -185,8 +185,9 @@ def quantized(base: Path, folder: Path, layout: str) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_quantized_base_is_read_as_what_it_stands_for(
-    layout: str, tiny_model_dir: Callable[..., Path], tmp_path: Path
+    layout: str, tiny_model_dir: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tunesmith.models.dequantize._BLOCK", 3000)  # several blocks in each weight
     packed, plain = quantized(tiny_model_dir("llama"), tmp_path, layout)
     source = opened(packed)
     made, expected = tensors(source), load_file(plain / "model.safetensors")

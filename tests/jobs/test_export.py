@@ -202,6 +202,20 @@ def test_an_adapter_that_gguf_can_not_hold_is_told_before_anything_is_written(
     assert not Path("out").exists()
 
 
+def test_a_tokenizer_that_gguf_can_not_name_is_told_before_weights_are_merged(
+    tiny_model_dir: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_model_dir("qwen3"), "base")
+    file = Path("base/tokenizer.json")
+    spec = json.loads(file.read_text(encoding="utf-8"))
+    cut = {"type": "Split", "pattern": {"Regex": "[aeiou]"}, "behavior": "Isolated", "invert": False}
+    spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [cut, spec["pre_tokenizer"]]}
+    file.write_text(json.dumps(spec), encoding="utf-8")
+    assert main(["export", "--base", "base", "--to", "safetensors,gguf", "--export-dir", "out", "template=qwen"]) == 2
+    assert "gguf_pre" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_an_export_is_verified_from_anywhere(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs").mkdir()
     shutil.copytree(trained, "runs/mine")

@@ -67,6 +67,10 @@ def sizes(job: Job, model: Opened) -> list[tuple[str, int]]:
             )
         found = list(zip(asked, estimated_bytes(asked, model.source), strict=True))
     elif asked:
+        from tunesmith.export.gguf.writer import check_expressible
+
+        if "safetensors" in targets(job):  # else it is found at once, before anything is written
+            check_expressible(model.exact, job.export.gguf_pre)
         tensors, facts = _tensors(model.exact), _facts(model.exact)
         found = [(mix, mix.nbytes(tensors, facts, importance=weighted)) for mix in asked]
     else:

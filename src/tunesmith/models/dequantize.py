@@ -7,6 +7,7 @@ Each layout is that of the program that writes it: bitsandbytes (`functional.py`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ Stored = Mapping[str, StoredParameter]
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _FLOAT8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu}
 _STATE = "quant_state.bitsandbytes__"
+_BLOCK = 4 << 20  # numbers made at once
+_TOGETHER = 8  # rows that may lie in the same packed numbers
 _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where value i of eight lies in a packed number
 
 
@@ -35,11 +38,11 @@ def stored_in(files: Sequence[Path]) -> dict[str, StoredParameter]:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a quantized weight is read. parts: the tensors that it is made of, by their last names, none of which is a
-    weight of its own. shape: of the whole. make: float32 [shape] out of the parts."""
+    weight of its own. shape: of the whole. rows: of the weight out of the parts, float32 [last - first, columns]."""
 
     shape: tuple[int, ...]
     parts: Mapping[str, StoredParameter]
-    make: Callable[[Mapping[str, Tensor]], Tensor]
+    rows: Callable[[Mapping[str, Tensor], int, int], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,20 @@ class Dequantized:
         return self.reading.shape
 
     def read(self, dtype: torch.dtype) -> Tensor:
-        made = self.reading.make({name: read_raw(stored) for name, stored in self.reading.parts.items()})
-        return made.reshape(self.shape).to(dtype).contiguous()
+        whole = torch.empty(self.shape, dtype=dtype)
+        flat, done = whole.view(-1, self.shape[-1]), 0
+        for block in self.blocks():
+            flat[done : done + len(block)].copy_(block)
+            done += len(block)
+        return whole
 
     def blocks(self) -> Iterator[Tensor]:
-        yield self.read(torch.float32).view(-1, self.shape[-1])
+        """Some rows at a time: the whole in float32, with all that is made on the way, takes many times as much."""
+        parts = {name: read_raw(stored) for name, stored in self.reading.parts.items()}
+        count, columns = math.prod(self.shape[:-1]), self.shape[-1]
+        step = max(_TOGETHER, _BLOCK // columns // _TOGETHER * _TOGETHER)
+        for first in range(0, count, step):
+            yield self.reading.rows(parts, first, min(first + step, count)).contiguous()
 
 
 def dequantized(stored: Stored, settings: Mapping[str, Any]) -> dict[str, StoredParameter | Dequantized]:
@@ -109,7 +121,7 @@ def _reading(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) 
         return _bitsandbytes_4bit(parts, state)
     if "SCB" in parts:
         chosen = {part: parts[part] for part in ("weight", "SCB")}
-        return Reading(parts["weight"].shape, chosen, lambda t: t["weight"].float() * (t["SCB"].view(-1, 1) / 127))
+        return Reading(parts["weight"].shape, chosen, _scaled_by_row)
     if "qweight" in parts:
         return _awq(parts, settings) if settings.get("quant_method") == "awq" else _gptq(parts, settings)
     if "weight_packed" in parts:
@@ -126,55 +138,62 @@ def _bitsandbytes_4bit(parts: Mapping[str, StoredParameter], state: str) -> Read
     told = json.loads(bytes(read_raw(parts[state]).tolist()))
     names = ("weight", *(part for part in parts if part.startswith("weight.")))
 
-    def make(t: Mapping[str, Tensor]) -> Tensor:
-        packed = t["weight"].view(torch.uint8).reshape(-1)
-        codes = torch.stack([packed >> 4, packed & 15], dim=1).view(-1)
-        absmax = t["weight.absmax"]
-        if "weight.nested_absmax" in t:
-            steps = t["weight.nested_quant_map"].float()[absmax.int()]
-            blocks = t["weight.nested_absmax"].float().repeat_interleave(told["nested_blocksize"])
-            absmax = steps * blocks[: len(steps)] + told.get("nested_offset", 0.0)
-        values = t["weight.quant_map"].float()[codes.int()]
-        scales = absmax.float().repeat_interleave(told["blocksize"])
-        count = torch.Size(told["shape"]).numel()
-        return values[:count] * scales[:count]
+    shape, size = tuple(told["shape"]), int(told["blocksize"])
+    columns, count = shape[-1], math.prod(shape)
 
-    return Reading(tuple(told["shape"]), {name: parts[name] for name in names}, make)
+    def rows(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+        begin, end = first * columns // size * size, min(-(-last * columns // size) * size, count)  # of whole blocks
+        table = t["weight.quant_map"].float()
+        pairs = torch.stack([table.repeat_interleave(16), table.repeat(16)], dim=1)
+        packed = t["weight"].view(torch.uint8).reshape(-1)[begin // 2 : -(-end // 2)]
+        values = pairs[packed.int()].view(-1)[: end - begin]
+        here = slice(begin // size, -(-end // size))
+        scale = t["weight.absmax"][here]
+        if "weight.nested_absmax" in t:
+            steps = t["weight.nested_quant_map"].float()[scale.int()]
+            outer = torch.arange(here.start, here.stop) // told["nested_blocksize"]
+            scale = steps * t["weight.nested_absmax"].float()[outer] + told.get("nested_offset", 0.0)
+        scales = scale.float().view(-1, 1).expand(-1, size).reshape(-1)[: len(values)]
+        return (values * scales)[first * columns - begin : last * columns - begin].view(-1, columns)
+
+    return Reading(shape, {name: parts[name] for name in names}, rows)
+
+
+def _scaled_by_row(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+    return t["weight"][first:last].float() * (t["SCB"][first:last].view(-1, 1) / 127)
 
 
 def _gptq(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) -> Reading:
     """Codes packed down the columns of [in, out]; each row of codes belongs to the group that g_idx tells."""
     bits, size = int(settings["bits"]), int(settings.get("group_size", -1))
-    columns = parts["qweight"].shape[1]
-    rows = parts["qweight"].shape[0] * 32 // bits
+    height, width = parts["qweight"].shape[0] * 32 // bits, parts["qweight"].shape[1]
     one_off = 0 if settings.get("checkpoint_format") == "gptq_v2" else 1  # the first format keeps zeros less one
     chosen = {part: parts[part] for part in ("qweight", "qzeros", "scales", "g_idx") if part in parts}
 
-    def make(t: Mapping[str, Tensor]) -> Tensor:
-        codes = unpack(t["qweight"].T.contiguous(), bits).T
-        zeros = unpack(t["qzeros"], bits)[:, :columns] + one_off
+    def rows(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+        codes = unpack(t["qweight"][:, first:last].T.contiguous(), bits)
+        zeros = unpack(t["qzeros"], bits)[:, first:last] + one_off
         zeros = zeros & ((1 << bits) - 1) if one_off else zeros
-        group = t["g_idx"].long() if "g_idx" in t else torch.arange(rows) // (size if size > 0 else rows)
-        return (t["scales"].float()[group] * (codes - zeros[group])).T
+        group = t["g_idx"].long() if "g_idx" in t else torch.arange(height) // (size if size > 0 else height)
+        return t["scales"][:, first:last].float()[group].T * (codes - zeros[group].T)
 
-    return Reading((columns, rows), chosen, make)
+    return Reading((width, height), chosen, rows)
 
 
 def _awq(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) -> Reading | None:
     """Codes packed along the rows of [in, out], eight in an order of their own."""
     if str(settings.get("version", "gemm")).lower() != "gemm" or int(settings.get("bits", 4)) != 4:
         return None
-    rows, columns = parts["qweight"].shape[0], parts["qweight"].shape[1] * 8
+    height, width = parts["qweight"].shape[0], parts["qweight"].shape[1] * 8
     chosen = {part: parts[part] for part in ("qweight", "qzeros", "scales")}
 
-    def make(t: Mapping[str, Tensor]) -> Tensor:
-        codes, zeros = (_in_order(unpack(t[part], 4)) for part in ("qweight", "qzeros"))
-        size = rows // len(zeros)
-        spread = (each.repeat_interleave(size, dim=0) for each in (t["scales"].float(), zeros))
-        scale, zero = spread
-        return (scale * (codes - zero)).T
+    def rows(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+        here = slice(first // 8, -(-last // 8))
+        codes, zeros = (_in_order(unpack(t[part][:, here].contiguous(), 4)) for part in ("qweight", "qzeros"))
+        group = torch.arange(height) // (height // len(zeros))
+        return (t["scales"][:, first:last].float()[group] * (codes - zeros[group])).T
 
-    return Reading((columns, rows), chosen, make)
+    return Reading((width, height), chosen, rows)
 
 
 def _in_order(codes: Tensor) -> Tensor:
@@ -190,20 +209,21 @@ def _packed(parts: Mapping[str, StoredParameter], settings: Mapping[str, Any]) -
     names = ("weight_packed", "weight_scale", "weight_zero_point", "weight_g_idx", "weight_shape")
     half = 1 << (bits - 1)
 
-    def make(t: Mapping[str, Tensor]) -> Tensor:
-        codes = unpack(t["weight_packed"], bits)[:, : shape[1]] - half
-        scale, zero = t["weight_scale"].float(), torch.zeros(())
+    def rows(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+        codes = unpack(t["weight_packed"][first:last], bits)[:, : shape[1]] - half
+        whole = t["weight_scale"]
+        groups = t.get("weight_g_idx")
+        if groups is None or (groups < 0).any():
+            groups = torch.arange(shape[1]) // (shape[1] // whole.shape[1])
+        chosen = groups.long()
         if "weight_zero_point" in t:
             zero = t["weight_zero_point"]
             if zero.dtype == torch.int32:
-                zero = unpack(zero.T.contiguous(), bits).T[: len(scale)] - half
-        groups = t.get("weight_g_idx")
-        if groups is None or (groups < 0).any():
-            groups = torch.arange(shape[1]) // (shape[1] // scale.shape[1])
-        chosen = groups.long()
-        return (codes - (zero.float()[:, chosen] if zero.dim() else zero)) * scale[:, chosen]
+                zero = unpack(zero.T.contiguous(), bits).T[: len(whole)] - half
+            codes = codes - zero[first:last].int()[:, chosen]
+        return codes * whole[first:last].float()[:, chosen]
 
-    return Reading(shape, {name: parts[name] for name in names if name in parts}, make)
+    return Reading(shape, {name: parts[name] for name in names if name in parts}, rows)
 
 
 def _bits(settings: Mapping[str, Any], otherwise: int) -> int:
@@ -228,30 +248,37 @@ def _scaled(
     if parts[codes].place.dtype not in ("I8", *_FLOAT8) or len(shape) < 2:
         return None
 
-    def make(t: Mapping[str, Tensor]) -> Tensor:
-        values = t[codes].float()
+    def rows(t: Mapping[str, Tensor], first: int, last: int) -> Tensor:
+        values = t[codes].reshape(-1, shape[-1])[first:last].float()
         if zero in t:
-            values = values - _spread(t[zero].float(), shape, block)
-        return values * _spread(t[scale].float(), shape, block)
+            values = values - _spread(t[zero], shape, block, first, last)
+        return values * _spread(t[scale], shape, block, first, last)
 
-    return Reading(shape, {part: parts[part] for part in (codes, scale, zero) if part in parts}, make)
+    return Reading(shape, {part: parts[part] for part in (codes, scale, zero) if part in parts}, rows)
 
 
-def _spread(scale: Tensor, shape: tuple[int, ...], block: Any) -> Tensor:
-    """A scale for every number, as far as broadcasting does not do it."""
+def _spread(scale: Tensor, shape: tuple[int, ...], block: Any, first: int, last: int) -> Tensor:
+    """A scale for every number of some rows, as far as broadcasting does not do it."""
+    scale = scale.float()
     if scale.numel() == 1:
         return scale.reshape(())
     scale = scale.unsqueeze(-1) if scale.dim() < len(shape) else scale
-    for dim in (-2, -1):
-        if scale.shape[dim] not in (1, shape[dim]):
-            size = block[dim] if block else -(-shape[dim] // scale.shape[dim])
-            scale = scale.repeat_interleave(int(size), dim=dim).narrow(dim, 0, shape[dim])
-    return scale
+    high, wide = (
+        1 if count == 1 else int(block[dim] if block else -(-shape[dim] // count))
+        for dim, count in ((-2, scale.shape[-2]), (-1, scale.shape[-1]))
+    )
+    at = torch.arange(first, last)  # of all matrices, where the weight is a stack
+    matrix, row = at // shape[-2], at % shape[-2]
+    row = row // high if scale.shape[-2] > 1 else torch.zeros_like(row)
+    chosen = scale.reshape(-1, scale.shape[-2], scale.shape[-1])[matrix, row]
+    return chosen.repeat_interleave(wide, dim=1)[:, : shape[-1]] if scale.shape[-1] > 1 else chosen
 
 
 def unpack(packed: Tensor, bits: int) -> Tensor:
     """int32 [n, k] → int32 [n, k · 32 / bits], each value's bits one after the other from the lowest up, across the
     borders of numbers where `bits` does not divide 32."""
+    if 32 % bits == 0:
+        return ((packed.unsqueeze(-1) >> torch.arange(0, 32, bits, dtype=torch.int32)) & ((1 << bits) - 1)).flatten(1)
     numbers = packed.to(torch.int64) & 0xFFFFFFFF
     at = torch.arange(packed.shape[1] * 32 // bits) * bits
     word, shift = at // 32, at % 32

@@ -64,6 +64,15 @@ def plan(source: Source) -> list[Planned]:
     return _plan(source, architecture_for(source.config.get("model_type", "")), settle(source.config))
 
 
+def check_expressible(source: Source, pre: str | None = None) -> None:
+    """UserError where `write_gguf` would refuse the configuration or the tokenizer; no weight is read."""
+    source = text_part(source)
+    table, config = architecture_for(source.config.get("model_type", "")), settle(source.config)
+    shapes = {each.name: each.shape for each in _plan(source, table, config)}
+    model_metadata(table, config)
+    vocabulary(source.folder, shapes["token_embd.weight"][0], pre=pre)
+
+
 def write_gguf(
     source: Source,
     path: Path,
