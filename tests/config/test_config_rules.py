@@ -60,7 +60,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"resume_from_checkpoint": True, "output_dir": None}, "output_dir is missing"),
     ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "reduce_lr_on_plateau follows the evaluations"),
     ({"export_quant": "q8_0", "export_to": "safetensors"}, "export_quant says how GGUF files"),
-    ({"export_ollama": "mine", "export_to": "gguf-adapter"}, "export_ollama needs a GGUF file"),
+    ({"export_ollama": "mine", "export_to": "safetensors"}, "export_ollama needs a GGUF file"),
     ({"export_quantization_bit": 5}, "not a number that the method does"),
     ({"export_quantization_bit": 4, "export_quantization_method": "fp8"}, "not a number that the method does"),
     ({"export_quantization_bit": 4, "export_quant": "q8_0"}, "safetensors are not in export_to"),
@@ -128,6 +128,19 @@ IDLE_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+IDLE_IN_EXPORT: list[dict[str, Any]] = [
+    {"export_quantization_nsamples": 64},
+    {"export_quantization_method": "fp8", "export_quantization_dataset": "a.txt", "export_quantization_maxlen": 64},
+    {"export_ollama_base": "qwen2.5:7b", "export_ollama": "mine"},
+]
+
+
+@pytest.mark.parametrize("settings", IDLE_IN_EXPORT, ids=str)
+def test_what_an_export_makes_no_use_of_is_said(settings: dict[str, Any]) -> None:
+    notes = load_job([], {**GIVEN, **settings}, verb="export").notes
+    assert len(notes) == 1 and "no effect, because" in notes[0]
+
+
 @pytest.mark.parametrize("settings", IDLE_SETTINGS, ids=str)
 def test_settings_without_effect_are_said(settings: dict[str, Any]) -> None:
     notes = load_job([], {**GIVEN, **settings}, verb="train").notes
@@ -135,7 +148,7 @@ def test_settings_without_effect_are_said(settings: dict[str, Any]) -> None:
 
 
 def test_every_idle_combination_is_tried() -> None:
-    tried = {key for settings in IDLE_SETTINGS for key in settings}
+    tried = {key for settings in IDLE_SETTINGS + IDLE_IN_EXPORT for key in settings}
     assert [idle.keys for idle in IDLE if not tried & set(idle.keys)] == []
 
 

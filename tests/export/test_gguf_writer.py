@@ -224,7 +224,11 @@ def test_a_full_disk_leaves_nothing_behind(
         ("gemma2", {"query_pre_attn_scalar": 99}, "query_pre_attn_scalar: 99"),
         ("gemma3", {"layer_types": ["full_attention"] * 7}, "layer_types"),
         ("llama", {"hidden_act": "gelu"}, "hidden_act: gelu"),
-        ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "'dynamic'"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4, "factor": 2.0}},
+            "'proportional'",
+        ),
         ("llama", {"num_hidden_layers": 3}, "not whole"),
         ("llama", {"model_type": "mamba2"}, "no GGUF table for mamba2"),
     ],

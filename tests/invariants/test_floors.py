@@ -25,7 +25,7 @@ HEAVY_FILES = {
     "batch.py", "data/loader.py", "jobs/execute.py",
     "export/weights.py", "export/merge.py", "export/deltas.py", "export/adaptation.py", "export/skeleton.py",
     "export/growth.py", "export/checkpoint.py", "export/verify.py", "export/gguf/importance.py",
-    "export/gguf/quants.py",
+    "export/gguf/quants.py", "export/gguf/converter.py", "export/base.py",
     "export/gguf/kquants.py",
 }  # fmt: skip
 # Accelerate is met in one file, so that its releases are met in one file.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tunesmith.cli.main import main
 from tunesmith.export.verify import Quality
 from tunesmith.finding import Finding
 from tunesmith.jobs.handles import TrainedRun
+from tunesmith.jobs.opened import progress, terminal
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
 
@@ -87,9 +89,10 @@ def test_llama_factorys_keys_export_too(trained: Path) -> None:
     assert Path("out/model.safetensors").is_file()
 
 
-def test_the_adapter_alone_becomes_a_small_file(trained: Path) -> None:
+def test_the_adapter_alone_becomes_a_small_file(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(trained), "--to", "gguf-adapter"]) == 0
     assert (Path("exports/mine") / "mine-lora.gguf").stat().st_size < 1e6
+    assert f"--lora {Path('exports/mine/mine-lora.gguf')}" in capsys.readouterr().out
 
 
 def test_importance_is_measured_on_a_text(trained: Path) -> None:
@@ -107,14 +110,143 @@ def test_a_model_goes_to_ollama_and_its_prompts_are_read_back(
     assert len(ollama.store.names()) == 1
 
 
-def test_without_a_server_the_files_are_there_and_the_command_is_told(
+def test_without_a_server_nothing_is_begun_and_the_way_by_hand_is_told(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine"]) == 2
-    told = capsys.readouterr().err
-    assert f'ollama create mine -f "{Path("exports/mine/Modelfile")}"' in told
-    assert Path("exports/mine/mine-q8_0.gguf").is_file()
+    for dry in ([], ["--dry-run"]):
+        assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine", *dry]) == 2
+        told = capsys.readouterr().err
+        assert f'ollama create mine -f "{Path("exports/mine/Modelfile")}"' in told
+        assert not Path("exports").exists()
+
+
+def test_an_adapter_alone_goes_on_top_of_a_base_that_the_server_has(
+    trained: Path, ollama: OllamaDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    alone = ["export", str(trained), "--to", "gguf-adapter", "--ollama", "mine"]
+    assert main(alone) == 2
+    assert "--ollama-base" in capsys.readouterr().err
+    assert main([*alone, "--ollama-base", "mybase"]) == 2
+    assert "mybase" in capsys.readouterr().err
+    assert not Path("exports").exists()
+    asked = ["--base", base, "--to", "gguf", "--export-dir", "base", "--ollama", "mybase", "template=qwen"]
+    assert main(["export", *asked, "export_verify=false"]) == 0
+    assert main([*alone, "--ollama-base", "mybase"]) == 0
+    assert "5 conversations as trained" in capsys.readouterr().out
+    modelfile = Path("exports/mine/Modelfile").read_text(encoding="utf-8")
+    assert modelfile.startswith("FROM mybase\nADAPTER ./mine-lora.gguf\n")
+    kinds = [layer["mediaType"].rpartition(".")[2] for layer in ollama.store.layers("mine")]
+    assert {"model", "adapter"} <= set(kinds)
+    ollama.takes_adapters = False
+    assert main([*alone, "--ollama-base", "mybase"]) == 2
+    assert "export the merged model" in capsys.readouterr().err
+
+
+def test_a_model_of_ollamas_gives_its_name_to_the_files(
+    trained: Path, ollama: OllamaDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    quick = "export_verify=false"
+    asked = ["--base", base, "--to", "gguf", "--export-dir", "base", "--ollama", "tiny:7b", "template=qwen", quick]
+    assert main(["export", *asked]) == 0
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "store"))
+    assert main(["export", "--base", "ollama:tiny:7b", "--quant", "q8_0", "template=qwen", quick]) == 0
+    assert Path("exports/tiny-7b/tiny-7b-q8_0.gguf").is_file()
+
+
+def test_what_a_modelfile_can_not_hold_is_told_before_anything_is_written(
+    trained: Path, ollama: OllamaDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = 'default_system=Say "hi"\nand "ho"""\n"'
+    assert main(["export", str(trained), "--quant", "q8_0", system]) == 2
+    assert "no way to write this system" in capsys.readouterr().err
+    assert not Path("exports").exists()
+    assert main(["export", str(trained), "--quant", "q8_0", system, "--ollama", "mine", "export_verify=false"]) == 0
+    said = capsys.readouterr().out
+    assert "None is written" in said
+    assert not Path("exports/mine/Modelfile").exists()
+
+
+def test_an_upload_without_a_login_is_told_before_anything_is_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    assert main(["export", str(trained), "--hub", "me/mine", "--dry-run"]) == 2
+    assert "hf auth login" in capsys.readouterr().err
+    assert main(["export", str(trained), "--hub", "me/mine"]) == 2
+    assert not Path("exports").exists()
+
+
+def test_the_plan_names_every_file(trained: Path, ollama: OllamaDouble, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--to", "gguf-adapter,safetensors,gguf", "export_legacy_format=true", "--ollama", "mine", "--compare"]
+    assert main(["export", str(trained), *asked, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for told in ("mine-lora.gguf", "pytorch_model.bin", "mine-q4_k_m.gguf", f"Ollama 0.33.0 at {ollama.url}: mine"):
+        assert told in said
+
+
+def test_an_adapter_that_gguf_can_not_hold_is_told_before_anything_is_written(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = tmp_path / "dora"
+    shutil.copytree(trained, adapter)
+    settings = adapter / "adapter_config.json"
+    told = json.loads(settings.read_text(encoding="utf-8"))
+    settings.write_text(json.dumps({**told, "bias": "all"}), encoding="utf-8")
+    base = told["base_model_name_or_path"]
+    asked = ["--base", base, "--adapter", str(adapter), "--to", "gguf,gguf-adapter", "--export-dir", "out"]
+    assert main(["export", *asked, "template=qwen"]) == 2
+    assert "a GGUF adapter can't say that" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_a_tokenizer_that_gguf_can_not_name_is_told_before_weights_are_merged(
+    tiny_model_dir: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_model_dir("qwen3"), "base")
+    file = Path("base/tokenizer.json")
+    spec = json.loads(file.read_text(encoding="utf-8"))
+    cut = {"type": "Split", "pattern": {"Regex": "[aeiou]"}, "behavior": "Isolated", "invert": False}
+    spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [cut, spec["pre_tokenizer"]]}
+    file.write_text(json.dumps(spec), encoding="utf-8")
+    assert main(["export", "--base", "base", "--to", "safetensors,gguf", "--export-dir", "out", "template=qwen"]) == 2
+    assert "gguf_pre" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_an_export_is_verified_from_anywhere(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("runs").mkdir()
+    shutil.copytree(trained, "runs/mine")
+    base = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    shutil.copytree(base, "base")
+    shutil.copyfile(trained.parent / "rows.json", "rows.json")
+    asked = ["--base", "base", "--adapter", "runs/mine", "--to", "gguf", "--export-dir", "out", "template=qwen"]
+    assert main(["export", *asked, "dataset=rows.json", "export_verify=false"]) == 0
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert main(["verify", "../out"]) == 0
+
+
+def test_files_of_an_earlier_export_are_told(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--quant", "f16,f32"]) == 0
+    assert Path("exports/mine/quality.png").is_file()
+    capsys.readouterr()
+    assert main(["export", str(trained), "--quant", "f16"]) == 0
+    assert "of an earlier export: mine-f32.gguf" in capsys.readouterr().out
+    assert not Path("exports/mine/quality.png").exists(), "it shows files as they were"
+
+
+def test_progress_is_told_in_a_log_too(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 4.0, 12.0, 13.0, 30.0])
+    with progress(terminal(), "writing x", clock=lambda: next(times)) as report:
+        for done in (1, 3, 4, 9):
+            report(done * 100_000_000, 1_000_000_000)
+    assert capsys.readouterr().out.splitlines() == [
+        "writing x  30%, 300 MB of 1.0 GB, about 28 s left",
+        "writing x  90%, 900 MB of 1.0 GB, about 3 s left",
+    ]
 
 
 def test_a_file_of_another_model_does_not_pass(

@@ -11,12 +11,16 @@ from tunesmith.jobs.places import configuration_of
 from tunesmith.runs.read import list_runs
 
 _RUNS_NAMED = 5
+_RUNTIMES = ("llamacpp", "torch")
 
 HELP = """\
 tunesmith chat RUN | MODEL [ADAPTER] | CONFIG.yaml  [key=value …]
 
 Talks to a model in the terminal. RUN is the folder of a run or of a checkpoint in it (`tunesmith runs` lists runs),
 MODEL a hub id, a folder or a GGUF file, ADAPTER the folder of an adapter. Questions piped in are answered one per line.
+
+  --runtime llamacpp   answer from a GGUF file in llama.cpp, as others will run it; it is taken by itself for
+                       architectures that can't be loaded here (--runtime torch: never)
 
   tunesmith chat saves/mine
   tunesmith chat Qwen/Qwen3-0.6B temperature=0.2
@@ -31,14 +35,29 @@ def run(arguments: list[str]) -> int:
         return 0
     if not arguments:
         raise UserError(tr("`tunesmith chat` needs a run, a model or a configuration to talk to."), hint=_runs_here())
+    arguments, runtime = _without_runtime(arguments)
     places = list(takewhile(_is_place, arguments[:2]))
     files, keys = configuration_of(*places) if places else ([], {})
     resolved = resolve(arguments[len(places) :], "chat", files=files, keys=keys)
     tell_notes(resolved)
     from tunesmith.jobs import execute
 
-    execute.chat(resolved)
+    execute.chat(resolved, runtime=runtime)
     return 0
+
+
+def _without_runtime(arguments: list[str]) -> tuple[list[str], str]:
+    """The other words, and what `--runtime NAME` or `--runtime=NAME` says."""
+    at = next((i for i, argument in enumerate(arguments) if argument.partition("=")[0] == "--runtime"), None)
+    if at is None:
+        return arguments, ""
+    _, equals, name = arguments[at].partition("=")
+    name = name if equals else "".join(arguments[at + 1 : at + 2])
+    if name not in _RUNTIMES:
+        raise UserError(
+            tr("--runtime is {name}.").format(name=name or tr("empty")), hint=f"It is {' or '.join(_RUNTIMES)}."
+        )
+    return arguments[:at] + arguments[at + (1 if equals else 2) :], name
 
 
 def _runs_here() -> str:

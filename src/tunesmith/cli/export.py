@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
 
 HELP = """\
-tunesmith export RUN | CONFIG.yaml | --model BASE [--adapter DIR]  [--to FORM] [--quant NAMES] [--ollama NAME] …
+tunesmith export RUN | CONFIG.yaml | --base MODEL [--adapter DIR]  [--to FORM] [--quant NAMES] [--ollama NAME] …
 
 Merges the adapter into its base and writes the model, tensor by tensor: memory for the largest tensor is enough.
 
@@ -24,16 +24,19 @@ Merges the adapter into its base and writes the model, tensor by tensor: memory 
   tunesmith export saves/mine --ollama my-model                  into the Ollama that runs here
   tunesmith export saves/mine                                    merged safetensors
   tunesmith export saves/mine --to gguf-adapter                  the LoRA alone, megabytes
-  tunesmith export --model Qwen/Qwen3-0.6B --to gguf             a base alone
+  tunesmith export --base Qwen/Qwen3-0.6B --to gguf              a base alone
 
   --to FORM          safetensors, gguf, gguf-adapter; several joined by commas
   --quant NAMES      f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k … q4_k_m q5_k_m q6_k; several joined by commas
   --export-dir DIR   where to (exports/ and the run's name)
+  --base MODEL       in place of a run: a hub id, a folder, a GGUF file, ollama:NAME (--model is the same)
   --ollama NAME      create the model in Ollama, at OLLAMA_HOST or on this machine
+  --ollama-base NAME with --to gguf-adapter: the model of that server that the adapter goes on top of
   --hub OWNER/NAME   upload to the hub
   --dry-run          tell what would be written, and the disk and memory it takes; nothing is written
 
-Every file is compared with the trained model before it counts (export_verify=false leaves that out).
+Every file is compared with the trained model before it counts, in one table (--compare says so too;
+export_verify=false leaves it out).
 `tunesmith help export_dir` and the like explain the keys; LLaMA-Factory's export files work as they are."""
 
 VERIFY_HELP = """\
@@ -43,7 +46,10 @@ Asks the trained model and an exported one (a folder that `tunesmith export` wro
 things: prompts, tokens, next-token probabilities and the loss on held-out rows. Exit code 1 when they don't agree."""
 
 _SHORT = {"to": "export_to", "quant": "export_quant", "ollama": "export_ollama", "hub": "export_hub_model_id",
-          "model": "model_name_or_path", "adapter": "adapter_name_or_path"}  # fmt: skip
+          "ollama-base": "export_ollama_base", "model": "model_name_or_path", "base": "model_name_or_path",
+          "adapter": "adapter_name_or_path"}  # fmt: skip
+
+_FLAGS = {"--dry-run": "", "--compare": "export_verify=true"}
 
 
 def run(arguments: list[str]) -> int:
@@ -52,7 +58,8 @@ def run(arguments: list[str]) -> int:
         print(tr(HELP))
         return 0
     dry_run = "--dry-run" in arguments
-    resolved = _resolved([argument for argument in arguments if argument != "--dry-run"])
+    words = [_FLAGS.get(argument, argument) for argument in arguments]
+    resolved = _resolved([word for word in words if word])
     tell_notes(resolved)
     from tunesmith.jobs import export
 

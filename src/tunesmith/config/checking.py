@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 from tunesmith.config.idle import IDLE
 from tunesmith.config.job import Job
-from tunesmith.config.legacy import TRAINING_VERBS
 from tunesmith.config.rules import RULES
 from tunesmith.errors import UserError
 
@@ -26,10 +25,8 @@ def raise_all(errors: Sequence[UserError]) -> None:
 
 def idle_notes(job: Job, changed: Collection[str], verb: str) -> list[str]:
     """A line for each group of keys that were changed from their defaults and will do nothing."""
-    if verb not in TRAINING_VERBS:
-        return []
     notes = []
-    for idle in IDLE:
+    for idle in (each for each in IDLE if verb in each.verbs):
         named = [key for key in idle.keys if key in changed]
         if named and idle.when(job):
             notes.append(f"{', '.join(named)}: no effect, because {idle.because}.")

@@ -36,6 +36,9 @@ class ExportConfig(Section):
     """A text file whose words decide which weights matter most to the K-quants (an importance matrix)."""
     export_ollama: str | None = None
     """Name that the model gets in Ollama; it is created on the server at OLLAMA_HOST."""
+    export_ollama_base: str | None = None
+    """Model of the Ollama server that an adapter alone goes on top of (export_to: gguf-adapter), such as `qwen2.5:7b`;
+    it has to be the one that the adapter was trained on. Left out: the base itself where it is `ollama:NAME`."""
     export_verify: bool = True
     """Compare the exported files with the trained model: prompts, tokens and how likely they are."""
     gguf_pre: str | None = None

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunesmith.config.job import Job
-from tunesmith.config.rules import Condition
+from tunesmith.config.legacy import TRAINING_VERBS
+from tunesmith.config.rules import EXPORT_VERBS, Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Keys that do nothing where `when` holds: said, not refused, when somebody set them."""
+    """Keys that do nothing where `when` holds: said, not refused, when somebody set them. verbs: the commands that it
+    is said in."""
 
     keys: tuple[str, ...]
     when: Condition
     because: str
+    verbs: frozenset[str] = TRAINING_VERBS
 
 
 def _lora(job: Job) -> bool:
@@ -57,6 +60,24 @@ IDLE: tuple[Idle, ...] = (
     Idle(("warmup_ratio",), lambda job: job.optimizer.warmup_steps > 0, "warmup_steps is set too"),
     Idle(("eval_steps",), lambda job: job.training.eval_strategy != "steps", "eval_strategy is not steps"),
     Idle(("buffer_size",), lambda job: not job.data.streaming, "streaming is off"),
+    Idle(
+        ("export_quantization_dataset", "export_quantization_nsamples", "export_quantization_maxlen"),
+        lambda job: job.export.export_quantization_bit is None and job.export.export_quantization_method == "auto",
+        "no quantized safetensors are asked for (export_quantization_bit)",
+        EXPORT_VERBS,
+    ),
+    Idle(
+        ("export_quantization_dataset", "export_quantization_nsamples", "export_quantization_maxlen"),
+        lambda job: job.export.export_quantization_method in ("fp8", "int8"),
+        "export_quantization_method: fp8 and int8 are not calibrated",
+        EXPORT_VERBS,
+    ),
+    Idle(
+        ("export_ollama_base",),
+        lambda job: not job.export.export_ollama or "gguf" in job.export.export_to or not job.export.export_to,
+        "it is for an adapter alone in Ollama (export_to: gguf-adapter, export_ollama)",
+        EXPORT_VERBS,
+    ),
     Idle(
         ("overwrite_output_dir",),
         lambda job: job.run.overwrite_output_dir and bool(job.run.resume_from_checkpoint),

@@ -346,9 +346,9 @@ EXPORT_RULES: tuple[Rule, ...] = (
     Rule(
         "export_ollama",
         lambda job: job.export.export_ollama is not None,
-        requires=lambda job: _writes(job, "gguf"),
+        requires=lambda job: _writes(job, "gguf") or _writes(job, "gguf-adapter"),
         message="export_ollama needs a GGUF file, but gguf is not in export_to.",
-        hint="Add gguf to export_to. Adapters alone are refused by current versions of Ollama.",
+        hint="Add gguf to export_to; or gguf-adapter, with export_ollama_base for the model that it goes on top of.",
         verbs=EXPORT_VERBS,
     ),
     Rule(

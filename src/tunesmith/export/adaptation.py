@@ -28,9 +28,9 @@ from tunesmith.export.deltas import (
     LowRank,
     NewRows,
     PissaResidual,
-    StoredParameter,
 )
-from tunesmith.models.weights import DTYPES
+from tunesmith.export.lora_settings import GENTLE_STARTS, NOT_MERGED
+from tunesmith.models.weights import DTYPES, StoredParameter
 
 FIELD = "adapter_name_or_path"
 _NAME = "default"
@@ -38,13 +38,6 @@ _ROOT = "base_model.model."
 _WRAPPERS = {"base_layer", "original_module", "token_adapter"}  # parts of a name that peft adds
 
 _KINDS = {"LORA", "LOHA", "LOKR", "OFT", "IA3", "TRAINABLE_TOKENS"}
-# Settings of LoRA under which a merged model would compute something else, or that peft itself can't merge.
-_NOT_MERGED = (
-    "layer_replication", "alora_invocation_tokens", "use_qalora", "use_bdlora", "arrow_config", "kasa_config",
-    "monteclora_config", "velora_config", "megatron_config",
-)  # fmt: skip
-# Ways to begin that leave the base as it is; PiSSA is undone, the others took something out of it that isn't recorded.
-_GENTLE_STARTS = ("gaussian", "eva", "orthogonal", "mica")
 
 
 @dataclass(frozen=True)
@@ -265,11 +258,11 @@ def _refuse(folder: Path, written: dict[str, Any]) -> None:
     kind = str(written.get("peft_type"))
     if kind not in _KINDS:
         raise _unmergeable(folder, f"peft_type {kind}", "It works beside its base only; keep using it as an adapter.")
-    for key in _NOT_MERGED:
+    for key in NOT_MERGED:
         if written.get(key):
             raise _unmergeable(folder, f"{key}: {written[key]}", "Use it as an adapter beside its base.")
     start = written.get("init_lora_weights", True)
-    if isinstance(start, str) and start not in _GENTLE_STARTS and not start.startswith("pissa"):
+    if isinstance(start, str) and start not in GENTLE_STARTS and not start.startswith("pissa"):
         raise _unmergeable(
             folder,
             f"init_lora_weights: {start}",

@@ -189,4 +189,4 @@ def _write_all(file: Any, data: bytes | memoryview) -> None:
 
 
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

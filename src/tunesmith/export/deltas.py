@@ -8,7 +8,7 @@ weight; what is not LoRA on a linear layer, an embedding or experts is merged by
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +18,8 @@ import torch
 from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from torch import Tensor, nn
 
-from tunesmith.models.shards import StoredTensor, read_header
-from tunesmith.models.weights import DTYPES, read_blocks, read_tensor
+from tunesmith.models.shards import read_header
+from tunesmith.models.weights import StoredParameter
 
 Apply = Callable[[Tensor, int | None, int], Tensor]
 """(block [n, columns], expert, first row of the block in its matrix) → the block changed, which may be the same one."""
@@ -38,28 +38,6 @@ class Change(Protocol):
     def same_as(self, other: Change) -> bool:
         """Whether it does to an output head what `other` does to the embedding, or the other way round."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoredParameter:
-    """A tensor in a file, not read yet; what stands in for a base weight has this form too (see merge.py)."""
-
-    path: Path
-    place: StoredTensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.place.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return DTYPES[self.place.dtype]
-
-    def read(self, dtype: torch.dtype) -> Tensor:
-        return read_tensor(self.path, self.place, dtype)
-
-    def blocks(self) -> Iterator[Tensor]:
-        return read_blocks(self.path, self.place)
 
 
 class AdapterFile:

@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError
 from tunesmith.export.target import MARKER
 
 FIELD = "export_hub_model_id"
+_LOG_IN = "Log in with `hf auth login`, or set hf_hub_token."
+_MODELSCOPE_LOGIN = Path.home() / ".modelscope" / "credentials" / "session"
 _OURS_ALONE = [MARKER, "export.yaml", ".*"]  # they name folders of this machine
+
+
+def check_hub(repository: str, model: ModelConfig) -> str:
+    """Where `push` will go and as whom, in a line. UserError where nobody is logged in or the name is none."""
+    if _is_modelscope():
+        _modelscope()
+        if not (model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN") or _MODELSCOPE_LOGIN.exists()):
+            raise _unknown(repository, "ModelScope", "Set ms_hub_token.")
+        return f"ModelScope: {repository}"
+    import httpx2
+    from huggingface_hub import HfApi, errors, get_token
+    from huggingface_hub.utils import validate_repo_id
+
+    token = model.hf_hub_token or get_token()
+    try:
+        validate_repo_id(repository)
+        if not token:
+            raise _unknown(repository, "Hugging Face", _LOG_IN)
+        who = HfApi(token=token).whoami()
+    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{repository} can't be uploaded to: {reason}", hint=_LOG_IN, field=FIELD) from error
+    return f"Hugging Face: {repository}, as {who.get('name')}"
+
+
+def _unknown(repository: str, hub: str, hint: str) -> UserError:
+    return UserError(f"{repository} is to be uploaded, and nobody is logged in to {hub} here.", hint=hint, field=FIELD)
 
 
 def push(folder: Path, repository: str, model: ModelConfig) -> str:
@@ -18,29 +48,38 @@ def push(folder: Path, repository: str, model: ModelConfig) -> str:
 
     The hub is ModelScope where USE_MODELSCOPE_HUB=1, Hugging Face's otherwise. UserError where it does not take it.
     """
-    if os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y", "yes"):
+    if _is_modelscope():
         return _to_modelscope(folder, repository, model)
+    import httpx2
     from huggingface_hub import HfApi, errors
 
     hub = HfApi(token=model.hf_hub_token)
     try:
-        hub.create_repo(repository, exist_ok=True, private=True)
+        place = hub.create_repo(repository, exist_ok=True, private=True)
         hub.upload_folder(
             repo_id=repository, folder_path=folder, commit_message="Exported by Tunesmith", ignore_patterns=_OURS_ALONE
         )
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
-        raise _refused(repository, folder, error, "Log in with `hf auth login`, or set hf_hub_token.") from error
-    return f"https://huggingface.co/{repository}"
+    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
+        raise _refused(repository, folder, error, _LOG_IN) from error
+    return str(place)
 
 
-def _to_modelscope(folder: Path, repository: str, model: ModelConfig) -> str:
+def _is_modelscope() -> bool:
+    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y", "yes")
+
+
+def _modelscope() -> Any:
     try:
         from modelscope.hub.api import HubApi
     except ImportError as error:
         raise UserError(
             "The modelscope package is not installed.", hint='pip install "tunesmith[modelscope]"', field=FIELD
         ) from error
-    hub = HubApi()
+    return HubApi()
+
+
+def _to_modelscope(folder: Path, repository: str, model: ModelConfig) -> str:
+    hub = _modelscope()
     try:
         if model.ms_hub_token:
             hub.login(model.ms_hub_token)

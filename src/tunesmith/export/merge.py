@@ -6,7 +6,6 @@ computed in float32 from what lies on disk and rounded once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,18 +16,16 @@ from torch import Tensor
 
 from tunesmith.errors import UserError
 from tunesmith.export.adaptation import Adaptation, adapter_weights, read_adapter
-from tunesmith.export.deltas import AdapterFile, Change, StoredParameter
+from tunesmith.export.base import base_tensors, read_config
+from tunesmith.export.deltas import AdapterFile, Change
 from tunesmith.export.growth import BaseTensor, Grown, NewTokens, rows_told
 from tunesmith.export.skeleton import Piece, Skeleton, load_skeleton
 from tunesmith.export.weights import Source, Weight
 from tunesmith.models.adapter_files import another_base
-from tunesmith.models.gguf.materialize import list_weights
 from tunesmith.models.locate import LocalModel
-from tunesmith.models.shards import read_header, weight_files
-from tunesmith.models.weights import DTYPES
+from tunesmith.models.weights import StoredParameter
 
 FIELD = "model_name_or_path"
-_GGUF_DTYPE = torch.bfloat16  # of what was quantized to a few bits, unless another is asked for
 
 
 def open_source(
@@ -47,11 +44,11 @@ def open_source(
     UserError for a base or an adapter that can't be merged, or that don't belong together; `Weight.read` raises it
     where a merged weight is no number.
     """
-    config = _read_config(vocabulary_folder, located)
-    base = _base_tensors(located, dtype)
+    notes: list[str] = []
+    config = read_config(vocabulary_folder, located, notes)
+    base = base_tensors(located, dtype)
     files = [adapter_weights(folder) for folder in adapters]
     grown = NewTokens.between(located, vocabulary_folder)
-    notes: list[str] = []
     if not files and grown is None:
         weights = [Weight(name, each.shape, kind, partial(each.read, kind)) for name, (each, kind) in base.items()]
         return _source(located, vocabulary_folder, (), weights, config, notes)
@@ -252,41 +249,6 @@ def _by_matrix(
         part = block[done : done + rows - row]
         yield part, expert, row
         done += len(part)
-
-
-def _read_config(folder: Path, located: LocalModel) -> dict[str, Any]:
-    path = folder / "config.json" if (folder / "config.json").is_file() else located.path / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read: {error}.", hint="Download the model again.", field=FIELD) from error
-    assert isinstance(config, dict)
-    quantized = config.get("quantization_config")
-    if quantized:
-        raise _quantized(located, str(quantized.get("quant_method", "another method")))
-    return config
-
-
-def _quantized(located: LocalModel, how: str) -> UserError:
-    return UserError(
-        f"{located.path} is quantized already ({how}): adapters are merged into unquantized weights only.",
-        hint="Set model_name_or_path to the unquantized model it was made from; the adapter fits that too.",
-        field=FIELD,
-    )
-
-
-def _base_tensors(located: LocalModel, dtype: torch.dtype | None) -> dict[str, tuple[BaseTensor, torch.dtype]]:
-    """Name on disk → tensor and the dtype it is written in."""
-    if located.kind == "gguf":
-        return {weight.name: (weight, dtype or _GGUF_DTYPE) for weight in list_weights(located.path)}
-    found: dict[str, tuple[BaseTensor, torch.dtype]] = {}
-    for file in weight_files(located.path):
-        for name, place in read_header(file).items():
-            if place.dtype not in DTYPES:
-                raise _quantized(located, f"{name} is {place.dtype}")
-            stored = StoredParameter(file, place)
-            found[name] = stored, (dtype if dtype and stored.dtype.is_floating_point else stored.dtype)
-    return found
 
 
 def _equal_tensors(one: StoredParameter | None, other: StoredParameter | None) -> bool:

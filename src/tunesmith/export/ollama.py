@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,9 @@ class Ollama:
 
         A template left out leaves the one in the GGUF; texts go as they are, which a Modelfile can't promise.
         """
-        self._at_least(CREATES_FROM_FILES, "makes models from uploaded files")
+        self.at_least(CREATES_FROM_FILES, "makes models from uploaded files")
         if requires:
-            self._at_least(requires, "serves this model as it was trained")
+            self.at_least(requires, "serves this model as it was trained")
         if from_:
             self.show(from_)  # the server would try to download a model that it has not
         asked: dict[str, Any] = {"files": dict(files or {}), "from": from_, "adapters": dict(adapters or {})}
@@ -158,7 +159,8 @@ class Ollama:
 
     def install(self, name: str, modelfile: Modelfile, folder: Path, report: Report | None = None) -> None:
         """What `ollama create NAME -f Modelfile` does with a Modelfile in this folder, without its parser's losses."""
-        modelfile.text()  # what a Modelfile can't name, such as an unknown parameter, is told before gigabytes are sent
+        # What a Modelfile can't name, such as an unknown parameter, is told before gigabytes are sent; texts are free.
+        replace(modelfile, system="", license="", template="").text()
         is_file = modelfile.source.endswith(".gguf")
         named = [each for each in ((modelfile.source if is_file else ""), modelfile.adapter) if each]
         digests = {each: self.upload(folder / each, report) for each in named}
@@ -195,7 +197,7 @@ class Ollama:
         think: bool | None = None,
     ) -> str:
         """The prompt that the server makes of a conversation, by whichever template it uses; nothing is generated."""
-        self._at_least(SHOWS_PROMPTS, "shows its prompts")  # older ones ignore the wish and answer
+        self.at_least(SHOWS_PROMPTS, "shows its prompts")  # older ones ignore the wish and answer
         asked: dict[str, Any] = {"model": name, "messages": list(messages), "stream": False}
         asked |= {"_debug_render_only": True} | ({"tools": list(tools)} if tools else {})
         answer = self._json("POST", "/api/chat", asked | ({} if think is None else {"think": think}))
@@ -231,7 +233,8 @@ class Ollama:
 
     # The wire
 
-    def _at_least(self, oldest: str, does: str) -> None:
+    def at_least(self, oldest: str, does: str) -> None:
+        """UserError where the server is older than a version, which `does` something."""
         if self._is_older(oldest):
             raise UserError(
                 f"The server at {self.address} is Ollama {self.version()}; it takes {oldest} or newer, which {does}.",

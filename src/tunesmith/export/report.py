@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from tunesmith.export.verify import Quality
@@ -13,20 +14,23 @@ from tunesmith.i18n import tr
 
 def quality_table(files: Sequence[Quality]) -> Table:
     """One line for each file."""
-    table = Table(title=tr("Exported files beside the trained model"))
-    for heading in (tr("file"), tr("MB"), tr("same next token"), tr("KL"), tr("loss"), tr("verdict")):
-        table.add_column(heading, justify="left" if heading in (tr("file"), tr("verdict")) else "right")
+    table = Table(title=tr("Exported files beside the trained model"), box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(tr("file"), overflow="fold")
+    for heading in (tr("MB"), tr("prompts"), tr("ids"), tr("same\ntoken"), tr("KL"), tr("loss")):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(tr("verdict"), no_wrap=True)
     for file in files:
         loss = "–" if file.loss is None else f"{file.loss:.3f} ({file.reference_loss or 0:.3f})"
         verdict = file.verdict
         colour = {"pass": "green", "warn": "yellow", "fail": "red"}[verdict.status]
         table.add_row(
-            file.file.name, f"{file.size / 1e6:,.0f}", f"{file.agreement:.0%}", f"{file.divergence:.4f}", loss,
-            f"[{colour}]{verdict.status}[/]",
+            file.file.name, f"{file.size / 1e6:,.0f}", f"{file.prompts}/{file.cases}", f"{file.ids}/{file.cases}",
+            f"{file.agreement:.0%}", f"{file.divergence:.4f}", loss, f"[{colour}]{verdict.status}[/]",
         )  # fmt: skip
     table.caption = tr(
-        "loss on held-out rows (of the training data where none were held out), in brackets that of the trained model; "
-        "KL in nats per token"
+        "prompts and ids: conversations that are written, and cut into tokens, as trained; same token: the likeliest "
+        "next one; loss on held-out rows (of the training data where none were held out), in brackets that of the "
+        "trained model; KL in nats per token"
     )
     return table
 

@@ -125,4 +125,7 @@ def _cut(name: str, parameter: str, pattern: str, converter: Any, shapes: Mappin
 def load_skeleton(folder: Path, trust_remote_code: bool) -> Skeleton:
     """The skeleton of a folder's config.json. UserError for an architecture that is unknown or not trusted."""
     model = ModelConfig(model_name_or_path=str(folder), trust_remote_code=trust_remote_code)
-    return Skeleton(load_config(folder, model), trust_remote_code)
+    config = load_config(folder, model)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # what is merged is not quantized any more
+    return Skeleton(config, trust_remote_code)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +57,8 @@ def clear_leftovers(folder: Path) -> None:
 def put_in_place(aside: Path, folder: Path) -> None:
     """Let what was made aside be the folder at once. Of an earlier export only what that wrote itself is replaced."""
     told = read_json(aside / MARKER) or {}
-    write_json(aside / MARKER, told | {"files": sorted(file.name for file in aside.iterdir())})
+    known = {"files": sorted(file.name for file in aside.iterdir()), "beside": _beside_files(folder)}
+    write_json(aside / MARKER, told | known)
     _carry_over(folder, aside)
     old = beside(folder, "old")
     if folder.is_dir() and any(folder.iterdir()):
@@ -101,7 +102,23 @@ def mark(folder: Path, source: Source) -> None:
     with told_plainly(folder):
         folder.mkdir(parents=True, exist_ok=True)
         known = (read_json(folder / MARKER) or {}).get("files", [])
-        write_json(folder / MARKER, lineage(source) | {"files": known})
+        write_json(folder / MARKER, lineage(source) | {"files": known, "beside": _beside_files(folder)})
+
+
+def remember_files(folder: Path, names: Iterable[str]) -> None:
+    """Say in a marked folder that exports wrote these files beside the checkpoint."""
+    told = read_json(folder / MARKER) or {}
+    with told_plainly(folder):
+        write_json(folder / MARKER, told | {"beside": sorted({*names, *_beside_files(folder)})})
+
+
+def earlier_files(folder: Path) -> list[Path]:
+    """What earlier exports wrote beside a checkpoint and is still there."""
+    return [folder / name for name in _beside_files(folder) if (folder / name).is_file()]
+
+
+def _beside_files(folder: Path) -> list[str]:
+    return list((read_json(folder / MARKER) or {}).get("beside", []))
 
 
 def lineage(source: Source) -> dict[str, Any]:

@@ -20,14 +20,20 @@ from tunesmith.i18n import tr
 from tunesmith.inference.answer import Answer
 from tunesmith.inference.decoding import Piece
 from tunesmith.inference.engine import ChatEngine
+from tunesmith.inference.llamacpp import LlamaCppEngine
 from tunesmith.inference.settings import NAMES, THINKING, with_changes
 from tunesmith.text.conversation import Conversation, Message, ToolCall
 
+Engine = ChatEngine | LlamaCppEngine
 _THOUGHT, _SAID = "dim italic", ""
 
 
 def repl(
-    engine: ChatEngine, settings: GenerationConfig, *, system: str | None = None, source: TextIO | None = None
+    engine: Engine,
+    settings: GenerationConfig,
+    *,
+    system: str | None = None,
+    source: TextIO | None = None,
 ) -> None:
     """Talk on the terminal until /exit or the end of input; piped questions are answered line by line."""
     source = source or sys.stdin
@@ -39,7 +45,7 @@ def repl(
     Session(engine, settings, system).talk()
 
 
-def answer_lines(engine: ChatEngine, settings: GenerationConfig, source: TextIO, *, system: str | None = None) -> None:
+def answer_lines(engine: Engine, settings: GenerationConfig, source: TextIO, *, system: str | None = None) -> None:
     """One line in, one line out, each question on its own: in an answer a line break is written as \\n, a backslash as
     \\\\. A question that can't be answered gives an empty line and a word on stderr; UserError at the end counts them.
     """
@@ -63,7 +69,7 @@ def answer_lines(engine: ChatEngine, settings: GenerationConfig, source: TextIO,
 class Session:
     """One conversation and its settings."""
 
-    engine: ChatEngine
+    engine: Engine
     settings: GenerationConfig
     system: str | None = None
     turns: list[Message] = field(default_factory=list)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
@@ -179,10 +180,42 @@ def plan(resolved: Resolved) -> list[Finding]:
 
 
 @settled_libraries()
-def chat(resolved: Resolved) -> None:
-    """Talk to the job's model on the terminal."""
+def chat(resolved: Resolved, *, runtime: str = "") -> None:
+    """Talk to the job's model on the terminal. runtime: `llamacpp` or `torch`; left out, llama.cpp answers from GGUF
+    files of architectures that can't be loaded here, where it is installed."""
     from tunesmith.inference.chat import repl
+
+    job = resolved.job
+    told: dict[str, Any] = {"settings": job.generation, "system": job.data.default_system}
+    if runtime == "llamacpp" or (not runtime and _is_for_llamacpp(job)):
+        from tunesmith.inference.llamacpp import llamacpp_engine
+
+        with llamacpp_engine(_gguf_file(job), thinking=job.data.enable_thinking, seed=job.training.seed) as engine:
+            repl(engine, **told)
+        return
     from tunesmith.inference.load import load_engine
 
-    engine = load_engine(resolved.job)
-    repl(engine, resolved.job.generation, system=resolved.job.data.default_system)
+    repl(load_engine(job), **told)
+
+
+def _is_for_llamacpp(job: Job) -> bool:
+    path = Path(job.model.model_name_or_path).expanduser()
+    if not path.is_file() or job.adapter.adapter_name_or_path:
+        return False
+    from tunesmith.models.gguf.architecture import is_readable
+    from tunesmith.models.gguf.file import open_gguf
+    from tunesmith.models.gguf.runtime import is_installed
+    from tunesmith.models.locate import locate
+
+    return is_installed() and not is_readable(open_gguf(locate(job.model).path))
+
+
+def _gguf_file(job: Job) -> Path:
+    path = Path(job.model.model_name_or_path).expanduser()
+    if not path.is_file() or job.adapter.adapter_name_or_path:
+        raise UserError(
+            "llama.cpp answers from a GGUF file alone.",
+            hint="Make one: tunesmith export RUN --quant q8_0, and name that file; or leave --runtime out.",
+            field="model_name_or_path",
+        )
+    return path

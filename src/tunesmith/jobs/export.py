@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,19 +17,21 @@ from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
+from tunesmith.jobs import gguf
+from tunesmith.jobs.forecast import forecast, shard_bytes
+from tunesmith.jobs.gguf import write_gguf_adapter, write_ggufs
 from tunesmith.jobs.ollama import by_hand, deploy, write_modelfile
-from tunesmith.jobs.opened import Opened, is_model, progress, terminal
+from tunesmith.jobs.opened import Opened, is_model, progress, size_text, targets, terminal
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
-from tunesmith.jobs.quantized import asked_quantization, export_quantized, quantization_line
+from tunesmith.jobs.quantized import asked_quantization, export_quantized
 from tunesmith.runs.files import read_json, replace_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunesmith.export.gguf.mixes import Mix
-    from tunesmith.export.weights import Source
 
+QUALITY = "quality.png"
 _REPEATS = "export.yaml"  # the configuration that repeats an export, beside what it wrote
 
 
@@ -40,8 +41,7 @@ def preview(job: Job) -> int:
     job = _with_stored_base(job)
     console = terminal()
     with _opened(job, console) as model:
-        for line in _plan_lines(job, model):
-            console.print(line, markup=False)
+        forecast(job, model, console)
     console.print(tr("Nothing was written."), style="dim")
     return 0
 
@@ -49,13 +49,16 @@ def preview(job: Job) -> int:
 @settled_libraries()
 def export(job: Job) -> int:
     """Write what the job asks for. Exit code 1 when a file does not answer as the trained model does."""
+    from tunesmith.export.target import earlier_files, remember_files
+
     job = _with_stored_base(job)
     console = terminal()
     with _opened(job, console) as model:
-        for line in _plan_lines(job, model):
-            console.print(line, markup=False)
+        forecast(job, model, console)
+        before = earlier_files(model.folder)
         written = _write(job, model, console)
         modelfile = write_modelfile(job, model, written)
+        remember_files(model.folder, [*(path.name for path in written if path.is_file()), "Modelfile", QUALITY])
         _card(job, model, written)
         findings = _verified(job, model, written, console)
         failed = any(finding.status == "fail" for finding in findings)
@@ -68,6 +71,7 @@ def export(job: Job) -> int:
 
             url = push(model.folder, job.export.export_hub_model_id, job.model)
             console.print(tr("On the hub: {url}").format(url=url))
+        _tell_stale(model, [path for path in before if path not in written and path.suffix == ".gguf"], console)
     _closing_words(job, model, written, console)
     return 1 if any(finding.status == "fail" for finding in findings) else 0
 
@@ -121,7 +125,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
         ends = settle_ends(source, folder, tokenizer, chosen.template.stop_words)
         target = Path(job.export.export_dir or Path("exports") / located.name)
         name = short_model_name(job.export.export_ollama or target.name)
-        exact = text_part(opening(dtype=torch.float32)) if _mixes(job) else source
+        exact = text_part(opening(dtype=torch.float32)) if gguf.mixes(job) else source
         for note in dict.fromkeys((*source.notes, *exact.notes)):
             console.print(f"{tr('note')}  {note}", markup=False)
         reach = _stretched(job, vocabulary.folder)
@@ -152,7 +156,14 @@ def _with_stored_base(job: Job) -> Job:
         return job
     from tunesmith.export.ollama_store import stored_model
 
-    return replace(job, model=replace(job.model, model_name_or_path=str(stored_model(asked).path)))
+    stored = stored_model(asked)
+    folder = Path("exports") / stored.name.rpartition("/")[2].removesuffix(":latest").replace(":", "-")
+    export = replace(
+        job.export,
+        export_dir=job.export.export_dir or str(folder),
+        export_ollama_base=job.export.export_ollama_base or stored.name,
+    )
+    return replace(job, model=replace(job.model, model_name_or_path=str(stored.path)), export=export)
 
 
 def _dtype(job: Job) -> Any:
@@ -161,169 +172,55 @@ def _dtype(job: Job) -> Any:
     return None if job.export.export_dtype == "auto" else getattr(torch, job.export.export_dtype)
 
 
-def _targets(job: Job) -> tuple[str, ...]:
-    """What is written: what was asked for, or what the other keys ask for."""
-    asked = job.export
-    return asked.export_to or (("gguf",) if asked.export_quant or asked.export_ollama else ("safetensors",))
-
-
-def _mixes(job: Job) -> list[Mix]:
-    from tunesmith.export.gguf.mixes import resolve
-
-    if "gguf" not in _targets(job):
-        return []
-    names = job.export.export_quant or (("q4_k_m",) if job.export.export_ollama else ("f16",))
-    mixes = list(dict.fromkeys(resolve(name) for name in names))
-    for mix in mixes:
-        if mix.needs_importance and not job.export.export_importance_data:
-            raise UserError(
-                f"{mix.name} is of no use without an importance matrix.",
-                hint="Set export_importance_data=text.txt, a text of the kind the model is for; or take q2_k.",
-                field="export_quant",
-            )
-    return mixes
-
-
-def _facts(source: Source) -> Any:
-    from tunesmith.export.gguf.mixes import Facts
-
-    config = source.config
-    heads = int(config.get("num_attention_heads") or 0)
-    experts = config.get("num_experts") or config.get("num_local_experts") or 0
-    return Facts(int(config["num_hidden_layers"]), heads, int(config.get("num_key_value_heads") or heads), int(experts))
-
-
-def _gguf_tensors(source: Source) -> list[tuple[str, tuple[int, ...]]]:
-    from tunesmith.export.gguf.writer import plan
-
-    return [(tensor.name, tensor.shape) for tensor in plan(source)]
-
-
-def _plan_lines(job: Job, model: Opened) -> list[str]:
-    """What will be written, and the disk and memory it takes. UserError where that is not there."""
-    from tunesmith.export.checkpoint import preflight
-    from tunesmith.export.target import check_target
-
-    check_target(model.folder)
-    source, weighted = model.source, job.export.export_importance_data is not None
-    lines = [" + ".join([source.repository or source.base, *map(str, source.adapters)]) + f" → {model.folder}"]
-    disk = 0
-    if "safetensors" in _targets(job):
-        needs = preflight(source, model.folder, shard_bytes=_shard_bytes(job), legacy=job.export.export_legacy_format)
-        line, size = f"  safetensors  {source.config.get('dtype')}  {source.nbytes / 1e9:.2f} GB", needs.disk
-        if asked_quantization(job.export):
-            line, size = quantization_line(job, model)
-        disk += size
-        lines.append(line)
-    for mix in _mixes(job):
-        size = mix.nbytes(_gguf_tensors(model.exact), _facts(model.exact), importance=weighted)
-        disk += size
-        lines.append(f"  {_gguf_name(model, mix)}  {size / 1e9:.2f} GB")
-    memory = (600 << 20) + 2 * max(source.largest, model.exact.largest)
-    lines.append(tr("  disk {disk:.2f} GB, memory {memory:.1f} GB").format(disk=disk / 1e9, memory=memory / 1e9))
-    existing = next(place for place in (model.folder, *model.folder.absolute().parents) if place.is_dir())
-    free = shutil.disk_usage(existing).free
-    if free < disk:
-        raise UserError(
-            f"{model.folder} needs {disk / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free.",
-            hint="Free some space, or choose an export_dir on another disk.",
-            field="export_dir",
-        )
-    return lines
-
-
-def _shard_bytes(job: Job) -> int:
-    return int(job.export.export_size * 1e9)
-
-
-def _gguf_name(model: Opened, mix: Mix) -> str:
-    return f"{model.name}-{mix.name}.gguf"
-
-
 def _write(job: Job, model: Opened, console: Console) -> list[Path]:
     """The exported folder and files, in the order asked for."""
     from tunesmith.export.checkpoint import write_checkpoint
     from tunesmith.export.target import mark
 
     written: list[Path] = []
-    if "safetensors" in _targets(job) and asked_quantization(job.export):
+    if "safetensors" in targets(job) and asked_quantization(job.export):
         written.append(export_quantized(job, model, console))
-    elif "safetensors" in _targets(job):
+    elif "safetensors" in targets(job):
         with progress(console, tr("writing safetensors")) as report:
             write_checkpoint(
                 model.source, model.folder,
-                shard_bytes=_shard_bytes(job), legacy=job.export.export_legacy_format, report=report,
+                shard_bytes=shard_bytes(job), legacy=job.export.export_legacy_format, report=report,
             )  # fmt: skip
         written.append(model.folder)
     if not written:  # safetensors come with a mark of their own, which may tell more
         mark(model.folder, model.source)
-    replace_text(model.folder / _REPEATS, dump_yaml(job))
-    written += _write_gguf(job, model, console)
-    if "gguf-adapter" in _targets(job):
-        written.append(_write_adapter(job, model))
+    replace_text(model.folder / _REPEATS, dump_yaml(_anywhere(job)))
+    written += write_ggufs(job, model, console)
+    if "gguf-adapter" in targets(job):
+        written.append(write_gguf_adapter(model))
     return written
 
 
-def _write_gguf(job: Job, model: Opened, console: Console) -> list[Path]:
-    from tunesmith.export.gguf.writer import write_gguf
+def _anywhere(job: Job) -> Job:
+    """The job with its files named so that they are found from any folder."""
 
-    mixes = _mixes(job)
-    if not mixes:
-        return []
-    importance = _importance(job, model, console)
-    tensors, facts = _gguf_tensors(model.exact), _facts(model.exact)
-    written = []
-    for mix in mixes:
-        path = model.folder / _gguf_name(model, mix)
-        with progress(console, tr("writing {name}").format(name=path.name)) as report:
-            write_gguf(
-                model.exact, path,
-                kinds=mix.kinds(tensors, facts, importance=bool(importance)), quantize=partial(_quantize, _device(job)),
-                file_type=mix.file_type, report=report, importance=importance, name=model.name, pre=job.export.gguf_pre,
-            )  # fmt: skip
-        written.append(path)
-    return written
+    def found(place: str | None) -> str | None:
+        path = Path(place or "").expanduser()
+        return str(path.absolute()) if place and path.exists() else place
 
+    def all_found(places: Sequence[str]) -> tuple[str, ...]:
+        return tuple(found(place) or place for place in places)
 
-def _quantize(device: str, rows: Any, kind: Any, importance: Any = None) -> Any:
-    from tunesmith.export.gguf.quants import quantize
-
-    return quantize(rows.to(device), kind, importance).cpu().numpy()
-
-
-def _device(job: Job) -> str:
-    import torch
-
-    return "cuda" if job.export.export_device == "auto" and torch.cuda.is_available() else "cpu"
-
-
-def _importance(job: Job, model: Opened, console: Console) -> dict[str, Any]:
-    if not job.export.export_importance_data:
-        return {}
-    from tunesmith.export.gguf.importance import importance_matrix
-    from tunesmith.inference.load import load_engine
-
-    engine = load_engine(job, note=lambda sentence: None)
-    text = Path(job.export.export_importance_data)
-    if not text.is_file():
-        raise UserError(f"There is no file {text}.", hint="Give a text file.", field="export_importance_data")
-    ids = model.tokenizer.encode([text.read_text(encoding="utf-8")])[0]
-    with progress(console, tr("measuring which weights matter")) as report:
-        return importance_matrix(engine.model, ids, model.source.config, report=report)
-
-
-def _write_adapter(job: Job, model: Opened) -> Path:
-    from tunesmith.export.gguf.adapter import write_adapter
-
-    if len(model.source.adapters) != 1:
-        raise UserError(
-            f"A GGUF adapter is made of one adapter; there are {len(model.source.adapters)}.",
-            hint="Name one as adapter_name_or_path, or export the merged model: --to gguf.",
-            field="adapter_name_or_path",
-        )
-    path = model.folder / f"{model.name}-lora.gguf"
-    write_adapter(model.source.adapters[0], model.source.config, path, name=model.name)
-    return path
+    dataset_dir = found(job.data.dataset_dir) or job.data.dataset_dir
+    return replace(
+        job,
+        model=replace(job.model, model_name_or_path=found(job.model.model_name_or_path) or ""),
+        adapter=replace(job.adapter, adapter_name_or_path=all_found(job.adapter.adapter_name_or_path)),
+        data=replace(
+            job.data, dataset=all_found(job.data.dataset), eval_dataset=all_found(job.data.eval_dataset),
+            dataset_dir=dataset_dir, tokenized_path=found(job.data.tokenized_path),
+        ),
+        export=replace(
+            job.export, export_dir=found(job.export.export_dir) or "",
+            export_importance_data=found(job.export.export_importance_data),
+            export_quantization_dataset=found(job.export.export_quantization_dataset),
+        ),
+    )  # fmt: skip
 
 
 def _verified(
@@ -348,8 +245,10 @@ def _verified(
         return []
     if found:
         console.print(quality_table(found))
+    if model.folder.is_dir() and not asked:
+        (model.folder / QUALITY).unlink(missing_ok=True)  # an earlier export's, of other files
     if len(found) > 1 and model.folder.is_dir():
-        plot_quality(found, model.folder / "quality.png")
+        plot_quality(found, model.folder / QUALITY)
     findings = [*(quality.verdict for quality in found), *broken]
     for finding in findings if not asked else ():
         if finding.status != "pass":
@@ -368,13 +267,25 @@ def _card(job: Job, model: Opened, written: Sequence[Path]) -> None:
     write_card(model.folder, model.name, model.source, files, data=job.data.dataset)
 
 
+def _tell_stale(model: Opened, stale: Sequence[Path], console: Console) -> None:
+    """GGUF files of an earlier export stay, and may be of other weights."""
+    if stale:
+        told = tr("Also in {folder}, of an earlier export: {names}. Remove what is of no use any more.")
+        names = ", ".join(path.name for path in stale)
+        console.print(f"{tr('note')}  {told.format(folder=model.folder, names=names)}", markup=False)
+
+
 def _closing_words(job: Job, model: Opened, written: Sequence[Path], console: Console) -> None:
     console.print(tr("Exported: {folder}").format(folder=model.folder), markup=False)
     for path in written:
         if path.is_file():
-            console.print(f"  {path.name}  {path.stat().st_size / 1e6:,.0f} MB", markup=False)
-    if (model.folder / "Modelfile").is_file() and not job.export.export_ollama:
-        console.print(f"  {tr('into Ollama:')}  {by_hand(model, model.name)}", markup=False)
+            console.print(f"  {path.name}  {size_text(path.stat().st_size)}", markup=False)
     models = [path for path in written if is_model(path)]
+    if any(path.is_file() for path in models) and not job.export.export_ollama:
+        console.print(f"  {tr('into Ollama:')}  {by_hand(model, model.name)}", markup=False)
     if models:
         console.print(f"  {tr('talk to it:')}  tunesmith chat {models[-1]}", markup=False)
+    elif not job.export.export_ollama:
+        console.print(f"  {tr('use it:')}  llama-server -m BASE.gguf --lora {written[-1]}", markup=False)
+        again = f"tunesmith export … --to gguf-adapter --ollama {model.name} --ollama-base BASE"
+        console.print(f"  {tr('into Ollama, on a base that it has:')}  {again}", markup=False)

@@ -16,7 +16,7 @@ from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
-from tunesmith.jobs.opened import Opened
+from tunesmith.jobs.opened import Opened, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ def _in_memory(job: Job) -> Job:
     free = psutil.virtual_memory().available
     if size > 0.8 * free:
         raise UserError(
-            f"Comparing needs {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            f"Comparing needs {size_text(size)} of memory, and {size_text(free)} are free.",
             hint="The files are whole. On a larger machine: tunesmith verify EXPORTED",
         )
     if 2.5 * size > free:
@@ -118,10 +118,14 @@ def _folder(job: Job, folder: Path, cases: list[Case]) -> Quality:
 
 
 def _loss(job: Job, place: Path, rows: Rows) -> float | None:
-    """On the exported weights themselves, as they read back."""
+    """On the exported weights themselves, as they read back; None where they don't: llama.cpp alone knows them."""
     from tunesmith.export.verify import held_out_loss
+    from tunesmith.models.gguf.architecture import is_readable
+    from tunesmith.models.gguf.file import open_gguf
 
-    return held_out_loss(_engine_of(job, place).model, rows) if rows else None
+    if not rows or (place.is_file() and not is_readable(open_gguf(place))):
+        return None
+    return held_out_loss(_engine_of(job, place).model, rows)
 
 
 def _engine_of(job: Job, place: Path) -> ChatEngine:

@@ -15,9 +15,11 @@ from transformers import PreTrainedModel
 
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.model import ModelConfig
+from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError, did_you_mean
+from tunesmith.models import internlm2
 from tunesmith.models.hub import download, looks_like_hub_id
-from tunesmith.models.locate import missing_place
+from tunesmith.models.locate import locate, missing_place
 from tunesmith.models.pissa import at_start, is_pissa, remember_start
 from tunesmith.models.shards import read_header
 from tunesmith.runs.files import read_json
@@ -41,7 +43,18 @@ def locate_adapter(asked: str, adapter: AdapterConfig, model: ModelConfig) -> Pa
     if adapter.adapter_folder:
         path = path / adapter.adapter_folder
     _check(path, asked)
-    return path
+    return _as_llama(path, model)
+
+
+def _as_llama(path: Path, model: ModelConfig) -> Path:
+    """The adapter itself, or what it is to a base that is read as a Llama."""
+    if not internlm2.is_adapter(path):
+        return path
+    base = locate(model).path
+    config = (read_json(base / "config.json") if base.is_dir() else None) or {}
+    if config.get("model_type") != internlm2.MODEL_TYPE:
+        return path
+    return internlm2.llama_adapter(path, config, cache_folder())
 
 
 def _check(path: Path, asked: str) -> None:

@@ -10,22 +10,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tunesmith.config.model import ModelConfig
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.models import attention
+from tunesmith.models import attention, internlm2
 from tunesmith.models.gguf.materialize import stream_weights
 from tunesmith.models.locate import LocalModel
 from tunesmith.models.norms import upcast_norms, use_lean_norms
 from tunesmith.models.precision import Precision
+from tunesmith.models.prequantized import plain_weights
 from tunesmith.models.quantize_on_load import quantization_config
 from tunesmith.models.rope_scaling import stretch_positions
 from tunesmith.models.shards import weight_files
 from tunesmith.models.vocabulary import Vocabulary, fit_embeddings
 from tunesmith.models.weights import all_plain, read_safetensors
+from tunesmith.runs.files import read_json
 
 Note = Callable[[str], None]
 """Takes a sentence that the user should see."""
@@ -54,7 +63,7 @@ def load_model(
         config, sentence = stretch_positions(config, model.rope_scaling, cutoff_len)
         note(sentence)
     attend = choose_attention(model.flash_attn, device, training=training, note=note)
-    loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device)
+    loaded = _with_weights(model, located, config, precision, attend, vocabulary.folder, device, note)
     name = located.repository or str(located.path)
     loaded.config._name_or_path = loaded.name_or_path = name  # what an adapter will say it was trained on
     _settle_sampling(loaded)
@@ -74,6 +83,8 @@ def load_config(folder: Path, model: ModelConfig) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'} can't be read: {error}.", field=FIELD) from error
     model_type = raw.get("model_type", "")
+    if model_type == internlm2.MODEL_TYPE:
+        return LlamaConfig.from_dict(internlm2.llama_config(raw))
     own_code = "AutoConfig" in raw.get("auto_map", {}) or "AutoModelForCausalLM" in raw.get("auto_map", {})
     if model_type not in CONFIG_MAPPING and not (own_code and model.trust_remote_code):
         if own_code:
@@ -128,6 +139,7 @@ def _with_weights(
     attend: str,
     folder: Path,
     device: torch.device,
+    note: Note,
 ) -> PreTrainedModel:
     quantize = quantization_config(model, precision, device)
     empty = _empty_model(config, model)
@@ -138,9 +150,10 @@ def _with_weights(
         return fresh.to(device)
     streamed = _stream(located, config, precision.compute, device) if quantize is None else None
     if streamed is None:
-        if located.kind == "gguf":
+        if located.kind == "gguf" or _is_internlm2(located):
             raise UserError(
-                "A GGUF base can't be quantized again while loading.",
+                f"A base of this kind ({'GGUF' if located.kind == 'gguf' else 'InternLM2'}) can't be quantized while "
+                "loading.",
                 hint="Leave quantization_bit out, or give the model as a hub id or folder.",
                 field="quantization_bit",
             )
@@ -149,6 +162,9 @@ def _with_weights(
         return _checked(AutoModelForCausalLM.from_pretrained, located.path, config=config, **place, **trust, **shared)
     if (folder / "generation_config.json").is_file():
         shared["generation_config"] = GenerationConfig.from_pretrained(folder)
+    if getattr(empty.config, "quantization_config", None) is not None:
+        del empty.config.quantization_config
+        note("The model lies quantized on disk; here it is computed with, dequantized, as any other.")
     options = {"config": empty.config, "state_dict": streamed, "output_loading_info": True}
     return _checked(type(empty).from_pretrained, None, **options, **shared).to(device)
 
@@ -160,16 +176,28 @@ def _stream(
     if located.kind == "gguf":
         return dict(stream_weights(located.path, dtype))
     files = weight_files(located.path)
-    if device.type != "cpu" or getattr(config, "quantization_config", None) is not None or not all_plain(files):
+    settings = getattr(config, "quantization_config", None)
+    plain = plain_weights(located.path, settings, dtype, device) if isinstance(settings, dict) else None
+    if _is_internlm2(located):
+        raw = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+        return dict(internlm2.as_llama(iter(plain.items()) if plain else read_safetensors(files, dtype), raw))
+    if plain is not None or settings is not None:
+        return plain
+    if device.type != "cpu" or not all_plain(files):
         return None
     return dict(read_safetensors(files, dtype))
+
+
+def _is_internlm2(located: LocalModel) -> bool:
+    told = read_json(located.path / "config.json") if located.kind == "folder" else None
+    return (told or {}).get("model_type") == internlm2.MODEL_TYPE
 
 
 def _checked(load: Callable[..., Any], path: Path | None, **options: Any) -> PreTrainedModel:
     """Load, and refuse a model of which a part would stay random."""
     try:
         loaded, info = load(path, **options)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ImportError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise UserError(f"The model can't be loaded: {first}", field=FIELD) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info.get("mismatched_keys", ()))

@@ -7,6 +7,7 @@ weights and 8 MiB (measured: 294 MB instead of 859 MB for 567 MB of float32 load
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
@@ -30,6 +31,28 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredParameter:
+    """A tensor in a file, not read yet."""
+
+    path: Path
+    place: StoredTensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.place.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.place.dtype]
+
+    def read(self, dtype: torch.dtype) -> Tensor:
+        return read_tensor(self.path, self.place, dtype)
+
+    def blocks(self) -> Iterator[Tensor]:
+        return read_blocks(self.path, self.place)
 
 
 def read_safetensors(files: Sequence[Path], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:

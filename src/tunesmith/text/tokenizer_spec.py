@@ -77,7 +77,7 @@ def _convert(folder: Path) -> dict[str, Any]:
     from transformers import AutoTokenizer
 
     try:
-        slow = AutoTokenizer.from_pretrained(str(folder))
+        slow = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         return json.loads(slow.backend_tokenizer.to_str())
     except Exception as error:
         raise UserError(

@@ -164,7 +164,7 @@ def _bare_and_whole(folder: Path, tokenizer: Tokenizer) -> tuple[list[int], list
     from transformers import AutoTokenizer
 
     try:
-        real = AutoTokenizer.from_pretrained(str(folder))
+        real = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception:  # a class that transformers does not know: the file alone speaks
         return tokenizer.encode("a", add_special_tokens=False).ids, tokenizer.encode("a").ids
     return real.encode("a", add_special_tokens=False), real.encode("a")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -17,7 +18,7 @@ from gguf import GGMLQuantizationType
 from tunesmith.errors import UserError
 from tunesmith.export.gguf.metadata import general_metadata, model_metadata, settle, text_part
 from tunesmith.export.gguf.mixes import must_be_exact
-from tunesmith.export.gguf.vocabulary import Fields, model_name, vocabulary
+from tunesmith.export.gguf.vocabulary import model_name, vocabulary
 from tunesmith.export.target import clear_leftovers, told_plainly
 from tunesmith.export.weights import Source, Weight
 from tunesmith.models.gguf.architecture import Architecture, architecture_for, rotary_size
@@ -63,6 +64,15 @@ def plan(source: Source) -> list[Planned]:
     return _plan(source, architecture_for(source.config.get("model_type", "")), settle(source.config))
 
 
+def check_expressible(source: Source, pre: str | None = None) -> None:
+    """UserError where `write_gguf` would refuse the configuration or the tokenizer; no weight is read."""
+    source = text_part(source)
+    table, config = architecture_for(source.config.get("model_type", "")), settle(source.config)
+    shapes = {each.name: each.shape for each in _plan(source, table, config)}
+    model_metadata(table, config)
+    vocabulary(source.folder, shapes["token_embd.weight"][0], pre=pre)
+
+
 def write_gguf(
     source: Source,
     path: Path,
@@ -85,60 +95,73 @@ def write_gguf(
     source = text_part(source)
     table, config = architecture_for(source.config.get("model_type", "")), settle(source.config)
     tensors = _plan(source, table, config)
-    made = _Made(table, config, tensors, {each.name: _kind(each, kinds) for each in tensors})
     shapes = {each.name: each.shape for each in tensors}
     fields = {
         **general_metadata(source, model_name(source.folder, name or path.stem), file_type, shapes),
         **model_metadata(table, config),
         **vocabulary(source.folder, shapes["token_embd.weight"][0], pre=pre),
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with told_plainly(path):
-        clear_leftovers(path)
-        try:
-            made.write_header(aside, fields)
-            with aside.open("ab") as file:
-                made.write_tensors(file, quantize, importance or {}, report)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
+    derived = rope_tensors(config["rope_parameters"], rotary_size(config))
+    stored = {each.name: _kind(each, kinds) for each in tensors}
+    made = FileLayout(table.name, tensors, stored, partial(_blocks, table, config), derived)
+    made.write(path, fields, quantize, importance=importance or {}, report=report)
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A file being made. tensors: in its order. kinds: by their names."""
+class FileLayout:
+    """A file about to be written. tensors: in its order. kinds: by their names. blocks: a tensor in GGUF's layout as
+    float32 blocks of its rows [n, columns]. derived: tensors that are no weights of the model; they come first."""
 
-    table: Architecture
-    config: Mapping[str, Any]
-    tensors: list[Planned]
+    architecture: str
+    tensors: Sequence[Planned]
     kinds: Mapping[str, GGMLQuantizationType]
+    blocks: Callable[[Planned], Iterator[Tensor]]
+    derived: Mapping[str, np.ndarray] = field(default_factory=dict)
 
-    @property
-    def derived(self) -> dict[str, np.ndarray]:
-        """Tensors that are no weights of the model; they come first."""
-        return rope_tensors(self.config["rope_parameters"], rotary_size(self.config))
+    def write(
+        self,
+        path: Path,
+        fields: Mapping[str, tuple[Any, ...]],
+        quantize: Quantize,
+        *,
+        importance: Mapping[str, Tensor],
+        report: Callable[[int, int], None],
+    ) -> None:
+        """The whole file under its name, or nothing. fields: value and type by key, of a list its items' type too.
 
-    def size(self, tensor: Planned) -> int:
+        UserError for a full disk and missing rights."""
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with told_plainly(path):
+            clear_leftovers(path)
+            try:
+                self._write_header(aside, fields)
+                with aside.open("ab") as file:
+                    self._write_tensors(file, quantize, importance, report)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            finally:
+                with suppress(OSError):
+                    aside.unlink(missing_ok=True)
+
+    def _size(self, tensor: Planned) -> int:
         block, size = gguf.GGML_QUANT_SIZES[self.kinds[tensor.name]]
         return math.prod(tensor.shape) // block * size
 
-    def write_header(self, path: Path, fields: Fields) -> None:
-        writer, float32 = gguf.GGUFWriter(path, self.table.name), np.dtype(np.float32)
-        for key, (value, kind) in fields.items():
-            writer.add_key_value(key, value, kind)
+    def _write_header(self, path: Path, fields: Mapping[str, tuple[Any, ...]]) -> None:
+        writer, float32 = gguf.GGUFWriter(path, self.architecture), np.dtype(np.float32)
+        for key, told in fields.items():
+            writer.add_key_value(key, *told)
         for name, values in self.derived.items():
             writer.add_tensor_info(name, values.shape, float32, values.nbytes, GGMLQuantizationType.F32)
         for each in self.tensors:
-            writer.add_tensor_info(each.name, each.shape, float32, self.size(each), self.kinds[each.name])
+            writer.add_tensor_info(each.name, each.shape, float32, self._size(each), self.kinds[each.name])
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         writer.close()
 
-    def write_tensors(
+    def _write_tensors(
         self,
         file: BinaryIO,
         quantize: Quantize,
@@ -150,25 +173,26 @@ class _Made:
         for values in self.derived.values():
             file.write(values.tobytes())
             _pad(file)
-        total, done = sum(map(self.size, self.tensors)), 0
+        total, done = sum(map(self._size, self.tensors)), 0
         for each in self.tensors:
             written = 0
-            for rows in self._blocks(each):
+            for rows in self.blocks(each):
                 stored = quantize(rows, self.kinds[each.name], importance=importance.get(each.name))
                 written += file.write(np.ascontiguousarray(stored).tobytes())
                 report(done + written, total)
             done += written
-            assert written == self.size(each), f"{each.name} takes {written} bytes, not {self.size(each)}"
+            assert written == self._size(each), f"{each.name} takes {written} bytes, not {self._size(each)}"
             _pad(file)
 
-    def _blocks(self, tensor: Planned) -> Iterator[Tensor]:
-        """The tensor in GGUF's layout as float32 blocks of its rows [n, columns]."""
-        for weight, part, parts in tensor.shares:
-            values = self.table.to_gguf(weight.name, weight.read(), self.config)
-            for matrix in values if values.dim() == 3 else [values.reshape(-1, values.shape[-1])]:
-                rows = matrix.chunk(parts)[part]
-                for block in rows.split(max(1, _BLOCK // rows.shape[-1])):
-                    yield block.float()
+
+def _blocks(table: Architecture, config: Mapping[str, Any], tensor: Planned) -> Iterator[Tensor]:
+    """A tensor out of the weights that it is made of."""
+    for weight, part, parts in tensor.shares:
+        values = table.to_gguf(weight.name, weight.read(), config)
+        for matrix in values if values.dim() == 3 else [values.reshape(-1, values.shape[-1])]:
+            rows = matrix.chunk(parts)[part]
+            for block in rows.split(max(1, _BLOCK // rows.shape[-1])):
+                yield block.float()
 
 
 def _kind(tensor: Planned, kinds: Kinds) -> GGMLQuantizationType:

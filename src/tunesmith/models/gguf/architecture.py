@@ -232,18 +232,29 @@ def architecture_of(file: GGUFFile) -> Architecture:
     return architecture
 
 
+def is_readable(file: GGUFFile) -> bool:
+    """Whether there is a table for what the file calls itself."""
+    return any(architecture.name == file.architecture for _, architecture in ARCHITECTURES)
+
+
 def architecture_for(model_type: str) -> Architecture:
     """The table that a Hugging Face model type is written with; UserError if there is none."""
-    for _, architecture in ARCHITECTURES:
-        if model_type in architecture.model_types:
-            return architecture
+    found = next((each for _, each in ARCHITECTURES if model_type in each.model_types), None)
+    if found is not None:
+        return found
     known = sorted(kind for _, architecture in ARCHITECTURES for kind in architecture.model_types)
     raise UserError(
         f"There is no GGUF table for {model_type} models.",
-        hint="Merge the model into a folder of its own, and convert that with llama.cpp's own converter: python "
+        hint="Where llama.cpp's own converter is on this machine an export uses it: set LLAMA_CPP_DIR to the folder "
+        "that holds convert_hf_to_gguf.py. Or export merged safetensors and convert them elsewhere: python "
         f"convert_hf_to_gguf.py FOLDER. There are tables for {', '.join(known)}.",
         field=FIELD,
     )
+
+
+def has_table(model_type: str) -> bool:
+    """Whether `architecture_for` knows it."""
+    return any(model_type in architecture.model_types for _, architecture in ARCHITECTURES)
 
 
 def head_size(config: Config) -> int:

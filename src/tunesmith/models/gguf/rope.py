@@ -26,6 +26,7 @@ _SCALED = {  # Hugging Face → GGUF, below `rope.scaling.`
     "beta_fast": ("yarn_beta_fast", _FLOAT),
     "beta_slow": ("yarn_beta_slow", _FLOAT),
 }
+_DYNAMIC = ("factor", "alpha")
 _KINDS = ("default", "linear", "yarn", "llama3", "longrope")
 # Of what scales positions there are no more words in GGUF than these.
 _TOLD = {
@@ -63,6 +64,8 @@ def rope_metadata(architecture: str, rope: Mapping[str, Any], context: int = 0) 
             raise UserError("Scaled positions within the sliding window can't be expressed in GGUF.")
         written[prefix + "freq_base_swa"] = (float(sliding["rope_theta"]), _FLOAT)
     kind = rope.get("rope_type", "default")
+    if kind == "dynamic":  # it begins beyond the context that the file tells of
+        kind, rope = "default", {name: rope[name] for name in rope if name not in _DYNAMIC}
     untold = sorted(name for name, value in rope.items() if name not in _TOLD and value is not None)
     if kind not in _KINDS or untold:
         raise UserError(

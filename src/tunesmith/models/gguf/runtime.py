@@ -90,9 +90,10 @@ class Runtime:
         asked = {"prompt": list(ids), "n_predict": count, "temperature": 0.0, "return_tokens": True, "top_k": 1}
         return [int(each) for each in self._ask("/completion", asked)["tokens"]]
 
-    def stream(self, ids: Sequence[int], **settings: Any) -> Iterator[dict[str, Any]]:
-        """Pieces of an answer as llama.cpp's /completion streams them."""
-        body = json.dumps({"prompt": list(ids), "stream": True, "return_tokens": True, **settings}).encode()
+    def stream(self, prompt: Sequence[int] | str, **settings: Any) -> Iterator[dict[str, Any]]:
+        """Pieces of an answer as llama.cpp's /completion streams them. prompt: ids, or text as `render` makes it."""
+        prompt = prompt if isinstance(prompt, str) else list(prompt)
+        body = json.dumps({"prompt": prompt, "stream": True, "return_tokens": True, **settings}).encode()
         with self._open("/completion", body) as answer:
             for line in answer:
                 if line.startswith(b"data: ") and line.strip() != b"data: [DONE]":
