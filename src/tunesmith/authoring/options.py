@@ -120,7 +120,7 @@ class RolesOptions(JobOptions):
     """Name those who speak to the character."""
     only_named: bool = False
     """Leave out lines whose speaker is inferred."""
-    gap: Count = 600
+    gap: Count = 200
     """Most characters of narration between a line and its answer."""
     min_chars: Count = 2
     """Shortest answer in characters."""

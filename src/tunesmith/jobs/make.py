@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,13 @@ from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.make import Estimate, Rows, ask_chunks, ask_judge, estimate, plan
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
-from tunesmith.authoring.publish import Published, publish, target, written_aside
-from tunesmith.authoring.rows import Row
+from tunesmith.authoring.publish import Published, publish, target
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
+from tunesmith.jobs.held_back import lines_beside, published_before
 from tunesmith.jobs.opened import terminal
-from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 
 
@@ -109,7 +106,7 @@ def _publish(
     """Write the rows, and beside them those that were held back, and tell all."""
     rows = Rows(journal, options, prompts, model)
     rejected = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
-    with _lines(rejected) as write:
+    with lines_beside(rejected) as write:
         held_back = rows.count(write)
     failed = tally.failed + tally.known_failed
     if not rows.total:
@@ -152,34 +149,6 @@ def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation:
     name = f"{options.out}_val" if validation else options.out
     chosen = rows.of(apart, validation=validation)
     return publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace)
-
-
-@contextmanager
-def _lines(path: Path) -> Iterator[Callable[[Row], None]]:
-    """A file of JSON lines that is in place when all are written; none where there are none."""
-    with written_aside(path) as aside:
-        count = 0
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
-
-            def write(row: Row) -> None:
-                nonlocal count
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                count += 1
-
-            yield write
-        if count:
-            aside.replace(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def published_before(run: Path, name: str) -> bool:
-    """Whether a data set of that name came of an earlier attempt of this job, and may be written anew."""
-    try:
-        events = RunReader(run).events()
-    except UserError:
-        return False
-    return any(event["kind"] == "published" and name in event["names"] for event in events)
 
 
 def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterator[str]:
