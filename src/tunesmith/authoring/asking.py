@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from tunesmith.authoring.structured import BadAnswer
 from tunesmith.errors import UserError
 
 _REASKED = 2
+_CUT = "it was cut off before its end (a larger --max-tokens leaves more room)"
 _UNREACHED = 10
 """So many questions in a row without any answer mean that the server is gone."""
 
@@ -77,6 +78,7 @@ async def ask_all(
         for task in (*workers, leaving):
             task.cancel()
         await asyncio.gather(*workers, leaving, return_exceptions=True)
+        open_questions.close()
     if not tally.answered and not tally.failed:
         report(tally)
     if stop.error is not None:
@@ -86,7 +88,7 @@ async def ask_all(
 
 def _open(
     questions: Iterable[Question], model: str, journal: Journal, retry_failed: bool, tally: Tally
-) -> Iterator[tuple[str, Question]]:
+) -> Generator[tuple[str, Question]]:
     seen: set[str] = set()
     for question in questions:
         known = question.id(model)
@@ -152,7 +154,7 @@ class _Asker:
             except BadAnswer as bad:
                 self._in_a_row = 0
                 self._journal.called(known, reply)
-                reason = "it was cut off before its end" if reply.cut else bad.reason
+                reason = _CUT if reply.cut else bad.reason
                 if attempt == _REASKED:
                     raise BadAnswer(reason) from None
                 messages = [

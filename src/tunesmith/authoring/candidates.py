@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from tunesmith.authoring.asking import Question
 from tunesmith.authoring.chunk import estimate_tokens
@@ -73,14 +74,20 @@ class Asked:
 
 
 def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Iterator[Asked]:
-    """One question for each planned chunk. Kinds of questions take turns over all chunks, so that all come as often."""
+    """One question for each planned chunk.
+
+    Kinds of questions take turns over the chunks of a document. Where they begin is drawn by its name, so that what is
+    asked about a document does not depend on the others.
+    """
     kinds = {language: tuple(prompts.styles(language, options.styles).items()) for language in LANGUAGES}
-    turn = 0
+    document, turn = None, 0
     for source in journal.sources():
         asked_for = options.language
         language = language_for(script_of(source.chunk.text)) if asked_for == "auto" else asked_for
         template = prompts.get("questions", language)
         count = max(1, math.ceil(options.entries * source.chunk.tokens / options.chunk_tokens - 0.5))
+        if source.path != document:
+            document, turn = source.path, crc32(source.path.as_posix().encode("utf-8", "replace"))
         styles = [kinds[language][(turn + at) % len(kinds[language])] for at in range(count)]
         turn += count
         messages = template.render(
@@ -121,7 +128,7 @@ def _settings(options: MakeOptions) -> dict[str, Any]:
 def _reader(count: int) -> Any:
     def read(reply: Reply) -> list[dict[str, str]]:
         found = objects(reply.text, "entries")
-        if reply.cut and len(found) > 1:
+        if reply.cut:
             found = found[:-1]  # the last one is not whole
         entries = [{name: _value(entry, names) for name, names in _NAMES.items()} for entry in found[:count]]
         usable = [entry for entry in entries if entry["question"] and entry["answer"]]

@@ -90,10 +90,11 @@ class Endpoint:
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
         """See `Model`. The first answer settles which form of structured output the server takes."""
-        if self._settled:
-            return await self._patiently(messages, schema)
-        async with self._probing:
-            return await self._patiently(messages, schema)
+        if not self._settled:
+            async with self._probing:
+                if not self._settled:
+                    return await self._patiently(messages, schema)
+        return await self._patiently(messages, schema)
 
     async def _patiently(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
         form, tried = self._form, 0

@@ -139,15 +139,14 @@ class Journal:
 
     def sources(self) -> Iterator[Source]:
         """The planned chunks in order."""
-        with closing(self._base.cursor()) as cursor:
-            found = cursor.execute(
-                'SELECT c.number, d.path, d.title, c.text, c.start, c."end", c.tokens, c.heading, c.page, c.before, '
-                "c.sections FROM chunks c JOIN documents d ON d.number = c.document ORDER BY c.number"
-            )
-            for number, path, title, text, start, end, tokens, heading, page, before, sections in found:
-                inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
-                chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
-                yield Source(number - 1, Path(path), title, chunk)
+        found = self._base.execute(
+            'SELECT c.number, d.path, d.title, c.text, c.start, c."end", c.tokens, c.heading, c.page, c.before, '
+            "c.sections FROM chunks c JOIN documents d ON d.number = c.document ORDER BY c.number"
+        )
+        for number, path, title, text, start, end, tokens, heading, page, before, sections in found:
+            inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
+            chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
+            yield Source(number - 1, Path(path), title, chunk)
 
     def answer(self, question: str) -> Answer | None:
         """What was made of a question, None where it is still open."""

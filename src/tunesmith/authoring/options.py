@@ -84,7 +84,7 @@ class MakeOptions(JobOptions):
     """Language of the questions; auto: the source's."""
     system: str = ""
     """System prompt of every row."""
-    min_chars: Count = 4
+    min_chars: Count = 2
     """Shortest answer in characters."""
     max_chars: Count = 0
     """Longest answer in characters; 0: any."""

@@ -7,12 +7,16 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.authoring.language import Script
 from tunesmith.authoring.model import Messages
 from tunesmith.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import jinja2
 
 Language = Literal["en", "zh", "zh-TW"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh", "zh-TW")
@@ -45,11 +49,9 @@ class Template:
 
     def _filled(self, source: str, values: Mapping[str, Any]) -> str:
         import jinja2
-        from jinja2.sandbox import SandboxedEnvironment
 
-        environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         try:
-            return environment.from_string(source).render(values)
+            return str(_compiled(source).render(values))
         except jinja2.TemplateError as error:
             raise UserError(
                 f"The prompt {self.name} can't be filled: {error}.",
@@ -115,6 +117,16 @@ class Prompts:
             return path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeError) as error:
             raise UserError(f"Can't read the prompt {path}: {error}.", field="prompts") from None
+
+
+@cache
+def _compiled(source: str) -> jinja2.Template:
+    """The template; names that are not given are errors, and it reaches nothing but its values."""
+    import jinja2
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source)
 
 
 def copy_prompts(folder: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tunesmith.errors import UserError, did_you_mean
+from tunesmith.cli.flags import Flags
+from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     from tunesmith.config.fields import fields_of
 
     known = fields_of(kind)
-    parser = argparse.ArgumentParser(prog=f"tunesmith data {action}", add_help=False, exit_on_error=False)
+    parser = Flags(f"data {action}")
     parser.add_argument("sources", nargs="*")
     for name, field in known.items():
         kept = "store_true" if field.takes("true or false") else "append" if field.takes("list") else "store"
@@ -38,15 +39,7 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
                 hint=tr("Put TUNESMITH_API_KEY into the environment or into a file .env here."),
                 field="api_key",
             )
-        if flag.startswith("--") and flag not in map(_flag, known):
-            raise UserError(
-                tr("`tunesmith data {action}` has no option {flag}.").format(action=action, flag=flag),
-                hint=did_you_mean(flag, map(_flag, known)) or f"tunesmith data {action} --help",
-            )
-    try:
-        given = vars(parser.parse_intermixed_args(list(arguments)))
-    except argparse.ArgumentError as error:
-        raise UserError(str(error), hint=f"tunesmith data {action} --help") from None
+    given = vars(parser.parse_intermixed_args(list(arguments)))
     sources = [Path(source).expanduser() for source in given.pop("sources")]
     for name, value in given.items():
         if isinstance(value, list):
@@ -71,10 +64,12 @@ def table(kind: type) -> str:
     from tunesmith.config.fields import fields_of, helps_of
 
     lines = []
+    left = {name: _flag(name) + _value(field) for name, field in fields_of(kind).items()}
+    width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
         told = tr(helps_of(kind).get(name, "")).rstrip(".")
         default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
-        lines.append(f"  {_flag(name) + _value(field):<26} {told}{default}")
+        lines.append(f"  {left[name]:<{width}}  {told}{default}")
     return "\n".join(lines)
 
 

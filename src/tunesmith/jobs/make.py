@@ -23,6 +23,7 @@ from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
 from tunesmith.jobs.held_back import lines_beside, published_before
 from tunesmith.jobs.opened import terminal
+from tunesmith.jobs.published import show
 from tunesmith.runs.run import Run
 
 
@@ -46,8 +47,8 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
                 watch.say(line)
             began = time.monotonic()
             tally = asyncio.run(_ask(journal, options, prompts, watch))
-            _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
-    return 0
+            done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
+    return show(done) if done is not None else 1
 
 
 def preview(sources: Sequence[Path], options: MakeOptions) -> int:
@@ -102,8 +103,8 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
 def _publish(
     run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
     seconds: float, replace: bool,
-) -> None:  # fmt: skip
-    """Write the rows, and beside them those that were held back, and tell all."""
+) -> Published | None:  # fmt: skip
+    """Write the rows, and beside them those that were held back, and tell all. None where there are none yet."""
     rows = Rows(journal, options, prompts, model)
     rejected = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
     with lines_beside(rejected) as write:
@@ -112,7 +113,7 @@ def _publish(
     if not rows.total:
         if watch.interrupted:
             watch.say(tr("Nothing was answered yet, so nothing was written."))
-            return
+            return None
         raise UserError(
             tr("No row came of it: {failed} questions failed, {held} rows were held back.").format(
                 failed=failed, held=sum(held_back.values())
@@ -143,6 +144,7 @@ def _publish(
         watch.say(line)
     if apart and rows.by_chunk:
         watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
+    return done[0]
 
 
 def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation: bool, replace: bool) -> Published:

@@ -24,6 +24,7 @@ from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
 from tunesmith.jobs.held_back import lines_beside, published_before
 from tunesmith.jobs.opened import terminal
+from tunesmith.jobs.published import show
 
 Say = Callable[[str], None]
 
@@ -47,8 +48,8 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
         target(name, options.dataset_dir, options.type, replace=overwritten)
     asks = bool(options.model or options.base_url)
     with _asked(found, sources, options, prompts) if asks else _as_it_is(found) as known:
-        _publish(known, options, prompts, overwritten, say)
-    return 0
+        done = _publish(known, options, prompts, overwritten, say)
+    return show(done)
 
 
 def _names(options: RolesOptions) -> list[str]:
@@ -146,7 +147,7 @@ async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, wa
         poll.cancel()
 
 
-def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say) -> None:
+def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say) -> Published:
     beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
     reasons: Counter[str] = Counter()
     with lines_beside(beside) as write:
@@ -162,15 +163,16 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overw
         )
     apart = _apart(made, options)
     sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
+    done: list[Published] = []
     for name, side in zip(_names(options), sides, strict=False):
         if side:
-            done: Published = publish(
-                side, name, options.dataset_dir, options.format, options.type, replace=overwritten
-            )
-            say(tr("{rows:,} rows in {file}, registered as {name}").format(rows=done.rows, file=done.path, name=name))
+            done.append(publish(side, name, options.dataset_dir, options.format, options.type, replace=overwritten))
+            told = tr("{rows:,} rows in {file}, registered as {name}")
+            say(told.format(rows=done[-1].rows, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
+    return done[0]
 
 
 def _scene_of(row: Row) -> str:
