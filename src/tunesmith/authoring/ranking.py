@@ -40,7 +40,8 @@ def write_ranked(ranked: Ranked, format: str) -> dict[str, Any]:
     better = FORMATS.get(format).write(ranked.chosen)
     worse = FORMATS.get(format).write(replace(ranked.chosen, messages=(*ranked.chosen.messages[:-1], ranked.rejected)))
     if format == "alpaca":
-        return {**better, "chosen": better.pop("output"), "rejected": worse["output"]}
+        chosen = better.pop("output")
+        return {**better, "chosen": chosen, "rejected": worse["output"]}
     column = "conversations" if format == "sharegpt" else "messages"
     return {**better, "chosen": better[column].pop(), "rejected": worse[column][-1]}
 
