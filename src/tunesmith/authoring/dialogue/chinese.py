@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
+from itertools import chain
 
 # Verbs of speech; those behind a manner first.
 _VERB = (
@@ -14,7 +15,7 @@ _VERB = (
     r"|[叫喊](?:道|了)?|[骂罵](?:道)?|大喝|大叫|大喊)"
 )
 _BEFORE = re.compile(rf"{_VERB}(?:[^，。；！？]{{0,3}})?[：:，,]?\s*$")
-_AFTER = re.compile(rf"^[^，。！？；：“”「」\n]{{0,14}}?{_VERB}")
+_AFTER = re.compile(rf"^[^。！？；：“”「」\n]{{0,14}}?{_VERB}")
 # Between name and verb: manner and mood.
 _MANNER = (
     r"(?:[乃遂又亦便即忙急大微冷苦厉厲淡轻輕高低连連忽]|[笑怒喜惊驚叹嘆泣哭喝]|大[怒笑喜惊驚]"
@@ -23,14 +24,14 @@ _MANNER = (
 _NAMED = re.compile(rf"^(?P<name>[一-鿿·]{{1,4}}?){_MANNER}{_VERB}[：:，,]?$")
 # Words before the name at the head of a clause.
 _HEAD = re.compile(
-    r"^(?:只见|却说|且说|话说|忽见|忽|于是|那|这|只見|卻說|且說|話說|忽見|於是|這|旁边|旁邊|又见|当下|當下|时|時)?"
+    r"^(?:这时|那时|此时|這時|那時|此時|只见|却说|且说|话说|忽见|忽|于是|那|这|只見|卻說|且說|話說|忽見|於是|這|旁边|旁邊|又见|当下|當下|时|時)?"
 )
 # A name behind one of these is spoken to or seen, not the speaker.
 _OBJECT = frozenset("对對向谓謂与與跟和给給被把见見看朝问問令教唤喚拉望听聽")
 _NO_NAME = re.compile(
     r"^(?:[他她它我你您俺吾汝彼众眾人其之皆各自乃遂又亦便即忙急忽大不有或只此答问問笑怒喝叹嘆哭回心口这那這]"
     r"|[如知听聽难難正再才说說道曰报報谓謂叫言告后後当當因厉厲奏叱称稱具拜使扬揚跪伏上下来來去入出起坐立指拔从從于於至]"
-    r"|左右|群臣|二人|三人|两人|一人|然后|然後|商议|商議|分付|吩咐|顿首|頓首)"
+    r"|[轻輕低高柔厉厲大小][声聲]|[淡冷微苦轻輕][淡冷笑微]|左右|群臣|二人|三人|两人|一人|然后|然後|商议|商議|分付|吩咐|顿首|頓首)"
 )
 # Pronouns may mean anybody; other heads of a clause mean somebody in particular.
 _PRONOUN = re.compile(r"^(?:[他她它我你您俺吾汝彼心口]|自己)")
@@ -51,11 +52,12 @@ SOMEBODY = "?"
 class Names:
     """The names of those who speak in a text: the roles', and such as stand before a verb of speech more than once."""
 
-    def __init__(self, leads: Iterable[str], roles: Collection[str]) -> None:
-        """leads: the text before each quotation."""
+    def __init__(self, leads: Iterable[str], tags: Iterable[str], roles: Collection[str]) -> None:
+        """leads: the text before each quotation; tags: the text behind it."""
         counts: Counter[str] = Counter()
-        for lead in leads:
-            clause = re.split(r"[，。；！？、”」』\s]", lead.rstrip())[-1]
+        before = (re.split(r"[，。；！？、”」』\s]", lead.rstrip())[-1] for lead in leads)
+        behind = (re.split(r"[，。；！？：“「『\s]", tag.strip())[0] for tag in tags)
+        for clause in chain(before, behind):
             if (match := _NAMED.match(clause)) and not _NO_NAME.match(match["name"]):
                 counts[match["name"]] += 1
         names = set(roles)
@@ -85,6 +87,12 @@ class Names:
         if found := _unlisted(last):
             return found
         return None if _PRONOUN.match(clauses[0]) or _PRONOUN.match(last) else SOMEBODY
+
+    def acting(self, before: str) -> str | None:
+        """Who does something in the last sentence before a quotation that nothing leads to."""
+        sentence = re.split(r"[。！？]", before.rstrip().rstrip("。！？…"))[-1].strip()
+        head = _HEAD.match(sentence)
+        return self._at(sentence, head.end() if head else 0)
 
     def after(self, text: str) -> str | None:
         """Who spoke the quotation that a text follows, where it says so."""

@@ -50,6 +50,13 @@ def before(sentence: str) -> str | None:
     return _plain(match["one"] or match["two"]) if match else None
 
 
+def acting(text: str) -> str | None:
+    """The name at the head of the last sentence before a quotation that nothing leads to."""
+    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text.strip())[-1]
+    match = re.match(_NAME, sentence)
+    return _plain(match[0]) if match and sentence.endswith((".", "!", "?")) else None
+
+
 def after(text: str) -> str | None:
     """Who spoke the quotation that a text follows, where it says so."""
     match = _AFTER.match(text)

@@ -12,6 +12,7 @@ from tunesmith.authoring.dialogue.line import Line, Paragraph
 
 _PAIRS = {"“": "”", "「": "」", "『": "』", '"': '"', "„": "“", "«": "»"}
 _OPENING = re.compile(f"[{''.join(map(re.escape, _PAIRS))}]")
+_NEAR = 120  # characters beside a quotation in which a speaker is looked for
 _ENDS_SPOKEN = re.compile(r"[。！？!?…，,.—~；;：:-]$")
 
 
@@ -26,14 +27,17 @@ class _Quote:
 
 def read_novel(found: Sequence[Paragraph], roles: Collection[str] = ()) -> list[Line]:
     """Everything that is said, with its speaker where the text or the taking of turns tells."""
-    leads = (paragraph.text[: quote.start - 1] for paragraph in found for quote in _quotes(paragraph.text))
-    names = Names(leads, roles)
+    quoted = [(paragraph.text, quote) for paragraph in found for quote in _quotes(paragraph.text)]
+    leads = (text[max(0, quote.start - _NEAR) : quote.start - 1] for text, quote in quoted)
+    tags = (text[quote.after : quote.after + _NEAR] for text, quote in quoted)
+    names = Names(leads, tags, roles)
+    known = {*roles, *_english_names(quoted)}
     lines: list[Line] = []
     continued: str | None = None
     for at, paragraph in enumerate(found):
         quotes = list(_quotes(paragraph.text))
         said = [quote for quote in quotes if _is_spoken(paragraph.text, quote)]
-        speakers = _speakers(paragraph.text, quotes, said, names)
+        speakers = _speakers(paragraph.text, quotes, said, names, known)
         if continued is not None and said and speakers[0] is None and paragraph.text.lstrip()[:1] in _PAIRS:
             speakers[0] = continued
         for quote, speaker in zip(said, speakers, strict=True):
@@ -84,7 +88,7 @@ def _is_spoken(text: str, quote: _Quote) -> bool:
     if not inside:
         return False
     before = text[: quote.start - 1].rstrip()
-    after = text[quote.after : quote.after + 60]
+    after = text[quote.after : quote.after + _NEAR]
     if is_written(before):
         return False
     if before.endswith(("：", ":")) or _ENDS_SPOKEN.search(inside):
@@ -92,14 +96,16 @@ def _is_spoken(text: str, quote: _Quote) -> bool:
     return english.tells(after) or (not before and chinese.tells(after))
 
 
-def _speakers(text: str, quotes: Sequence[_Quote], said: Sequence[_Quote], names: Names) -> list[str | None]:
-    """The speaker of each spoken quotation of a paragraph."""
+def _speakers(
+    text: str, quotes: Sequence[_Quote], said: Sequence[_Quote], names: Names, known: Collection[str]
+) -> list[str | None]:
+    """The speaker of each spoken quotation of a paragraph. known: names of those who speak, in English."""
     found: list[str | None] = []
     ends = [0, *(quote.after for quote in quotes)]
     for number, quote in enumerate(said):
         previous = max(end for end in ends if end < quote.start)
         following = min((each.start - 1 for each in quotes if each.start > quote.start), default=len(text))
-        before, after = text[previous : quote.start - 1], text[quote.after : following]
+        before, after = text[previous : quote.start - 1], _without_lead(text[quote.after : following])
         behind_another = number > 0 and said[number - 1].after == previous
         speaker = None
         leads = before.rstrip().endswith(("：", ":"))
@@ -111,8 +117,28 @@ def _speakers(text: str, quotes: Sequence[_Quote], said: Sequence[_Quote], names
         goes_on = behind_another and not leads and (_tells(before) or not re.search(r"[。.!?！？]", before.strip()))
         if speaker is None and goes_on:
             speaker = found[number - 1]
+        if speaker is None and previous == 0 and before.strip():
+            # Who acts in the paragraph speaks in it: Stubb laughed. “…”
+            actor = english.acting(before)
+            speaker = actor if actor in known else names.acting(before)
         found.append(speaker)
     return found
+
+
+def _without_lead(after: str) -> str:
+    """What follows a quotation, without the sentence that leads to the next one."""
+    if not after.rstrip().endswith(("：", ":")):
+        return after
+    ends = [found.end() for found in re.finditer(r"[。！？]|[.!?]\s", after)]
+    return after[: ends[-1]] if ends else ""
+
+
+def _english_names(quoted: Sequence[tuple[str, _Quote]]) -> Iterator[str]:
+    """Names that stand beside a verb of speech."""
+    for text, quote in quoted:
+        before = english.before(text[max(0, quote.start - _NEAR) : quote.start - 1])
+        after = english.after(text[quote.after : quote.after + _NEAR])
+        yield from (name for name in (before, after) if name is not None)
 
 
 def _tells(between: str) -> bool:

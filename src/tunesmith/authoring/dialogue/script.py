@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from tunesmith.authoring.dialogue.line import Line, Paragraph
 
@@ -89,8 +90,8 @@ def read_script(found: Sequence[Paragraph], roles: Collection[str] = ()) -> list
     lines: list[Line] = []
     speaking: int | None = None  # the line that the next paragraph may continue
     for at, (paragraph, head) in enumerate(zip(found, heads, strict=True)):
-        if head is not None and head[0] in names:
-            name, said, below = head
+        if head is not None and head.name in names:
+            name, said, below = head.name, head.said, head.below
             start = paragraph.start + (len(paragraph.text) - len(said) if said else len(paragraph.text))
             lines.append(Line(said, name, "named", start, paragraph.start + len(paragraph.text), paragraph.scene, at))
             speaking = len(lines) - 1
@@ -118,18 +119,30 @@ def spoken(text: str) -> str:
     return inner[1].strip() if inner and not re.search(r"[“”\"「」]", inner[1]) else text
 
 
-def _head(found: Sequence[Paragraph], at: int) -> tuple[str, str, bool] | None:
-    """(name, what is said beside it, whether it is said in the lines below) where a paragraph begins with a name."""
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A name at the beginning of a paragraph. said: beside it; below: in the lines below it.
+
+    weak: it may as well be a short sentence, so only a name that comes again is one.
+    """
+
+    name: str
+    said: str
+    below: bool
+    weak: bool
+
+
+def _head(found: Sequence[Paragraph], at: int) -> _Head | None:
     paragraph = found[at]
     if paragraph.opens_scene:
         return None
     for pattern in (_INLINE, _BRACKETED, _ABBREVIATED):
         if match := pattern.match(paragraph.text):
             said = match["said"].strip()
-            return _plain(match["name"]), said, not said
+            return _Head(_plain(match["name"]), said, not said, pattern is _ABBREVIATED)
     match = _ALONE.match(paragraph.text)
     if match and not paragraph.follows and at + 1 < len(found) and found[at + 1].follows:
-        return _plain(match["name"]), "", True
+        return _Head(_plain(match["name"]), "", True, weak=False)
     return None
 
 
@@ -137,13 +150,17 @@ def _plain(name: str) -> str:
     return re.sub(r"\s+", " ", name).strip(" .*_")
 
 
-def _names(heads: Sequence[tuple[str, str, bool] | None], roles: Collection[str]) -> set[str]:
+def _names(heads: Sequence[_Head | None], roles: Collection[str]) -> set[str]:
     """Who speaks: names that come again, or nearly every head is one."""
-    counts = Counter(head[0] for head in heads if head is not None and head[0].lower() not in _NO_NAMES)
+    there = [head for head in heads if head is not None and head.name.lower() not in _NO_NAMES]
+    counts = Counter(head.name for head in there)
+    weak = {head.name for head in there if head.weak}
     again = sum(count for count in counts.values() if count > 1)
     known = {role.casefold() for role in roles}
-    least = 2 if again * 2 >= sum(counts.values()) and len(heads) > 40 else 1
-    return {name for name, count in counts.items() if count >= least or name.casefold() in known}
+    least = 2 if again * 2 >= len(there) and len(heads) > 40 else 1
+    return {
+        name for name, count in counts.items() if count >= (2 if name in weak else least) or name.casefold() in known
+    }
 
 
 def _continues(found: Sequence[Paragraph], at: int, line: Line) -> bool:
