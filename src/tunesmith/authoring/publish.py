@@ -67,6 +67,23 @@ def publish(
     held as a whole. ranking: rows hold `chosen` and `rejected`. kto_tag: the column with the verdict.
     UserError where there are no rows, the name can't be one, or it is taken and `replace` is not set.
     """
+
+    def entry(file_name: str, keys: set[str]) -> dict[str, Any]:
+        return entry_for(file_name, format, keys, ranking=ranking, kto_tag=kto_tag)
+
+    return put_in_place(rows, name, dataset_dir, entry, file_type, replace=replace)
+
+
+def put_in_place(
+    rows: Iterable[Row],
+    name: str,
+    dataset_dir: str | Path,
+    entry: Callable[[str, set[str]], Mapping[str, Any]],
+    file_type: FileType = "jsonl",
+    *,
+    replace: bool = False,
+) -> Published:
+    """As `publish`, with an entry made from the file's name and the keys of the rows."""
     path = target(name, dataset_dir, file_type, replace=replace)
     with written_aside(path) as aside:
         count, keys = _WRITERS[file_type](rows, aside)
@@ -74,7 +91,7 @@ def publish(
             raise UserError(f"There is no row to write to {path}.")
         with edited(dataset_dir) as catalog:
             refuse_taken(catalog, name, replace=replace)
-            catalog.put(name, entry_for(path.name, format, keys, ranking=ranking, kto_tag=kto_tag))
+            catalog.put(name, entry(path.name, keys))
             with told_plainly(path):
                 aside.replace(path)
     return Published(name, path, info_path(dataset_dir), count)
