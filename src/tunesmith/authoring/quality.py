@@ -29,6 +29,7 @@ _PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|\blorem ipsum\b",
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]")
 _CJK_RUN = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
 _WORD = re.compile(r"[^\W_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]{3,}")
+_LETTER = re.compile(r"[A-Za-zÀ-ɏЀ-ӿ]")
 _STEM = 5  # letters of a word that are compared: "judges", "judged" and "judging" are near enough
 _MISQUOTED = 85.0  # how alike, of 100, a quotation must be to a place in the text
 
@@ -117,7 +118,16 @@ def find_quote(quote: str, text: str) -> tuple[int, int] | None:
     if len(quote) > len(text):
         return None
     best = fuzz.partial_ratio_alignment(flat_quote, flat_text, score_cutoff=_MISQUOTED)
-    return None if best is None else (best.dest_start, best.dest_end)
+    return None if best is None else _whole_words(text, best.dest_start, best.dest_end)
+
+
+def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same place with the words at its borders whole; Chinese has none that could be cut."""
+    while start > 0 and _LETTER.match(text, start - 1) and _LETTER.match(text, start):
+        start -= 1
+    while end < len(text) and _LETTER.match(text, end - 1) and _LETTER.match(text, end):
+        end += 1
+    return start, end
 
 
 def _flat(text: str) -> str:
