@@ -25,7 +25,18 @@ NAME is an entry of dataset_info.json (dataset_dir says where that lies), FILE a
 tokenizer of a model: give model_name_or_path, or a CONFIG.yaml that has it.
 
   tunesmith data check mine.jsonl
-  tunesmith data preview mine.jsonl model_name_or_path=Qwen/Qwen3-0.6B --rows 3"""
+  tunesmith data preview mine.jsonl model_name_or_path=Qwen/Qwen3-0.6B --rows 3
+
+Data sets are made by these, and registered in dataset_info.json; each has a page: tunesmith data convert --help
+
+make     a model writes questions and answers about documents     data make book.epub --out book --model …
+roles    one character's dialogue out of a novel or script        data roles novel.txt --role Ada --out ada
+convert  tables, documents and other formats, without a model     data convert faq.xlsx --out faq
+prompts  the prompts that make and roles ask with, to be changed
+
+add, list, rename, remove    the entries of dataset_info.json
+split, merge                 one data set into two, several into one
+push                         to Hugging Face's hub or ModelScope"""
 
 # Verbs with a module of their own: it is imported when the verb is called, and its run() takes what follows the verb.
 _MODULES = {
