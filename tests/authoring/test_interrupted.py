@@ -16,6 +16,7 @@ from tests.authoring.chat_server import Answer, Body, ChatServer, diligent, serv
 from tests.authoring.library import make, rows
 
 import tunesmith
+from tunesmith.cli.main import main
 from tunesmith.runs.read import RunReader
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -80,6 +81,20 @@ def test_ctrl_c_awaits_what_is_on_its_way_and_ends_with_what_there_is(slow_serve
     slow_server.answer = diligent
     assert make(slow_server) == 0
     assert len(slow_server.requests) == 6 and len(rows()) == 6
+
+
+def test_runs_resume_goes_on_from_anywhere(
+    slow_server: ChatServer, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    process = started(slow_server)
+    process.kill()
+    process.communicate()
+    slow_server.answer = diligent
+    monkeypatch.chdir("/")
+    assert main(["runs", "resume", str(workplace / "saves/data/space")]) == 0
+    monkeypatch.chdir(workplace)
+    assert len(rows()) == 6 and len(slow_server.requests) == 7
+    assert main(["runs", "resume", "saves/data/space"]) == 2  # it has finished
 
 
 def test_a_stop_file_ends_it_as_ctrl_c_does(slow_server: ChatServer) -> None:

@@ -26,9 +26,7 @@ class Connection:
     @property
     def shown(self) -> str:
         """The address without what may be secret in it."""
-        parts = urlsplit(self.base_url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+        return without_credentials(self.base_url)
 
     def without_secrets(self, text: str) -> str:
         """A text of the server's with the key starred out."""
@@ -72,6 +70,13 @@ def connection(
         )
     address = parts.geturl().rstrip("/").removesuffix("/chat/completions")
     return Connection(address, model, known[key_variable] if key_variable else _first(known, _API_KEY))
+
+
+def without_credentials(url: str) -> str:
+    """An address without user, password and query, where keys are found."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else url.partition("?")[0]
 
 
 def _first(known: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.cli.flags import Flags
 from tunesmith.errors import UserError
@@ -14,6 +14,7 @@ from tunesmith.i18n import tr
 if TYPE_CHECKING:
     from tunesmith.authoring.options import JobOptions
     from tunesmith.config.fields import Field
+    from tunesmith.runs.layout import RunLayout
 
 T = TypeVar("T", bound="JobOptions")
 
@@ -53,6 +54,21 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     if not options.out:
         raise UserError(tr("The data set needs a name."), hint=tr("Add --out NAME."), field="out")
     return sources, options
+
+
+def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
+    """Go on with a job as its run recorded it."""
+    from tunesmith.authoring.options import MakeOptions, RolesOptions, read_options
+
+    given = {key: value for key, value in record.items() if key not in ("command", "sources")}
+    sources = [Path(source) for source in record["sources"]]
+    if command == "data make":
+        from tunesmith.jobs import make
+
+        return make.make(sources, read_options(MakeOptions, {**given, "run_dir": str(run.root)}))
+    from tunesmith.jobs import roles
+
+    return roles.extract(sources, read_options(RolesOptions, {**given, "run_dir": str(run.root)}))
 
 
 def _flag(name: str) -> str:

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from tunesmith.authoring.asking import Tally
+from tunesmith.authoring.credentials import without_credentials
 from tunesmith.authoring.journal import Journal, Spent
 from tunesmith.authoring.options import JobOptions
 from tunesmith.authoring.stop import Stop
@@ -28,6 +29,7 @@ from tunesmith.runs.files import replace_json, replace_text
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.run import Run, flat_yaml
 
+_PATHS = ("dataset_dir", "run_dir", "prompts")
 _REPORT_SECONDS = 2.0
 _LINE_SECONDS = 15.0
 _POLL_SECONDS = 0.5
@@ -40,7 +42,10 @@ def run_directory(options: JobOptions) -> RunLayout:
 def start_run(command: str, sources: list[str], options: JobOptions) -> Run:
     """The job's run, new or gone on with. UserError where the directory is another one's, or a process works there."""
     layout = run_directory(options)
-    asked = {"command": command, "sources": sources, **asdict(options)}
+    asked = {"command": command, "sources": [str(Path(source).absolute()) for source in sources], **asdict(options)}
+    for name in _PATHS:
+        asked[name] = asked[name] and str(Path(asked[name]).absolute())
+    asked["base_url"] = without_credentials(options.base_url)
     resolved = flat_yaml(asked)
     if is_run(layout.root):
         if not layout.journal.is_file():
