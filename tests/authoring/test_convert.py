@@ -17,6 +17,9 @@ from tunesmith.authoring.tables import read_tables
 from tunesmith.cli.main import main
 from tunesmith.data.catalog import resolve
 from tunesmith.data.check import check_dataset
+from tunesmith.data.examples import ExampleReader, ReadExample
+from tunesmith.data.sources import locate
+from tunesmith.data.tokenize import open_dataset
 from tunesmith.errors import UserError
 
 
@@ -318,3 +321,23 @@ def test_the_command_shows_the_guess_the_check_and_three_rows(
     assert "<|im_start|>assistant" in capsys.readouterr().out
     assert main(["data", "convert", path, "--out", "x", *data, "--instrution", "a"]) == 2
     assert "Did you mean --instruction" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["identity", "alpaca_zh_demo", "sharegpt_demo", "openai_tools_demo"])
+def test_the_demo_data_survives_a_way_through_another_format(tmp_path: Path, name: str) -> None:
+    """What is trained on is the same before and after, row by row."""
+    source = Path(__file__).parents[2] / "data"
+    there = "openai" if name != "openai_tools_demo" else "sharegpt"
+    data = str(tmp_path / "data")
+    file = next(source.glob(f"{name}.*"))
+    options = ConvertOptions(out="there", dataset_dir=data, to=there, file_type="parquet")  # type: ignore[arg-type]
+    done = convert(plan([str(file)], options), options)
+    assert not done.rejected
+    assert examples(str(file), data) == examples("there", data)
+
+
+def examples(name: str, data: str) -> list[Any]:
+    (entry,) = resolve(name, data)
+    layout, rows = open_dataset(entry, locate(entry, Path(data)), "sft")
+    read = [ExampleReader(layout, {}).read(row) for row in rows]
+    return [one.example for one in read if isinstance(one, ReadExample)]
