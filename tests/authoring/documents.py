@@ -73,6 +73,33 @@ def pdf(path: Path, pages: Sequence[str], *, header: str = "", outline: bool = F
     return path
 
 
+def chinese_pdf(path: Path, lines: Sequence[str]) -> Path:
+    """A page with one of the Chinese fonts that every PDF reader stands in for; fpdf2 needs a font file."""
+    shown = "".join(f"<{line.encode('utf-16-be').hex()}> Tj T*\n" for line in lines)
+    stream = f"BT /F1 12 Tf 14 TL 50 780 Td\n{shown}ET"
+    parts = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R>>",
+        f"<</Length {len(stream)}>>stream\n{stream}\nendstream",
+        "<</Type/Font/Subtype/Type0/BaseFont/STSong-Light/Encoding/UniGB-UCS2-H/DescendantFonts[6 0 R]>>",
+        "<</Type/Font/Subtype/CIDFontType0/BaseFont/STSong-Light/FontDescriptor 7 0 R/DW 1000"
+        "/CIDSystemInfo<</Registry(Adobe)/Ordering(GB1)/Supplement 2>>>>",
+        "<</Type/FontDescriptor/FontName/STSong-Light/Flags 6/FontBBox[-25 -254 1000 880]/ItalicAngle 0/Ascent 880"
+        "/Descent -120/CapHeight 880/StemV 93>>",
+    ]
+    data, places = "%PDF-1.4\n", []
+    for number, part in enumerate(parts, 1):
+        places.append(len(data))
+        data += f"{number} 0 obj\n{part}\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    size = len(parts) + 1
+    data += f"xref\n0 {size}\n0000000000 65535 f \n{table}"
+    data += f"trailer<</Size {size}/Root 1 0 R>>\nstartxref\n{data.index('xref')}\n%%EOF"
+    path.write_bytes(data.encode("ascii"))
+    return path
+
+
 def epub(path: Path, chapters: Mapping[str, str], *, locked: bool = False) -> Path:
     """A book whose chapters are the bodies of its pages."""
     items = "".join(

@@ -323,6 +323,14 @@ def test_the_command_shows_the_guess_the_check_and_three_rows(
     assert "Did you mean --instruction" in capsys.readouterr().err
 
 
+def test_a_registered_data_set_in_another_file_keeps_even_what_means_nothing(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "a", "name": "Ada"}, {"role": "assistant", "content": "b"}]}
+    _, first = converted(written(tmp_path / "a.jsonl", [row]), tmp_path, "first")
+    again, done = converted("first", tmp_path, "again")
+    assert again == [row]
+    assert not (first.notes or done.notes)
+
+
 @pytest.mark.parametrize("name", ["identity", "alpaca_zh_demo", "sharegpt_demo", "openai_tools_demo"])
 def test_the_demo_data_survives_a_way_through_another_format(tmp_path: Path, name: str) -> None:
     """What is trained on is the same before and after, row by row."""

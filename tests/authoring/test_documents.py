@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -64,6 +66,18 @@ def test_lines_of_a_page_are_joined_into_paragraphs() -> None:
     ]
     assert paragraphs(["臣亮言先帝创业未半而中道崩殂今天", "下三分益州疲弊。"]) == [
         "臣亮言先帝创业未半而中道崩殂今天下三分益州疲弊。"
+    ]
+
+
+def test_a_chinese_pdf(tmp_path: Path) -> None:
+    lines = [
+        "滚滚长江东逝水，浪花淘尽英雄。青山依旧在，几度夕阳",
+        "红。",
+        "白发渔樵江渚上，惯看秋月春风。一壶浊酒喜相逢。",
+    ]
+    assert [passage.text for passage in read_document(documents.chinese_pdf(tmp_path / "a.pdf", lines)).passages] == [
+        "滚滚长江东逝水，浪花淘尽英雄。青山依旧在，几度夕阳红。",
+        "白发渔樵江渚上，惯看秋月春风。一壶浊酒喜相逢。",
     ]
 
 
@@ -203,6 +217,29 @@ def test_damaged_and_hostile_files_each_get_one_line(tmp_path: Path) -> None:
     locked = tmp_path / "locked.docx"
     locked.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600)
     assert "password" in told(locked)
+
+
+def test_bytes_that_were_changed_on_the_way_end_in_one_line_or_are_read(tmp_path: Path) -> None:
+    """Whatever a parser of a foreign format makes of damage, the user sees a UserError."""
+    rows = [["a", "b"], [1, 2], [3, 4]]
+    whole = [
+        documents.docx(tmp_path / "a.docx"),
+        documents.pdf(tmp_path / "a.pdf", ["Text"], outline=True),
+        documents.xlsx(tmp_path / "a.xlsx", {"S": rows}),
+        documents.xls(tmp_path / "a.xls", rows),
+        documents.epub(tmp_path / "a.epub", {"a.xhtml": "<p>x</p>"}),
+    ]
+    chance = random.Random(3)
+    for path in whole:
+        data = path.read_bytes()
+        damaged = path.with_stem("damaged")
+        for _ in range(40):
+            changed = bytearray(data[: chance.randrange(1, len(data))] if chance.random() < 0.3 else data)
+            for _ in range(chance.choice((1, 3, 20))):
+                changed[chance.randrange(len(changed))] = chance.randrange(256)
+            damaged.write_bytes(changed)
+            with contextlib.suppress(UserError):
+                assert read_document(damaged).passages
 
 
 def test_a_folder_is_searched_and_what_is_left_out_is_told(tmp_path: Path) -> None:

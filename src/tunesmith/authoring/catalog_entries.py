@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.authoring.catalog_file import check_name, edited, info_path
-from tunesmith.authoring.publish import refuse_taken, written_aside
+from tunesmith.authoring.publish import OPENAI_TAGS, refuse_taken, written_aside
 from tunesmith.authoring.ranking import is_ranked
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, DatasetEntry
@@ -158,7 +158,8 @@ def _described(path: Path, name: str, formatting: str | None) -> dict[str, Any]:
     if layout.format.name == "alpaca":
         return {"columns": columns}
     chat = next(key for key in ("conversations", "messages") if key in keys)
-    return {"formatting": layout.format.name, "columns": {"messages": chat, **columns}}
+    tags = {"tags": dict(OPENAI_TAGS)} if layout.format.name == "openai" else {}
+    return {"formatting": layout.format.name, "columns": {"messages": chat, **columns}, **tags}
 
 
 def _listed(catalog: Catalog, name: str) -> Listed:

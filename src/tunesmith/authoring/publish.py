@@ -34,7 +34,8 @@ _COLUMNS: Mapping[RowFormat, Mapping[str, str]] = {
     "openai": {"messages": "messages", "tools": "tools"},
     "text": {"prompt": "text"},
 }  # fmt: skip
-_OPENAI_TAGS = {
+# Words of OpenAI's messages: tools that share dataset_info.json take ShareGPT's where they are not told.
+OPENAI_TAGS = {
     "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
     "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system",
 }  # fmt: skip
@@ -147,7 +148,7 @@ def entry_for(
         columns["kto_tag"] = kto_tag
     entry["columns"] = columns
     if format == "openai":
-        entry["tags"] = dict(_OPENAI_TAGS)
+        entry["tags"] = dict(OPENAI_TAGS)
     return entry
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tunesmith.data.layout import nearest_format
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Document, Example, Message
 from tunesmith.text.formats import FORMATS, Columns, Tags
+from tunesmith.text.formats.messages import MessageList
 from tunesmith.text.rows import RowError
 
 Family = Literal["conversations", "text"]
@@ -173,7 +175,7 @@ def _rows(
         format = _format_of(sample, entry)
         if format is not None:
             family: Family = "text" if format == "text" else "conversations"
-            usual = own == Columns() and tags == Tags()
+            usual = _is_usual(format, own, tags)
             items = _formatted(rows, format, own, tags)
             return Source(name, family, format, items, notes, kto_tag=kto, usual=usual)
         if (column := text_column(columns)) is not None and not _guessable(reading.wanted, columns, name):
@@ -211,6 +213,19 @@ def _format_of(sample: Sequence[Mapping[str, Any]], entry: DatasetEntry | None) 
             return nearest_format([{"messages": row[found[0]]} for row in sample])
         return "alpaca"
     return None
+
+
+def _is_usual(format: str, columns: Columns, tags: Tags) -> bool:
+    """Whether rows under these columns and words read the same under the usual ones."""
+    known = FORMATS.get(format)
+    if not isinstance(known, MessageList):
+        return columns == Columns() and tags == Tags()
+    own, usual = dataclasses.asdict(tags), dataclasses.asdict(known.tags)
+    return (
+        dataclasses.replace(columns, messages=None) == Columns()
+        and columns.messages in (None, known.column)
+        and all(word in (None, usual[name]) for name, word in own.items())
+    )
 
 
 def _kto_column(sample: Sequence[Mapping[str, Any]]) -> str | None:

@@ -118,9 +118,17 @@ def _sheet_grids(path: Path) -> Iterator[tuple[str, Grid, Merged, list[str]]]:
     except PasswordError:
         raise UserError(f"{path} is locked with a password.", hint="Save it without a password.") from None
     except CalamineError as error:
-        raise UserError(
-            f"{path} is damaged or no {path.suffix.lower()} file ({error}).", hint="Open it and save it anew."
-        ) from None
+        raise _damaged(path, str(error)) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what damaged .xls files do to the library; no Exception
+            raise
+        raise _damaged(path, "its parts don't fit together") from None
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is damaged or no {path.suffix.lower()} file ({reason}).", hint="Open it in Excel and save it anew."
+    )
 
 
 def _text(cell: Any) -> str:
