@@ -311,7 +311,7 @@ def test_the_command_shows_the_guess_the_check_and_three_rows(
     path = str(documents.xlsx(tmp_path / "faq.xlsx", {"S": rows}))
     data = ["--dataset-dir", str(tmp_path / "data")]
     assert main(["data", "convert", path, "--out", "faq", *data, "--dry-run"]) == 0
-    assert not (tmp_path / "data" / "dataset_info.json").exists()
+    assert not (tmp_path / "data").exists()
     assert main(["data", "convert", path, "--out", "faq", *data]) == 0
     shown = capsys.readouterr().out
     assert "Question 2? → Answer 2." in shown

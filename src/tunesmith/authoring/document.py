@@ -186,7 +186,7 @@ def open_document(path: Path) -> Reading:
     """
     reason = _unreadable(path)
     if reason is not None:
-        raise UserError(f"{path}: {reason.message}", hint=reason.hint)
+        raise _named(path, reason)
     return Reading(path, READERS.get(path.suffix.lower())(path))
 
 
@@ -215,7 +215,7 @@ def find_documents(sources: Sequence[Path]) -> Found:
         elif not source.exists():
             raise _missing(source)
         elif (reason := _unreadable(source)) is not None:
-            raise UserError(f"{source}: {reason.message}", hint=reason.hint)
+            raise _named(source, reason)
         else:
             documents.append(source)
     documents = list(dict.fromkeys(documents))
@@ -238,6 +238,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def _named(path: Path, reason: UserError) -> UserError:
+    """What is told of a file that was named, and not just found in a folder."""
+    return UserError(f"{path}: {reason.message}", hint=reason.hint or f"Documents end in {known()}.")
+
+
 def _missing(source: Path) -> UserError:
     beside = [entry.name for entry in source.parent.iterdir()] if source.parent.is_dir() else []
     hint = did_you_mean(source.name, beside, lambda name: str(source.parent / name))
@@ -250,7 +255,7 @@ def _unreadable(path: Path) -> UserError | None:
     if path.name.startswith("~$"):
         return UserError("This is a lock that an Office program left, not a document.")
     if suffix not in READERS:
-        hint = _ELSEWHERE.get(suffix) or did_you_mean(suffix, READERS.names()) or f"Known: {known()}."
+        hint = _ELSEWHERE.get(suffix) or did_you_mean(suffix, READERS.names())
         return UserError(f"{suffix or 'A file without a suffix'} is not a kind of document that is read.", hint=hint)
     try:
         size = path.stat().st_size

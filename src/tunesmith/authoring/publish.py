@@ -106,8 +106,6 @@ def target(name: str, dataset_dir: str | Path, file_type: FileType = "jsonl", *,
         refuse_taken(catalog, name, replace=replace)
     if path.exists() and not replace:
         raise UserError(f"There is a file {path} already.", hint="Choose another name, or add --replace.", field="out")
-    with told_plainly(path):
-        folder.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -122,7 +120,9 @@ def refuse_taken(catalog: CatalogFile, name: str, *, replace: bool) -> None:
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what is still there at the end is removed."""
+    """A path beside `path` to write to, in a folder that is made; what is still there at the end is removed."""
+    with told_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with told_plainly(path):
