@@ -54,6 +54,9 @@ def test_kinds_of_questions_take_turns_and_can_be_ones_own() -> None:
         prompts = server.prompts()
     assert {row["style"] for row in rows()} == {"why", "riddle"}
     assert sum("in the form of a riddle" in prompt for prompt in prompts) >= 6
+    with serving(diligent) as server:
+        assert make(server, "--styles", "为什么", "--replace") == 0  # the sources are English
+    assert {row["style"] for row in rows()} == {"why"}
     assert main(["data", "make", "books", "--out", "x", "--styles", "wyh"]) == 2
 
 

@@ -115,12 +115,13 @@ def _pieces(passages: Iterable[Passage], size: int, count: Count) -> Iterator[_P
     for passage in passages:
         rank = _PARAGRAPH if heading in (None, passage.heading) else _SECTION
         heading = passage.heading
+        joint = 1 if at else 0  # for the blank line
         texts = list(_sentences(passage.text))
         for text, tokens in zip(texts, count(texts), strict=True):
             for part, share in _parts(text, tokens, size):
-                yield _Piece(part, at, share, rank, passage)
+                yield _Piece(part, at, share + joint, rank, passage)
                 at += len(part)
-                rank = _PART
+                rank, joint = _PART, 0
             rank = _PARAGRAPH if text.endswith("\n") else _SENTENCE
         at += len(JOIN)
 

@@ -95,14 +95,18 @@ class Prompts:
         if not asked:
             return known
         chosen: dict[str, str] = {}
-        everywhere = [name for other in LANGUAGES for name in _styles(self._text("styles.txt", other))]
+        others = [list(_styles(self._text("styles.txt", other))) for other in LANGUAGES]
         for word in asked:
             path = Path(word)
+            place = next((names.index(word) for names in others if word in names), None)
             if path.suffix and path.is_file():
                 chosen |= _styles(path.read_text(encoding="utf-8-sig"))
             elif word in known:
                 chosen[word] = known[word]
-            elif word not in everywhere:
+            elif place is not None and place < len(known):  # named in another language, where it has the same place
+                name = list(known)[place]
+                chosen[name] = known[name]
+            else:
                 raise UserError(
                     f"There is no kind of question called {word!r}.",
                     hint=did_you_mean(word, known) or f"There are: {', '.join(known)}; a file of your own works too.",
