@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -103,6 +104,17 @@ def test_a_stop_file_ends_it_as_ctrl_c_does(slow_server: ChatServer) -> None:
     told = process.communicate(timeout=60)[0]
     assert process.returncode == 130, told
     assert RunReader(Path("saves/data/space")).state().status == "stopped"
+
+
+def test_a_full_disk_is_told_and_what_was_answered_before_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(diligent) as server:
+        assert make(server) == 0
+        with sqlite3.connect("saves/data/space/journal.sqlite") as base:
+            base.execute("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        Path("books/Neptune.txt").write_text("Neptune has the fastest winds of all the planets.", encoding="utf-8")
+        assert make(server) == 2
+        assert "Can't write the journal" in capsys.readouterr().err
+        assert len(rows()) == 6
 
 
 def test_two_at_once_in_one_place_are_refused(slow_server: ChatServer, capsys: pytest.CaptureFixture[str]) -> None:

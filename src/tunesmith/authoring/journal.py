@@ -77,6 +77,7 @@ class Journal:
     """Open one at a time; close it, or use it as a context. Every record is on disk when its method returns."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._base = sqlite3.connect(path, isolation_level=None)
             (version,) = self._base.execute("PRAGMA user_version").fetchone()
@@ -102,7 +103,7 @@ class Journal:
     @contextmanager
     def planning(self) -> Iterator[None]:
         """Within it `add` replaces the chunks of the job, all or none."""
-        with _transaction(self._base):
+        with self._told(), _transaction(self._base):
             self._base.execute("DELETE FROM documents")
             self._base.execute("DELETE FROM chunks")
             yield
@@ -156,14 +157,15 @@ class Journal:
 
     def called(self, question: str, reply: Reply) -> None:
         """A reply came, of whatever worth: it is paid for."""
-        self._base.execute(
-            "INSERT INTO calls VALUES (?, ?, ?, ?)",
-            (question, time.time(), reply.prompt_tokens, reply.completion_tokens),
-        )
+        with self._told():
+            self._base.execute(
+                "INSERT INTO calls VALUES (?, ?, ?, ?)",
+                (question, time.time(), reply.prompt_tokens, reply.completion_tokens),
+            )
 
     def record(self, question: str, kind: str, answer: Answer, reply: Reply | None = None) -> None:
         """The end of a question, with the reply that ended it."""
-        with _transaction(self._base):
+        with self._told(), _transaction(self._base):
             if reply is not None:
                 self.called(question, reply)
             self._base.execute(
@@ -171,6 +173,17 @@ class Journal:
                 (question, kind, answer.state, json.dumps(answer.value, ensure_ascii=False), answer.reason,
                  time.time()),
             )  # fmt: skip
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong on the disk, in words."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UserError(
+                f"Can't write the journal {self._path}: {error}.",
+                hint="Is the disk full? What was written before is kept, the same command goes on.",
+            ) from error
 
     def failures(self) -> list[str]:
         """The reasons of questions that failed, the commonest first."""

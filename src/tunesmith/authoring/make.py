@@ -20,6 +20,7 @@ from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.rows import Kept, Row, Sieve, row_of, validation_groups
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
+from tunesmith.i18n import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def plan(
     What can't be read is noted, and the rest goes on. UserError where nothing could be.
     """
     for skipped in found.skipped:
-        note(f"left out: {skipped}")
+        note(tr("left out: {what}").format(what=skipped))
     read = 0
     with journal.planning():
         for path in found.documents:
@@ -58,7 +59,7 @@ def plan(
                 chunks = cut(reading, size=options.chunk_tokens, overlap=options.overlap, count=count)
                 journal.add(shown_path(path, sources), lambda reading=reading: reading.title, chunks)  # type: ignore[misc]
             except UserError as error:
-                note(f"left out: {error}")
+                note(tr("left out: {what}").format(what=error))
                 continue
             read += 1
             for told in reading.notes:

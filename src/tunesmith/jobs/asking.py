@@ -74,6 +74,7 @@ class Watch:
         self._total = self._before = 0
         self._reported = self._said = self._began = time.monotonic()
         self._previous: dict[int, Any] = {}
+        self._awaits = False
 
     @property
     def interrupted(self) -> bool:
@@ -110,9 +111,11 @@ class Watch:
             self._bar = Progress(*columns, console=self._console, speed_estimate_period=300)
             self._bar.add_task(what, total=total, said="")
             self._bar.start()
+        self._awaits = True
         try:
             yield lambda tally: self._report(what, tally)
         finally:
+            self._awaits = False
             if self._bar is not None:
                 self._bar.stop()
                 self._bar = None
@@ -164,6 +167,8 @@ class Watch:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.stop.ask()
+        if not self._awaits:  # documents are read, or rows written: nothing is on its way
+            raise KeyboardInterrupt
         word = (
             tr("Stopping: answers on their way are awaited. Ctrl-C once more leaves them.")
             if self.stop.asked == 1
