@@ -81,8 +81,7 @@ class Names:
                 return found
         last = clauses[-1]
         for match in self._pattern.finditer(last):
-            short = len(match[0]) == 1 and last[match.end() :][:1] not in _BEHIND_SHORT
-            if last[: match.start()][-1:] not in _OBJECT and not short:
+            if last[: match.start()][-1:] not in _OBJECT and _is_whole(match, last):
                 return match[0]
         if found := _unlisted(last):
             return found
@@ -103,9 +102,13 @@ class Names:
 
     def _at(self, clause: str, at: int) -> str | None:
         match = self._pattern.match(clause, at)
-        if match is None or (len(match[0]) == 1 and clause[match.end() :][:1] not in _BEHIND_SHORT):
-            return None
-        return match[0]
+        return match[0] if match is not None and _is_whole(match, clause) else None
+
+
+def _is_whole(match: re.Match[str], clause: str) -> bool:
+    """Whether a name is neither the beginning of a longer one nor that of something which is somebody's."""
+    behind = clause[match.end() :][:1]
+    return behind not in ("之", "的") and (len(match[0]) > 1 or behind in _BEHIND_SHORT)
 
 
 def tells(between: str) -> bool:
