@@ -301,3 +301,10 @@ def test_a_split_keeps_scenes_whole() -> None:
 def test_a_dry_run_only_tells(capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(SCRIPT_ZH, "--role", "皇帝,皇上", "--dry-run") == []
     assert "script, 8 lines, 3 of 皇帝" in capsys.readouterr().out
+
+
+def test_a_forgotten_or_mistaken_closing_mark_costs_one_line_at_most() -> None:
+    forgotten = novel("操曰：“此非英雄也。玄德曰：“谁能当之？”操大笑。", "玄德", "操")
+    assert said(forgotten) == [("操", "此非英雄也。"), ("玄德", "谁能当之？")]
+    mistaken = novel("玄德曰：“恐难轻动。“孔融曰：“亦为大义。”", "玄德", "孔融")
+    assert said(mistaken) == [("玄德", "恐难轻动。"), ("孔融", "亦为大义。")]

@@ -62,24 +62,30 @@ def _quotes(text: str) -> Iterator[_Quote]:
         if end < 0:
             yield _Quote(opening.end(), len(text), len(text))
             return
-        yield _Quote(opening.end(), end, end + 1)
-        at = end + 1
+        closed = text[end] in (closing, opening[0])
+        yield _Quote(opening.end(), end, end + closed)
+        at = end + closed
 
 
 def _closing(text: str, at: int, opening: str, closing: str) -> int:
-    """Where a quotation ends, quotations inside it passed over; -1 where it is not closed."""
-    depth = 1
+    """Where a quotation ends, quotations inside it passed over; -1 where it is not closed.
+
+    One that is not closed but has another behind it ends with its sentence before the words that lead to that.
+    """
+    begin, inner, depth = at, -1, 1
     while at < len(text):
         if text[at] == opening:
             if depth == 1 and text[at - 1] in "。！？":  # the wrong mark at the end of a speech
                 return at
+            inner = at if inner < 0 else inner
             depth += 1
         elif text[at] == closing:
             depth -= 1
             if not depth:
                 return at
         at += 1
-    return -1
+    ends = [found.end() for found in re.finditer("[。！？]", text[begin : max(inner, begin)])]
+    return begin + ends[-1] if ends else -1
 
 
 def _is_spoken(text: str, quote: _Quote) -> bool:
