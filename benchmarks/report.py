@@ -7,6 +7,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from documents import DocumentFigures
 from merge import PROCESS_MB, MergeFigures
 from preprocess import PreprocessFigures
 from quantize import Pace, QuantizeFigures
@@ -136,6 +137,24 @@ def quantize_section(figures: QuantizeFigures) -> str:
         goal("q4_k_m on the whole, speed", figures.files["q4_k_m"].ratio, at_least=0.5),
         goal(f"slowest against llama.cpp: {slowest}", figures.plain[slowest].ratio),
         f"- largest error: {worst:.5f} of theirs (goal ≤ 1.001: {'reached' if worst <= 1.001 else 'not reached'})",
+    ])  # fmt: skip
+
+
+def documents_section(figures: DocumentFigures) -> str:
+    cutting = figures.cutting
+    rows = [
+        ["semantic-text-splitter", f"{cutting.theirs:,.0f}", f"{cutting.filled_theirs:.0%}"],
+        ["Tunesmith", f"{cutting.ours:,.0f}", f"{cutting.filled_ours:.0%}"],
+        ["Tunesmith, tokens estimated", f"{cutting.estimated:,.0f}", ""],
+    ]
+    return "\n".join([
+        "## Documents",
+        f"A Chinese novel of {cutting.characters:,} characters read and cut into chunks of 2,048 tokens by Qwen3's "
+        f"tokenizer, medians of {figures.runs} run(s). Filled: tokens of the median chunk.\n",
+        table(["", "chunks/s", "filled"], rows),
+        goal("reading and cutting", cutting.ours / cutting.theirs, at_least=1),
+        goal("reading and cutting, tokens estimated", cutting.estimated / cutting.theirs),
+        goal("requests on their way, of those allowed", figures.utilisation, at_least=0.95),
     ])  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training, merging, and beside llama.cpp:
-quantizing; prints ratios, writes results.md.
+quantizing, beside semantic-text-splitter: documents; prints ratios, writes results.md.
 
-    python benchmarks/run.py [--only start|preprocess|train|merge|quantize] [--quick] [--runs N] [--steps N] [--rows N]
-                             [--threads 1,2]
+    python benchmarks/run.py [--only start|preprocess|train|merge|quantize|documents] [--quick] [--runs N]
+                             [--steps N] [--rows N] [--threads 1,2]
 
 The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
 makes the models and data sets. Linux only. A quick call uses small sizes and leaves results.md alone.
@@ -24,6 +24,7 @@ import corpus
 import report
 import settings
 import work_count
+from documents import PEER, measure_documents
 from measure import CommandFailed
 from merge import measure_merge
 from preprocess import Tokens, dump_of, measure_preprocess, tokenize
@@ -35,7 +36,8 @@ import models
 
 HERE = Path(__file__).parent
 HEAD = "# Tunesmith beside LLaMA-Factory\n\nWritten by `make bench`; README.md says how it is measured.\n"
-PARTS = ("start", "preprocess", "train", "merge", "quantize")
+PARTS = ("start", "preprocess", "train", "merge", "quantize", "documents")
+ALONE = ("quantize", "documents")  # parts that need no environment with LLaMA-Factory
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,15 @@ def main() -> None:
     options = arguments()
     wanted = [options.only] if options.only else PARTS
     lock, work = hold(HERE / "work"), HERE / "work"
-    # llama.cpp needs no environment of its own.
-    theirs = [part for part in wanted if part != "quantize"]
+    theirs = [part for part in wanted if part not in ALONE]
     if theirs:
         beside_llamafactory(prepare_place(work), theirs, options)
     if "quantize" in wanted:
         section = report.quantize_section(measure_quantize(work, runs=options.runs))
         finish(section, report.machine("llama.cpp", LLAMA_CPP), options.quick)
+    if "documents" in wanted:
+        section = report.documents_section(measure_documents(work, runs=options.runs, quick=options.quick))
+        finish(section, report.machine("peer", PEER), options.quick)
     lock.close()
 
 

@@ -91,10 +91,22 @@ def test_keys_on_command_lines_exist(page: Path) -> None:
     for command, *rest in command_lines(page):
         if command not in ("train", "plan", "chat", "data"):
             continue
+        if command == "data" and rest and rest[0] not in ("check", "preview"):
+            continue  # flags of its own, below
         words = [word for word in rest if "=" in word or word.startswith("--")]
         _, given = split_arguments(words, is_flag=lambda key: True)
         unknown = {key.partition(".")[0] for key in given} - set(fields()) - COMMAND_FLAGS - {"key"}
         assert not unknown, f"tunesmith {command} {' '.join(rest)}"
+
+
+@every_page
+def test_flags_of_data_commands_are_in_their_help(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, *rest in command_lines(page):
+        if command == "data" and rest and rest[0] not in ("check", "preview"):
+            main(["data", rest[0], "--help"])
+            help_page = capsys.readouterr().out
+            flags = [word.partition("=")[0] for word in rest if word.startswith("--")]
+            assert [flag for flag in flags if flag not in help_page] == [], f"tunesmith data {' '.join(rest)}"
 
 
 @every_page

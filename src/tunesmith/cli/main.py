@@ -37,7 +37,7 @@ COMMANDS = {
     "verify": Command(MODEL, "Compare an exported model with the trained one", "tunesmith.cli.export", "verify"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
     "runs": Command(RUNS, "List, show, compare, stop and resume runs, read their logs", "tunesmith.cli.runs"),
-    "data": Command(DATA, "Check a dataset, or see its rows as the model does: data check FILE", "tunesmith.cli.data"),
+    "data": Command(DATA, "Make data sets from documents and tables, check and preview them", "tunesmith.cli.data"),
     "doctor": Command(MACHINE, "Find what would go wrong on this machine, and the fix", "tunesmith.cli.doctor"),
     "env": Command(MACHINE, "Versions and devices, to paste into a bug report", "tunesmith.cli.env"),
     "version": Command(MACHINE, "The version", "tunesmith.cli.main", "print_version"),

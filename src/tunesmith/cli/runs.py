@@ -69,7 +69,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
     add("list", lambda options: list_all(options.root), tr("All runs, newest first."))
     command = add("show", _show, tr("State, loss curve and checkpoints."), newest)
-    command.add_argument("--key", default="loss", help=tr("the metric to draw (loss)"))
+    command.add_argument("--key", help=tr("the metric to draw (loss)"))
     command = add("compare", _compare, tr("What differs in the configurations, and how the runs ended."))
     command.add_argument("runs", nargs="+", metavar="RUN")
     command = add("stop", _stop, tr("Ask a run to save and end."), named)
@@ -129,6 +129,8 @@ def _resume(options: argparse.Namespace) -> int:
             tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
             hint=tr("To train on, raise num_train_epochs and give resume_from_checkpoint: true in its configuration."),
         )
+    if run.layout.journal.is_file():
+        return _resume_asking(run, detached=options.detach)
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UserError(
@@ -144,6 +146,22 @@ def _resume(options: argparse.Namespace) -> int:
     print(tr("Resuming {path} after step {step}.").format(path=run.path, step=last.step), flush=True)
     arguments = [str(run.layout.resolved), *given]
     return detach(resolved, arguments) if options.detach else train(resolved, arguments, resume=last.path)
+
+
+def _resume_asking(run: RunReader, *, detached: bool) -> int:
+    """A run that asks a model goes on with what has no answer yet."""
+    import yaml
+
+    if detached:
+        from tunesmith.jobs.launch import start_detached
+
+        start_detached(run.path, ["runs", "resume", str(run.path)])
+        print(tr("In the background: {path}").format(path=run.path))
+        return 0
+    from tunesmith.cli.data_options import run_again
+
+    record = yaml.safe_load(run.layout.resolved.read_text(encoding="utf-8"))
+    return run_again(run.layout, record["command"], record)
 
 
 def _logs(options: argparse.Namespace) -> int:

@@ -101,6 +101,15 @@ class Catalog:
     def names(self) -> list[str]:
         return sorted(self._info)
 
+    def ordered(self) -> list[str]:
+        """Names in the order of the file."""
+        return list(self._info)
+
+    def raw(self, name: str) -> Mapping[str, Any]:
+        """The entry in the file's own words; empty where there is none."""
+        entry = self._info.get(name)
+        return entry if isinstance(entry, dict) else {}
+
     def __contains__(self, name: str) -> bool:
         return name in self._info
 

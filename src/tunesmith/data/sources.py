@@ -25,12 +25,11 @@ _TEXT: Mapping[str, Reader] = {
     ".txt": read_txt,
 }
 _READERS: Mapping[str, Reader] = {**_TEXT, ".parquet": read_parquet, ".arrow": read_arrow, ".xlsx": read_xlsx}
+_DOCUMENT = "Make rows of it first: tunesmith data convert FILE --out NAME (or data make, by a model)."
 _ELSEWHERE = {
-    ".xls": "Save it as .xlsx.",
-    ".doc": "Save its text as .txt, or make questions and answers out of it.",
-    ".docx": "Save its text as .txt, or make questions and answers out of it.",
-    ".pdf": "Save its text as .txt, or make questions and answers out of it.",
-    ".md": "Rename it to .txt to train on its lines.",
+    **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".docx", ".pptx", ".pdf", ".epub"), _DOCUMENT),
+    **dict.fromkeys((".html", ".htm", ".md", ".srt", ".vtt", ".ass"), _DOCUMENT),
+    ".doc": f"Save it as .docx. {_DOCUMENT}",
     ".gz": "Unpack it first.",
     ".zip": "Unpack it first.",
     ".zst": "Unpack it first.",
@@ -131,7 +130,11 @@ def _source_file(path: Path) -> SourceFile:
     if not path.is_file():
         raise UserError(f"There is no file {path.absolute()}.", field="dataset")
     if suffix not in _READERS:
-        hint = _ELSEWHERE.get(suffix) or did_you_mean(suffix, _READERS) or f"Known: {', '.join(SUFFIXES)}."
+        hint = (
+            _ELSEWHERE.get(suffix, "").replace("FILE", str(path))
+            or did_you_mean(suffix, _READERS)
+            or f"Known: {', '.join(SUFFIXES)}."
+        )
         raise UserError(f"{path} is not a kind of file that rows are read from.", hint=hint, field="dataset")
     try:
         if path.stat().st_size == 0:
