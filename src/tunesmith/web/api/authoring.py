@@ -1,0 +1,7 @@
+"""Authoring."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["authoring"])

@@ -1,0 +1,7 @@
+"""Chat."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["chat"])
