@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,19 +27,42 @@ tokenizer of a model: give model_name_or_path, or a CONFIG.yaml that has it.
   tunesmith data check mine.jsonl
   tunesmith data preview mine.jsonl model_name_or_path=Qwen/Qwen3-0.6B --rows 3"""
 
-_ACTIONS = ("check", "preview")
+# Verbs with a module of their own: it is imported when the verb is called, and its run() takes what follows the verb.
+_MODULES = {
+    "make": "tunesmith.cli.data_make",
+    "roles": "tunesmith.cli.data_roles",
+    "convert": "tunesmith.cli.data_convert",
+    "add": "tunesmith.cli.data_catalog",
+    "list": "tunesmith.cli.data_catalog",
+    "rename": "tunesmith.cli.data_catalog",
+    "remove": "tunesmith.cli.data_catalog",
+    "split": "tunesmith.cli.data_rows",
+    "merge": "tunesmith.cli.data_rows",
+    "push": "tunesmith.cli.data_push",
+}
+_HERE = ("check", "preview")
 
 
 def run(arguments: list[str]) -> int:
-    if not arguments or wants_help(arguments):
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(tr(HELP))
         return 0 if arguments else 2
     action, *rest = arguments
-    if action not in _ACTIONS:
+    if action in _MODULES:
+        module = import_module(_MODULES[action])
+        # Modules that hold several verbs have a function for each, called as the verb is.
+        function = getattr(module, f"run_{action}", None) or module.run
+        code: int = function(rest)
+        return code
+    if action not in _HERE:
+        verbs = [*_HERE, *_MODULES]
         raise UserError(
             tr("There is no command `data {action}`.").format(action=action),
-            hint=did_you_mean(action, _ACTIONS) or tr("There are: data check, data preview."),
+            hint=did_you_mean(action, verbs) or tr("There are: {names}.").format(names=", ".join(verbs)),
         )
+    if wants_help(rest):
+        print(tr(HELP))
+        return 0
     if not rest:
         raise UserError(
             tr("`tunesmith data {action}` needs a data set.").format(action=action),

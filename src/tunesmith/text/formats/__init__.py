@@ -1,6 +1,7 @@
 """The shapes in which people keep conversations in files: one module per format, each turns a row into an example.
 
-A format never guesses: what it can't read unambiguously it refuses with a RowError that says why.
+A format never guesses: what it can't read unambiguously it refuses with a RowError that says why. Nor does it lose
+anything on the way back: what it has no place for it refuses to write.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Format(Protocol):
 
     def read(self, row: Row, columns: Columns, tags: Tags) -> Example:
         """The example a row holds; RowError when it can't be used."""
+        ...
+
+    def write(self, example: Example) -> dict[str, Any]:
+        """The row, under the usual columns and words, that reads as this example; RowError when it can't be held."""
         ...
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from tunesmith.text.conversation import Conversation, Message
+import json
+from typing import Any
+
+from tunesmith.text.conversation import Conversation, Example, Message
 from tunesmith.text.formats import FORMATS, Columns, Row, Tags
-from tunesmith.text.formats.fields import assistant, decoded, kind_of, refuse_media, text_of, tools_of
+from tunesmith.text.formats.fields import (
+    assistant,
+    conversation_of,
+    decoded,
+    kind_of,
+    refuse_media,
+    text_of,
+    tools_of,
+    with_thinking,
+)
 from tunesmith.text.rows import RowError
 
 
@@ -24,6 +36,23 @@ class Alpaca:
         if columns.system is not None and (system := text_of(row.get(columns.system), f"column '{columns.system}'")):
             messages.insert(0, Message("system", system))
         return Conversation(tuple(messages), tools_of(row, columns))
+
+    def write(self, example: Example) -> dict[str, Any]:
+        conversation = conversation_of(example, self.name)
+        turns = [message for message in conversation.messages if message.role != "system"]
+        if any(turn.role == "tool" or turn.tool_calls for turn in turns):
+            raise RowError("it has tool calls, which alpaca has no place for; sharegpt and openai have")
+        if any(turn.train is not None for turn in turns):
+            raise RowError("single turns are marked as trained or not, which alpaca has no place for")
+        *history, question, answer = [with_thinking(turn) for turn in turns]
+        row: dict[str, Any] = {"instruction": question, "input": "", "output": answer}
+        if conversation.system:
+            row["system"] = conversation.system
+        if history:
+            row["history"] = [list(pair) for pair in zip(history[::2], history[1::2], strict=True)]
+        if conversation.tools:
+            row["tools"] = json.dumps(conversation.tools, ensure_ascii=False)
+        return row
 
 
 def _question(row: Row, columns: Columns) -> str:

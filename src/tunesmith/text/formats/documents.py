@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tunesmith.text.conversation import Document
+from typing import Any
+
+from tunesmith.text.conversation import Document, Example
 from tunesmith.text.formats import FORMATS, Columns, Row, Tags
 from tunesmith.text.formats.fields import refuse_media, text_of
 from tunesmith.text.rows import RowError
@@ -27,6 +29,11 @@ class Text:
         if not text or text.isspace():
             raise RowError("the document is empty")
         return Document(text)
+
+    def write(self, example: Example) -> dict[str, Any]:
+        if not isinstance(example, Document):
+            raise RowError("a conversation can't be written as plain text without losing who says what")
+        return {"text": example.text}
 
 
 FORMATS.add("text", Text())

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.text.conversation import Message, ToolCall
+from tunesmith.text.conversation import Conversation, Example, Message, ToolCall
 from tunesmith.text.formats import Columns, Row
 from tunesmith.text.rows import RowError
 
@@ -111,6 +111,20 @@ def split_thinking(content: str) -> tuple[str | None, str]:
     if not closed:
         raise RowError("a <think> block is never closed with </think>")
     return thinking.strip("\n"), answer.lstrip("\n")
+
+
+def with_thinking(message: Message) -> str:
+    """The text of an answer with its thinking before it; split_thinking's inverse."""
+    if message.thinking is None:
+        return message.content
+    return f"<think>\n{message.thinking}\n</think>\n\n{message.content}"
+
+
+def conversation_of(example: Example, format: str) -> Conversation:
+    """The example as a conversation; RowError where it is plain text."""
+    if not isinstance(example, Conversation):
+        raise RowError(f"plain text has no question and answer, and {format} holds conversations")
+    return example
 
 
 def assistant(content: str, *, thinking: str | None = None, train: bool | None = None) -> Message:

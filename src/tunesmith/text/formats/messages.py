@@ -6,15 +6,18 @@ is the text of a `function_call` message, in OpenAI the key `tool_calls` of an a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
-from tunesmith.text.conversation import Conversation, Message
+from tunesmith.text.conversation import Conversation, Example, Message
 from tunesmith.text.formats import FORMATS, Columns, Row, Tags
 from tunesmith.text.formats.fields import (
     assistant,
+    conversation_of,
     decoded,
     kind_of,
     refuse_media,
@@ -23,6 +26,7 @@ from tunesmith.text.formats.fields import (
     tool_calls_of,
     tools_of,
     train_flag,
+    with_thinking,
 )
 from tunesmith.text.rows import RowError
 
@@ -95,6 +99,20 @@ class MessageList:
         _check_order(turns)
         head = [Message("system", "\n\n".join(text for text in systems if text))] if any(systems) else []
         return Conversation(tuple(head + turns), tools_of(row, columns))
+
+    def write(self, example: Example) -> dict[str, Any]:
+        conversation = conversation_of(example, self.name)
+        if self.name == "sharegpt":
+            turns = [_sharegpt_message(turn) for turn in conversation.messages if turn.role != "system"]
+        else:
+            turns = list(_openai_messages(conversation.messages))
+        row: dict[str, Any] = {self.column: turns}
+        if self.name == "sharegpt" and conversation.system:
+            row["system"] = conversation.system
+        if conversation.tools:
+            tools = list(conversation.tools)
+            row["tools"] = json.dumps(tools, ensure_ascii=False) if self.name == "sharegpt" else tools
+        return row
 
     def _messages(self, row: Row, columns: Columns) -> list[Any]:
         column = columns.messages or next((c for c in (self.column, "conversations", "messages") if c in row), None)
@@ -205,6 +223,46 @@ def _check_order(turns: list[Message]) -> None:
             raise RowError("the user follows a tool's result, expected the assistant's answer to it first")
     if turns[-1].role != "assistant":
         raise RowError(f"the conversation ends with the {turns[-1].role}, so there is no answer to learn")
+
+
+def _sharegpt_message(message: Message) -> dict[str, Any]:
+    """A call is the text of a message of its own."""
+    if not message.tool_calls:
+        role = {"user": "human", "assistant": "gpt", "tool": "observation"}[message.role]
+        return {"from": role, "value": with_thinking(message), **_train(message)}
+    if message.content:
+        raise RowError("a tool call comes with words to the user, which sharegpt has no place for; openai has")
+    calls = [
+        {"name": call.name, "arguments": dict(call.arguments), **({"id": call.id} if call.id else {})}
+        for call in message.tool_calls
+    ]
+    text = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+    return {"from": "function_call", "value": with_thinking(replace(message, content=text)), **_train(message)}
+
+
+def _openai_messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    waiting: list[str | None] = []  # ids of the calls whose results come next
+    for message in messages:
+        written: dict[str, Any] = {"role": message.role, "content": message.content, **_train(message)}
+        if message.thinking is not None:
+            written["reasoning_content"] = message.thinking
+        if message.tool_calls:
+            waiting = [call.id for call in message.tool_calls]
+            written["tool_calls"] = [
+                {
+                    **({"id": call.id} if call.id else {}),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+                }
+                for call in message.tool_calls
+            ]
+        elif message.role == "tool" and waiting and (identity := waiting.pop(0)):
+            written["tool_call_id"] = identity
+        yield written
+
+
+def _train(message: Message) -> dict[str, bool]:
+    return {} if message.train is None else {"train": message.train}
 
 
 FORMATS.add("sharegpt", MessageList("sharegpt", "conversations", _SHAREGPT))
