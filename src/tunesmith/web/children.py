@@ -56,7 +56,9 @@ class Child:
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """One question, one answer."""
-        *_, answer = self.stream(do, **arguments)
+        answer: dict[str, Any] = {}
+        for part in self.stream(do, **arguments):
+            answer |= part
         return answer
 
     def stream(self, do: str, **arguments: Any) -> Iterator[dict[str, Any]]:

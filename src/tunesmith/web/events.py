@@ -110,6 +110,8 @@ def _run_event(run: RunReader, name: str, cursor: Cursor) -> tuple[dict[str, Any
             event["metrics"] = rows
     attempt, log = log_of(run.layout)
     if attempt != cursor.attempt:
+        if cursor.attempt and attempt:  # the attempt before may have taken the same steps
+            event["reload_metrics"] = True
         cursor = replace(cursor, attempt=attempt, log=0)
         event["reload_log"] = True
     size = _size(log)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from tunesmith.runs.state import process_lives
 from tunesmith.web.children import Children
@@ -33,6 +35,7 @@ class Studio:
         self.summaries = Summaries(workspace, self.queue)
         self.shelf = Shelf()
         self.children = Children()
+        self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._listed = Listed((), "")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_going, name="queue", daemon=True)

@@ -181,6 +181,9 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
     for pid in pids:
         assert pid is not None
         _kill_tree(pid)
+    if reader.state().status == "killed":
+        lost = UserError("Ended at once; steps since the last checkpoint are lost.")
+        Run.open(reader.path).finish("stopped", lost)
     studio.changed()
     return _summary(studio, run)
 
