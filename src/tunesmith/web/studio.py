@@ -12,6 +12,7 @@ from tunesmith.runs.state import process_lives
 from tunesmith.web.children import Children
 from tunesmith.web.metrics import Shelf
 from tunesmith.web.queue import Queue
+from tunesmith.web.sessions import Sessions
 from tunesmith.web.summaries import Summaries, Summary
 from tunesmith.web.workspace import Workspace
 
@@ -35,6 +36,7 @@ class Studio:
         self.summaries = Summaries(workspace, self.queue)
         self.shelf = Shelf()
         self.children = Children()
+        self.sessions = Sessions(self.children)
         self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._listed = Listed((), "")
         self._ended = threading.Event()
