@@ -333,7 +333,7 @@ def _verified(
     job: Job, model: Opened, written: Sequence[Path], console: Console, *, asked: bool = False
 ) -> list[Finding]:
     """A table of the files beside the trained model, and a verdict for each."""
-    from tunesmith.export.report import plot_quality, quality_table
+    from tunesmith.export.report import plot_quality, quality_table, save_quality
     from tunesmith.jobs.verify import compare_files
 
     files = [path for path in written if is_model(path)]
@@ -351,6 +351,7 @@ def _verified(
         return []
     if found:
         console.print(quality_table(found))
+        save_quality(found, model.folder)
     if len(found) > 1 and model.folder.is_dir():
         plot_quality(found, model.folder / "quality.png")
     findings = [*(quality.verdict for quality in found), *broken]

@@ -22,7 +22,7 @@ from tunesmith.runs.run import Run
 
 _POLL_SECONDS = 0.3
 _PATIENCE_SECONDS = 60.0
-_SHARE = re.compile(r"\b(\d{1,3}) ?%")
+_SHARE = re.compile(r"\b(\d{1,3}) ?%, .*\bof\b")  # as commands write how far they are
 _INTERRUPTED = (130, -signal.SIGINT, 0xC000013A)  # the last is Windows' own
 
 
@@ -56,6 +56,8 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
         elif asked_at is not None and time.monotonic() - asked_at > _PATIENCE_SECONDS:
             child.kill()
     listener.join(timeout=5)
+    if child.returncode == 0:
+        run.update(step=100)
     status, error = _ending(child.returncode, words, asked=asked_at is not None)
     run.finish(status, error)
     return child.returncode

@@ -111,7 +111,7 @@ class Summaries:
             name=run.path.name,
             kind=state.kind,
             status=status,
-            progress=1.0 if status == "finished" and state.kind == "train" else progress,
+            progress=1.0 if status == "finished" else progress,
             step=state.step,
             steps=state.steps,
             epoch=state.epoch,
