@@ -41,8 +41,8 @@ export function App() {
   const Shown = route.page === "runs" ? (route.id ? RunPage : RunsPage) : (PAGES[route.page] ?? Missing);
   return (
     <div className="shell">
-      <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>{t("skip")}</a>
       <header className="rail">
+        <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>{t("skip")}</a>
         <a className="brand" href={href("runs")}><Mark />Tunesmith</a>
         <nav aria-label={t("nav")}>
           <ul>
@@ -59,7 +59,7 @@ export function App() {
         </nav>
         <div className="rail-foot"><LinkState /><Tools language={language} /></div>
       </header>
-      <main ref={main} tabIndex={-1} style={{ outline: "none" }}>
+      <main id="main" ref={main} tabIndex={-1} style={{ outline: "none" }}>
         <Suspense fallback={<Waiting rows={6} />} key={`${route.page}/${route.id}`}><Shown /></Suspense>
       </main>
       <Toasts />

@@ -46,7 +46,7 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
   useEffect(() => {
     const box = holder.current!;
     const [ink, grid, paper] = [colour("--muted"), colour("--line"), colour("--ink")];
-    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
+    const axis = { gap: 6, stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
     const zoom = (range: [number, number] | null) => {
       zoomed.current = range;
       setZoomed(range !== null);
@@ -61,7 +61,7 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
       scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
       axes: [
         { ...axis, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? new Intl.NumberFormat(language, { notation: split >= 1e5 ? "compact" : "standard" }).format(split) : "")) },
-        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : measure(split))) },
+        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4, notation: Math.abs(split) !== 0 && Math.abs(split) < 1e-3 ? "scientific" : "standard" }).format(split))) },
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.name, stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,

@@ -42,7 +42,7 @@ export function Field({ field, text, problems, suggestions, onChange }: Props) {
         <input
           {...shared} value={value} onChange={(event) => onChange(event.target.value)} spellCheck={false} autoComplete="off"
           type={field.secret ? "password" : "text"} inputMode={field.kind === "integer" ? "numeric" : undefined}
-          list={offered.length ? `${id}-list` : undefined} placeholder={field.nullable && field.fallback === null ? t("form.auto") : undefined}
+          list={offered.length ? `${id}-list` : undefined} placeholder={field.nullable && field.fallback === null ? (field.help.includes("Left out") ? t("form.auto") : t("form.none")) : undefined}
         />
       )}
       {offered.length > 0 && <datalist id={`${id}-list`}>{offered.map((one) => <option key={one} value={one} />)}</datalist>}

@@ -12,7 +12,7 @@ export const TRAIN: Group[] = [
   {
     name: "main", open: true,
     keys: [
-      "stage", "dataset", "dataset_dir", "learning_rate", "num_train_epochs", "max_grad_norm", "max_samples", "precision", "cutoff_len",
+      "stage", "dataset_dir", "dataset", "learning_rate", "num_train_epochs", "max_grad_norm", "max_samples", "precision", "cutoff_len",
       "per_device_train_batch_size", "gradient_accumulation_steps", "val_size", "lr_scheduler_type",
     ],
   },

@@ -80,6 +80,7 @@ export function bytes(count: number): string {
 /** A measured value: as many digits as say something. */
 export function measure(value: number): string {
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e7) return number(value, 0);
   if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(2);
   return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
@@ -95,5 +96,7 @@ export function duration(seconds: number): string {
 export function when(seconds: number): string {
   const date = new Date(seconds * 1000);
   const today = date.toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(language, today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }).format(date);
+  const clock = { hour: "numeric", minute: "2-digit" } as const;
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
+  return new Intl.DateTimeFormat(language, today ? clock : { ...year, month: "short", day: "numeric", ...clock }).format(date);
 }

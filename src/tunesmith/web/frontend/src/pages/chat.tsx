@@ -38,7 +38,7 @@ export function ChatPage() {
   const tools = toolsIn(asking.tools);
   const both = compare && Boolean(session?.can_compare);
 
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns]);
+  useEffect(() => { void end.current?.scrollIntoView({ block: "nearest" }); }, [turns]);
 
   const answer = async (before: Turn[]) => {
     if (!session) return;

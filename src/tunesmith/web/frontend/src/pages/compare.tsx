@@ -48,7 +48,7 @@ function Table({ title, ids, rows, mono }: { title: string; ids: string[]; rows:
     <section className="card flush">
       <header><h2>{title}</h2></header>
       <div className="scroll"><table className="table">
-        <thead><tr><th />{ids.map((id, n) => <th key={id}><span className="curve-key"><i style={{ background: `var(--curve-${(n % 6) + 1})` }} /><a href={href("runs", id)}>{short(id)}</a></span></th>)}</tr></thead>
+        <thead><tr><th>{t("compare.name")}</th>{ids.map((id, n) => <th key={id}><span className="curve-key"><i style={{ background: `var(--curve-${(n % 6) + 1})` }} /><a href={href("runs", id)}>{short(id)}</a></span></th>)}</tr></thead>
         <tbody>{rows.map(([name, values]) => <tr key={name}><th scope="row" className={mono ? "mono" : undefined}>{name}</th>{values.map((value, n) => <td key={n}>{value}</td>)}</tr>)}</tbody>
       </table></div>
     </section>

@@ -19,7 +19,7 @@ export function MaskView({ name, settings }: { name: string; settings: Settings 
   const samples = mask.data.samples;
   return (
     <section className="card flush" aria-busy={mask.loading}>
-      <header><h2>{mask.data.template ? t("mask.title.template", { template: mask.data.template }) : t("mask.title")}</h2><MaskLegend /></header>
+      <header><h2>{mask.data.template && mask.data.template !== "own" ? t("mask.title.template", { template: mask.data.template }) : t("mask.title")}</h2><MaskLegend /></header>
       {mask.data.notes.length > 0 && <div className="stack tight" style={{ padding: "0 var(--s5) var(--s4)" }}>{mask.data.notes.map((note) => <Note key={note}><p>{note}</p></Note>)}</div>}
       {samples.length === 0 && <Empty icon="data" title={t("rows.empty")} />}
       <ol className="list">

@@ -41,7 +41,7 @@ export function DatasetPage() {
 function ViewBar({ view, setView }: { view: View; setView: (view: View) => void }) {
   const models = useModels();
   return (
-    <section className="card"><div className="fields">
+    <section className="card"><div className="fields view-bar">
       <Labelled label={t("view.model")} help={t("view.model.help")}>{(id) => <>
         <input id={id} list={`${id}-list`} value={view.model_name_or_path} spellCheck={false} onChange={(event) => setView({ ...view, model_name_or_path: event.target.value })} />
         <datalist id={`${id}-list`}>{models.filter((one) => one.kind === "model" || one.kind === "gguf").map((one) => <option key={one.path} value={one.path} />)}</datalist>
@@ -102,9 +102,10 @@ function Reading({ name, look, done }: { name: string; look: Look; done: () => v
   const [format, setFormat] = useState(look.format ?? "alpaca");
   const [columns, setColumns] = useState<Record<string, string | null>>(look.columns);
   const changed = format !== look.format || JSON.stringify(columns) !== JSON.stringify(look.columns);
-  const roles = [...new Set([...(ROLES[format] ?? []), ...Object.keys(columns)])];
+  const there = (role: string) => (columns[role] && look.found.includes(columns[role]) ? columns[role] : "");
+  const roles = [...new Set([...(ROLES[format] ?? []), ...Object.keys(columns).filter(there)])];
   const save = () => attempt(async () => {
-    const given = Object.fromEntries(Object.entries(columns).filter(([role, column]) => column && roles.includes(role)));
+    const given = Object.fromEntries(Object.entries(columns).filter(([role]) => there(role) && roles.includes(role)));
     await put(`datasets/${encodeURIComponent(name)}/mapping`, { formatting: format, columns: given, tags: look.tags });
     done();
   }, t("dataset.mapped"));
@@ -114,10 +115,10 @@ function Reading({ name, look, done }: { name: string; look: Look; done: () => v
       <div className="fields">
         <Labelled label={t("dataset.format")} help={t("dataset.format.help")}>{(id) => <select id={id} value={format} onChange={(event) => setFormat(event.target.value)}>{[...new Set([...Object.keys(ROLES), format])].map((one) => <option key={one}>{one}</option>)}</select>}</Labelled>
         {roles.map((role) => (
-          <Labelled key={role} label={t("dataset.role", { role })} mono={role}>{(id) => (
-            <select id={id} value={columns[role] ?? ""} onChange={(event) => setColumns({ ...columns, [role]: event.target.value || null })}>
+          <Labelled key={role} label={t("dataset.role", { role })}>{(id) => (
+            <select id={id} value={there(role)} onChange={(event) => setColumns({ ...columns, [role]: event.target.value || null })}>
               <option value="">{t("form.none")}</option>
-              {[...new Set([...look.found, ...(columns[role] ? [columns[role]] : [])])].map((column) => <option key={column}>{column}</option>)}
+              {look.found.map((column) => <option key={column}>{column}</option>)}
             </select>
           )}</Labelled>
         ))}

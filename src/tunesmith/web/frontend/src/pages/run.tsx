@@ -54,14 +54,15 @@ export function RunPage() {
   const usable = ["finished", "stopped"].includes(run.status) && training;
   return (
     <Page
-      title={run.name} crumb={crumb} lead={`${named("kind", run.kind)}${run.model ? ` · ${run.model}` : ""} · ${when(run.created)}`}
+      title={run.name} crumb={crumb}
+      lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
         {usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
         <RunActions run={run} here />
       </>}
     >
-      <Summary run={run} metrics={metrics.data} />
+      {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
       {!isActive(run.status) && run.message && (
         <Note tone="bad" action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
@@ -72,8 +73,8 @@ export function RunPage() {
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
-          <Words words={metrics.data.words} />
           <RunCurves key={id} run={run} metrics={metrics.data} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
+          <Words words={metrics.data.words} />
         </>
       ) : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "rows" && <RunRows id={id} step={run.step} />}
@@ -102,13 +103,13 @@ function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
   ];
   return (
     <section className="card stack" aria-label={t("run.summary")}>
-      <div className="row">
-        <StatusBadge status={run.status} />
-        {run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}
-        <span className="grow" />
-        {busy && run.progress !== null && <strong>{percent(run.progress, 1)}</strong>}
-      </div>
-      {busy && run.status !== "queued" && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
+      {busy && run.status !== "queued" && (
+        <div className="row" style={{ flexWrap: "nowrap" }}>
+          <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
+          {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
+        </div>
+      )}
+      {run.status === "queued" && run.queue_position !== null && <p className="muted">{t("run.place", { place: run.queue_position })}</p>}
       {run.kind === "train" && <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
     </section>
   );

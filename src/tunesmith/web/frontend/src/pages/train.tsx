@@ -51,6 +51,12 @@ export function TrainPage() {
   );
 }
 
+/** In the page's own words: the two things that no training can do without. */
+function needed(field: string | null, settings: Settings): string | null {
+  if (field === "model_name_or_path" && !settings["model_name_or_path"]) return t("train.need.model");
+  return field === "dataset" && !settings["dataset"] ? t("train.need.data") : null;
+}
+
 function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; about: About | undefined; texts: Texts; setTexts: (texts: Texts) => void }) {
   const settings = useMemo(() => settingsOf(texts, fields), [texts, fields]);
   const check = useCheck("train", settings);
@@ -98,7 +104,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           {error && <Failure error={error} />}
           {wrong.length > 0 && (
             <ul className="stack tight small" aria-label={t("train.missing")}>
-              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{problem.field && placed.has(problem.field) ? <><strong>{labelOf(problem.field)}</strong>: {problem.message}</> : problem.message} <span className="muted">{problem.hint}</span></li>)}
+              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></>}</li>)}
             </ul>
           )}
           {check?.ok && <p className="small good">{t("train.ok")}</p>}
@@ -118,7 +124,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
         <Memory settings={settings} devices={devices} />
         <section className="card stack tight">
           <Button icon="copy" onClick={() => setOpen("command")}>{t("train.command")}</Button>
-          <div className="halves" style={{ gap: "var(--s2)" }}>
+          <div className="stack tight">
             <Button onClick={() => setOpen("save")}>{t("train.save")}</Button>
             <Button onClick={() => setOpen("load")}>{t("train.load")}</Button>
           </div>
