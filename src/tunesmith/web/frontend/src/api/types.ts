@@ -65,22 +65,25 @@ export type PieceKind = "trained" | "masked" | "truncated" | "special";
 export interface Piece { text: string; ids: number[]; kind: PieceKind; trained: boolean }
 export interface Mask { samples: { number: number; line: number; problem: string | null; tokens: number; trained: number; pieces: Piece[] }[]; notes: string[]; template: string | null }
 
-export interface ChatMessage { role: "system" | "user" | "assistant" | "tool"; content: string; thinking?: string }
-export interface Conversation { id: string; title: string; updated: number; messages: ChatMessage[]; settings: Settings }
-export interface ChatSession { session: string; model: string; adapter: string | null; can_compare: boolean }
-export type ChatDelta =
-  | { type: "delta"; text: string; side?: "base" | "tuned" }
-  | { type: "thinking"; text: string; side?: "base" | "tuned" }
-  | { type: "done"; tokens: number; seconds: number; side?: "base" | "tuned" }
-  | { type: "error"; message: string; hint: string };
-
-export interface ModelChoice { path: string; name: string; kind: "run" | "checkpoint" | "adapter" | "model" | "gguf"; base: string | null; template: string | null }
-
-export interface ExportPreview {
-  files: { name: string; bytes: number }[]; disk_needed: number; disk_free: number; memory_needed: number; memory_free: number; notes: string[];
+export interface ChatMessage { role: string; content: string; reasoning_content?: string; tool_calls?: Json[] }
+export interface ConversationHead { id: string; title: string; updated: number; revision: string }
+export interface Conversation extends ConversationHead { content: { system?: string; turns?: Json[] } }
+export interface ChatSession {
+  session: string; status: "loading" | "ready" | "failed"; model: string; adapter: string | null; name: string; tuned: boolean;
+  room: number | null; template: string; system: string | null; notes: string[]; message: string; hint: string;
 }
-export interface VerifyRow { file: string; bytes: number | null; prompts: string; tokens: string; perplexity: number | null; loss: number | null; verdict: "same" | "close" | "different" | "unknown"; note: string }
-export interface Verify { ok: boolean | null; summary: string; rows: VerifyRow[] }
+export type ChatPart =
+  | { kind: "text" | "thinking" | "call"; text: string }
+  | { kind: "done"; finish: string; content: string; thinking: string; tool_calls: Json[]; prompt_tokens: number; tokens: number; seconds: number; seed: number }
+  | { kind: "error"; message: string; hint: string };
+
+export interface ModelChoice { path: string; name: string; kind: "run" | "checkpoint" | "model" | "gguf"; base: string | null }
+
+export interface ExportedFile {
+  file: string; kind: string; size: number; cases: number; prompts: number; ids: number; agreement: number | null; divergence: number | null;
+  loss: number | null; reference_loss: number | null; status: "pass" | "warn" | "fail"; detail: string; fix: string;
+}
+export interface Exported { folder: string; files: FileInfo[]; verified: ExportedFile[]; modelfile: string | null }
 
 export interface AuthoringRow { n: number; row: Json; source: string; accepted: boolean | null; reason: string }
 export interface Prediction { n: number; prompt: string; expected: string; predicted: string; score: number | null }

@@ -1,25 +1,36 @@
 import { expect, test } from "vitest";
-import { heard, messagesOf, opened, toolsIn, turnsOf, type Turn } from "./turns";
+import type { ChatPart } from "../api/types";
+import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "./turns";
 
-test("pieces of both sides go to their side", () => {
+const done = { kind: "done", finish: "stop", content: "Hey", thinking: "…", tool_calls: [], prompt_tokens: 5, tokens: 2, seconds: 1, seed: 7 } as const satisfies ChatPart;
+
+test("pieces go to the side that said them, and the end has the last word", () => {
   let turns: Turn[] = [{ role: "user", text: "hi" }, opened(true)];
-  for (const delta of [{ type: "delta", text: "He", side: "tuned" }, { type: "delta", text: "Hm", side: "base" }, { type: "thinking", text: "…", side: "tuned" }, { type: "delta", text: "y", side: "tuned" }, { type: "done", tokens: 2, seconds: 1, side: "base" }] as const) turns = heard(turns, delta);
-  expect(turns[1]).toEqual({ role: "assistant", answer: { text: "Hey", thinking: "…" }, base: { text: "Hm", thinking: "", tokens: 2, seconds: 1 } });
+  turns = heard(turns, { kind: "text", text: "Hm" }, "base");
+  turns = heard(turns, { kind: "thinking", text: "." }, "answer");
+  turns = heard(turns, { kind: "text", text: "He" }, "answer");
+  turns = heard(turns, done, "answer");
+  expect(turns[1]).toEqual({ role: "assistant", answer: { text: "Hey", thinking: "…", tokens: 2, seconds: 1, seed: 7 }, base: { text: "Hm", thinking: "" } });
 });
 
 test("an error is kept with the answer that it ended", () => {
-  const turns = heard([opened(false)], { type: "error", message: "no memory", hint: "unload" });
-  expect(turns[0]).toMatchObject({ failed: { message: "no memory", hint: "unload" } });
+  expect(heard([opened(false)], { kind: "error", message: "no memory", hint: "unload" }, "answer")[0]).toMatchObject({ answer: { failed: { message: "no memory" } } });
 });
 
-test("a saved conversation opens as it was", () => {
-  const turns: Turn[] = [{ role: "user", text: "q" }, { role: "assistant", answer: { text: "a", thinking: "t" } }];
-  expect(turnsOf(messagesOf(turns, "be brief"))).toEqual({ system: "be brief", turns });
+test("calls of tools are sent back as calls, not as text", () => {
+  const call = { function: { name: "time" } };
+  const turns = heard([{ role: "user", text: "when?" }, opened(false)], { ...done, content: "", thinking: "", tool_calls: [call] }, "answer");
+  expect(messagesOf(turns)).toEqual([{ role: "user", content: "when?" }, { role: "assistant", content: "", tool_calls: [call] }]);
+});
+
+test("a conversation is called after its first question", () => {
+  expect(titleOf([{ role: "user", text: "  What is it?\nmore" }])).toBe("What is it?");
+  expect(titleOf([])).toBe("");
 });
 
 test("tools are named, or it is said why not", () => {
   expect(toolsIn('[{"name": "weather"}, {"type": "function", "function": {"name": "time"}}]').names).toEqual(["weather", "time"]);
   expect(toolsIn("{").problem).toBeTruthy();
   expect(toolsIn('[{"title": "x"}]').problem).toBe("name");
-  expect(toolsIn(" ")).toEqual({ names: [], problem: null });
+  expect(toolsIn(" ")).toEqual({ tools: [], names: [], problem: null });
 });

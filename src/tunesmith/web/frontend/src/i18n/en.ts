@@ -10,7 +10,7 @@ export const en = {
   "missing.title": "There is no such page", "missing.text": "The address may be old, or mistyped.",
 
   "status.queued": "Waiting", "status.starting": "Starting", "status.running": "Running", "status.stopping": "Saving", "status.finished": "Finished", "status.stopped": "Stopped", "status.failed": "Failed", "status.killed": "Killed",
-  "kind.train": "Training", "kind.export": "Export", "kind.eval": "Evaluation", "kind.make": "Documents to data", "kind.roles": "Roles to data", "kind.convert": "Tables to data",
+  "kind.train": "Training", "kind.export": "Export", "kind.verify": "Comparison", "kind.data make": "Documents to data", "kind.data roles": "Roles to data", "kind.data convert": "Tables to data",
 
   "runs.title": "Runs", "runs.lead": "Every training and export in this workspace. They go on when this page or its server is closed.",
   "runs.new": "New training", "runs.search": "Search runs", "runs.filter": "Show", "runs.filter.all": "All", "runs.filter.active": "Active", "runs.filter.finished": "Finished", "runs.filter.failed": "Failed",
@@ -35,7 +35,7 @@ export const en = {
   "sign.fix.overfitting": "Take the best checkpoint, or train fewer epochs.", "sign.fix.spike": "Look for odd rows in the data, or lower the maximum gradient norm.", "sign.fix.plateau": "It has learned what it can at this rate: stop here, or add data rather than epochs.",
   "log.search": "Search the log", "log.lines": { one: "{n} line", other: "{n} lines" }, "log.follow": "Follow", "log.none": "No line fits", "log.empty": "The log is empty so far", "samples.empty": "No samples so far",
   "compare.title": "Compare runs", "compare.metrics": "Last values", "compare.config": "Settings that differ", "compare.same": "All settings are the same.", "compare.name": "Name", "compare.empty": "Choose two runs or more", "compare.empty.text": "Tick them in the list of runs, then press Compare.",
-  "verify.title": "Does the export say the same?", "verify.prompts": "Prompts", "verify.tokens": "Tokens", "verify.perplexity": "Perplexity", "verify.verdict": "Verdict", "verdict.same": "the same", "verdict.close": "close", "verdict.different": "different", "verdict.unknown": "not compared",
+  "verify.title": "Does the export say the same?", "verify.good": "Yes: the exported files answer like the trained model.", "verify.warn": "Nearly: some differences are worth a look.", "verify.bad": "No: an exported file differs from the trained model.", "verify.prompts": "Equal prompts", "verify.agreement": "Same choice", "verify.loss": "Loss / trained", "verify.verdict": "Verdict", "verify.action": "Compare with the trained model",
 
   "train.title": "Train", "train.lead": "Only what you change is set; every other setting has a sensible default.", "train.side": "Start and tools", "train.start": "Start training", "train.ok": "Ready to start.", "train.missing": "Still needed", "train.need.model": "Choose a model.", "train.need.data": "Choose a data set.", "train.devices": "Devices",
   "train.command": "Preview command", "train.save": "Save arguments", "train.load": "Load arguments", "train.import": "Import LLaMA-Factory YAML", "train.clear": "Back to the defaults",
@@ -72,7 +72,7 @@ export const en = {
   "chat.saved": "Conversations", "chat.untitled": "Untitled", "chat.forget": "Delete {title}", "chat.role": "Who speaks", "chat.user": "You", "chat.assistant": "Answer", "chat.tool": "Tool result", "chat.message": "Message", "chat.send": "Send", "chat.stop": "Stop", "chat.edit": "Edit", "chat.resend": "Send again", "chat.again": "Another answer", "chat.isthinking": "Thinking…", "chat.thought": "Thought", "chat.speed": "{tokens} tokens, {speed} per second",
   "chat.keep": "Send to a data set", "chat.keep.action": "Add row", "chat.keep.where": "Data set", "chat.keep.help": "The conversation up to this answer becomes a row.", "chat.kept": "Added to {name}.",
 
-  "export.title": "Export", "export.lead": "Merged weights, GGUF files and a model in Ollama, checked against what was trained.", "export.from": "What is exported", "export.from.help": "A run, a checkpoint, an adapter or a model.", "export.start": "Start export", "export.preview": "What it takes", "export.preview.none": "Choose what is exported.", "export.disk": "Disk: {need} needed, {free} free.", "export.memory": "Memory: {need} needed, {free} free.", "export.before": "Earlier exports",
+  "export.title": "Export", "export.lead": "Merged weights, GGUF files and a model in Ollama, checked against what was trained.", "export.from": "What is exported", "export.from.help": "A run, a checkpoint, an adapter or a model.", "export.start": "Start export", "export.preview": "What it takes", "export.preview.none": "Choose what is exported.", "export.preview.counting": "Counting…", "export.before": "Earlier exports",
 
   "settings.title": "System", "settings.lead": "This machine, and what would stand in the way.", "settings.machine": "This machine", "settings.doctor": "Doctor", "doctor.pass": "Good", "doctor.warn": "Warning", "doctor.fail": "Problem",
   "about.version": "Version", "about.workspace": "Workspace", "about.python": "Python", "about.devices": "Devices", "about.memory": "Memory free", "about.disk": "Disk free",

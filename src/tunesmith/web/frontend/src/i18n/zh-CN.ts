@@ -10,7 +10,7 @@ export const words: Words = {
   "missing.title": "没有这个页面", "missing.text": "网址可能已过期或输入有误。",
 
   "status.queued": "排队中", "status.starting": "启动中", "status.running": "运行中", "status.stopping": "保存中", "status.finished": "已完成", "status.stopped": "已停止", "status.failed": "失败", "status.killed": "已中断",
-  "kind.train": "训练", "kind.export": "导出", "kind.eval": "评估", "kind.make": "文档转数据", "kind.roles": "角色转数据", "kind.convert": "表格转数据",
+  "kind.train": "训练", "kind.export": "导出", "kind.verify": "比对", "kind.data make": "文档转数据", "kind.data roles": "角色转数据", "kind.data convert": "表格转数据",
 
   "runs.title": "任务", "runs.lead": "这个工作区的所有训练与导出。关闭网页或服务器，任务都会继续进行。",
   "runs.new": "新的训练", "runs.search": "搜索任务", "runs.filter": "显示", "runs.filter.all": "全部", "runs.filter.active": "进行中", "runs.filter.finished": "已完成", "runs.filter.failed": "失败",
@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.fix.overfitting": "请采用最佳检查点，或减少训练轮数。", "sign.fix.spike": "请检查数据中的异常行，或调低最大梯度范数。", "sign.fix.plateau": "以这个学习率能学的都学到了：可以在此停止，或增加数据而不是轮数。",
   "log.search": "搜索日志", "log.lines": { other: "{n} 行" }, "log.follow": "跟到最新", "log.none": "没有符合的行", "log.empty": "日志目前是空的", "samples.empty": "目前没有样本",
   "compare.title": "比较任务", "compare.metrics": "最后的数值", "compare.config": "不同的设置", "compare.same": "所有设置都相同。", "compare.name": "名称", "compare.empty": "请选取两个以上的任务", "compare.empty.text": "在任务清单中勾选，然后按“比较”。",
-  "verify.title": "导出的模型说的一样吗？", "verify.prompts": "提示", "verify.tokens": "Token", "verify.perplexity": "困惑度", "verify.verdict": "结论", "verdict.same": "相同", "verdict.close": "接近", "verdict.different": "不同", "verdict.unknown": "未比较",
+  "verify.title": "导出的模型说的一样吗？", "verify.good": "一样：导出的文件与训练好的模型回答一致。", "verify.warn": "几乎一样：有些差异值得看看。", "verify.bad": "不一样：有导出的文件与训练好的模型不同。", "verify.prompts": "相同的提示", "verify.agreement": "相同的选择", "verify.loss": "损失／训练模型", "verify.verdict": "结论", "verify.action": "与训练好的模型比对",
 
   "train.title": "训练", "train.lead": "只需设置要改的项目，其余都有合理的默认值。", "train.side": "开始与工具", "train.start": "开始训练", "train.ok": "可以开始了。", "train.missing": "还需要", "train.need.model": "请选择模型。", "train.need.data": "请选择数据集。", "train.devices": "设备",
   "train.command": "预览命令", "train.save": "保存参数", "train.load": "加载参数", "train.import": "导入 LLaMA-Factory YAML", "train.clear": "恢复默认值",
@@ -72,7 +72,7 @@ export const words: Words = {
   "chat.saved": "对话记录", "chat.untitled": "未命名", "chat.forget": "删除 {title}", "chat.role": "说话者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具结果", "chat.message": "消息", "chat.send": "送出", "chat.stop": "停止", "chat.edit": "编辑", "chat.resend": "重新送出", "chat.again": "换一个回答", "chat.isthinking": "思考中…", "chat.thought": "思考过程", "chat.speed": "{tokens} 个 Token，每秒 {speed} 个",
   "chat.keep": "加入数据集", "chat.keep.action": "加入", "chat.keep.where": "数据集", "chat.keep.help": "到这个回答为止的对话会成为一行数据。", "chat.kept": "已加入 {name}。",
 
-  "export.title": "导出", "export.lead": "合并的权重、GGUF 档与 Ollama 模型，并与训练结果比对。", "export.from": "要导出什么", "export.from.help": "任务、检查点、适配器或模型。", "export.start": "开始导出", "export.preview": "所需资源", "export.preview.none": "请先选择要导出什么。", "export.disk": "磁盘：需要 {need}，可用 {free}。", "export.memory": "内存：需要 {need}，可用 {free}。", "export.before": "先前的导出",
+  "export.title": "导出", "export.lead": "合并的权重、GGUF 档与 Ollama 模型，并与训练结果比对。", "export.from": "要导出什么", "export.from.help": "任务、检查点、适配器或模型。", "export.start": "开始导出", "export.preview": "所需资源", "export.preview.none": "请先选择要导出什么。", "export.preview.counting": "计算中…", "export.before": "先前的导出",
 
   "settings.title": "系统", "settings.lead": "这台机器的状况，以及可能的障碍。", "settings.machine": "这台机器", "settings.doctor": "健检", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "问题",
   "about.version": "版本", "about.workspace": "工作区", "about.python": "Python", "about.devices": "设备", "about.memory": "可用内存", "about.disk": "可用磁盘",

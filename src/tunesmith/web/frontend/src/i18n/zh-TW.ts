@@ -10,7 +10,7 @@ export const words: Words = {
   "missing.title": "沒有這個頁面", "missing.text": "網址可能已過期或輸入有誤。",
 
   "status.queued": "排隊中", "status.starting": "啟動中", "status.running": "執行中", "status.stopping": "儲存中", "status.finished": "已完成", "status.stopped": "已停止", "status.failed": "失敗", "status.killed": "已中斷",
-  "kind.train": "訓練", "kind.export": "匯出", "kind.eval": "評估", "kind.make": "文件轉資料", "kind.roles": "角色轉資料", "kind.convert": "表格轉資料",
+  "kind.train": "訓練", "kind.export": "匯出", "kind.verify": "比對", "kind.data make": "文件轉資料", "kind.data roles": "角色轉資料", "kind.data convert": "表格轉資料",
 
   "runs.title": "任務", "runs.lead": "這個工作區的所有訓練與匯出。關閉網頁或伺服器，任務都會繼續進行。",
   "runs.new": "新的訓練", "runs.search": "搜尋任務", "runs.filter": "顯示", "runs.filter.all": "全部", "runs.filter.active": "進行中", "runs.filter.finished": "已完成", "runs.filter.failed": "失敗",
@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.fix.overfitting": "請採用最佳檢查點，或減少訓練輪數。", "sign.fix.spike": "請檢查資料中的異常列，或調低最大梯度範數。", "sign.fix.plateau": "以這個學習率能學的都學到了：可以在此停止，或增加資料而不是輪數。",
   "log.search": "搜尋日誌", "log.lines": { other: "{n} 行" }, "log.follow": "跟到最新", "log.none": "沒有符合的行", "log.empty": "日誌目前是空的", "samples.empty": "目前沒有樣本",
   "compare.title": "比較任務", "compare.metrics": "最後的數值", "compare.config": "不同的設定", "compare.same": "所有設定都相同。", "compare.name": "名稱", "compare.empty": "請選取兩個以上的任務", "compare.empty.text": "在任務清單中勾選，然後按「比較」。",
-  "verify.title": "匯出的模型說的一樣嗎？", "verify.prompts": "提示", "verify.tokens": "Token", "verify.perplexity": "困惑度", "verify.verdict": "結論", "verdict.same": "相同", "verdict.close": "接近", "verdict.different": "不同", "verdict.unknown": "未比較",
+  "verify.title": "匯出的模型說的一樣嗎？", "verify.good": "一樣：匯出的檔案與訓練好的模型回答一致。", "verify.warn": "幾乎一樣：有些差異值得看看。", "verify.bad": "不一樣：有匯出的檔案與訓練好的模型不同。", "verify.prompts": "相同的提示", "verify.agreement": "相同的選擇", "verify.loss": "損失／訓練模型", "verify.verdict": "結論", "verify.action": "與訓練好的模型比對",
 
   "train.title": "訓練", "train.lead": "只需設定要改的項目，其餘都有合理的預設值。", "train.side": "開始與工具", "train.start": "開始訓練", "train.ok": "可以開始了。", "train.missing": "還需要", "train.need.model": "請選擇模型。", "train.need.data": "請選擇資料集。", "train.devices": "裝置",
   "train.command": "預覽命令", "train.save": "儲存參數", "train.load": "載入參數", "train.import": "匯入 LLaMA-Factory YAML", "train.clear": "恢復預設值",
@@ -72,7 +72,7 @@ export const words: Words = {
   "chat.saved": "對話紀錄", "chat.untitled": "未命名", "chat.forget": "刪除 {title}", "chat.role": "說話者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具結果", "chat.message": "訊息", "chat.send": "送出", "chat.stop": "停止", "chat.edit": "編輯", "chat.resend": "重新送出", "chat.again": "換一個回答", "chat.isthinking": "思考中…", "chat.thought": "思考過程", "chat.speed": "{tokens} 個 Token，每秒 {speed} 個",
   "chat.keep": "加入資料集", "chat.keep.action": "加入", "chat.keep.where": "資料集", "chat.keep.help": "到這個回答為止的對話會成為一列資料。", "chat.kept": "已加入 {name}。",
 
-  "export.title": "匯出", "export.lead": "合併的權重、GGUF 檔與 Ollama 模型，並與訓練結果比對。", "export.from": "要匯出什麼", "export.from.help": "任務、檢查點、適配器或模型。", "export.start": "開始匯出", "export.preview": "所需資源", "export.preview.none": "請先選擇要匯出什麼。", "export.disk": "磁碟：需要 {need}，可用 {free}。", "export.memory": "記憶體：需要 {need}，可用 {free}。", "export.before": "先前的匯出",
+  "export.title": "匯出", "export.lead": "合併的權重、GGUF 檔與 Ollama 模型，並與訓練結果比對。", "export.from": "要匯出什麼", "export.from.help": "任務、檢查點、適配器或模型。", "export.start": "開始匯出", "export.preview": "所需資源", "export.preview.none": "請先選擇要匯出什麼。", "export.preview.counting": "計算中…", "export.before": "先前的匯出",
 
   "settings.title": "系統", "settings.lead": "這台機器的狀況，以及可能的障礙。", "settings.machine": "這台機器", "settings.doctor": "健檢", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "版本", "about.workspace": "工作區", "about.python": "Python", "about.devices": "裝置", "about.memory": "可用記憶體", "about.disk": "可用磁碟",

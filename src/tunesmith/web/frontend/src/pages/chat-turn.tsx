@@ -22,11 +22,10 @@ export function ChatTurn({ turn, busy, locked, onEdit, onAgain, onSend }: Props)
     <article className={`turn ${turn.role}`} aria-label={t(`chat.${turn.role}`)}>
       {turn.role === "assistant" ? (
         <div className={turn.base ? "sides" : undefined}>
-          {turn.base && <Said title={t("chat.base")} answer={turn.base} busy={busy} />}
           <Said title={turn.base ? t("chat.tuned") : undefined} answer={turn.answer} busy={busy} />
+          {turn.base && <Said title={t("chat.base")} answer={turn.base} busy={busy} />}
         </div>
       ) : <p className="said">{turn.role === "tool" && <span className="tag">{t("chat.tool")}</span>} {turn.text}</p>}
-      {turn.role === "assistant" && turn.failed && <Failure error={turn.failed} />}
       {!busy && (
         <div className="turn-tools">
           <Button small kind="quiet" icon="copy" title={t("copy")} onClick={copy} />
@@ -45,7 +44,9 @@ function Said({ title, answer, busy }: { title?: string; answer: Answer; busy: b
     <div className="said-by">
       {title && <h3 className="muted small">{title}</h3>}
       {answer.thinking && <details className="thinking"><summary className="small muted">{thinking ? t("chat.isthinking") : t("chat.thought")}</summary><p className="said muted">{answer.thinking}</p></details>}
-      <p className="said">{answer.text}{busy && answer.seconds === undefined && <span className="caret" />}</p>
+      <p className="said">{answer.text}{busy && answer.seconds === undefined && !answer.failed && <span className="caret" />}</p>
+      {answer.calls?.map((call, n) => <pre key={n} className="code small">{JSON.stringify(call, null, 1)}</pre>)}
+      {answer.failed && <Failure error={answer.failed} />}
       {answer.tokens !== undefined && answer.seconds !== undefined && answer.seconds > 0 && <p className="muted small">{t("chat.speed", { tokens: answer.tokens, speed: number(answer.tokens / answer.seconds, 1) })}</p>}
     </div>
   );

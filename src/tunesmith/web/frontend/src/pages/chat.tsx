@@ -1,13 +1,12 @@
 import { useEffect, useRef, useState } from "react";
-import { get, post, put, remove, stream } from "../api/client";
-import type { ChatDelta, ChatSession, Conversation, Json, Settings } from "../api/types";
+import { get, post, put, remove, stream, ApiError } from "../api/client";
+import type { ChatPart, ChatSession, Conversation, ConversationHead, Json, Settings } from "../api/types";
 import { told, useKept, useResource } from "../api/use";
-import { heard, messagesOf, opened, titleOf, toolsIn, turnsOf, type Turn } from "../chat/turns";
+import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
-import { Button, Empty, Failure, Labelled, Note, Page } from "../ui/parts";
+import { Bar, Button, Empty, Failure, Labelled, Note, Page } from "../ui/parts";
 import { attempt } from "../ui/toast";
-import type { ApiError } from "../api/client";
 import { ChatTurn } from "./chat-turn";
 import { useModels } from "./models";
 import { SendToDataset } from "./chat-send";
@@ -18,8 +17,8 @@ const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "5
 const numeric = (text: string): Json => (text.trim() === "" ? null : Number(text));
 
 function settingsOf(asking: Asking): Settings {
-  const { temperature, top_p, top_k, max_new_tokens, seed, thinking } = asking;
-  const all: Settings = { temperature: numeric(temperature), top_p: numeric(top_p), top_k: numeric(top_k), max_new_tokens: numeric(max_new_tokens), seed: numeric(seed), enable_thinking: thinking };
+  const { temperature, top_p, top_k, max_new_tokens, thinking } = asking;
+  const all: Settings = { temperature: numeric(temperature), top_p: numeric(top_p), top_k: numeric(top_k), max_new_tokens: numeric(max_new_tokens), enable_thinking: thinking };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null && !Number.isNaN(value)));
 }
 
@@ -27,31 +26,36 @@ export function ChatPage() {
   const route = useRoute();
   const [session, setSession] = useState<ChatSession | null>(null);
   const [asking, setAsking] = useKept<Asking>("asking", ASKING);
-  const [compare, setCompare] = useKept("chat.compare", false);
+  const [compare, setCompare] = useKept("chat.compare", true);
   const [turns, setTurns] = useState<Turn[]>([]);
   const [conversation, setConversation] = useState<string | null>(null);
   const [control, setControl] = useState<AbortController | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
-  const saved = useResource<Conversation[]>("conversations", (signal) => get("conversations", {}, signal));
+  const saved = useResource<ConversationHead[]>("conversations", (signal) => get("conversations", {}, signal));
   const end = useRef<HTMLDivElement>(null);
   const tools = toolsIn(asking.tools);
-  const both = compare && Boolean(session?.can_compare);
+  const ready = session?.status === "ready" ? session : null;
+  const both = compare && Boolean(ready?.tuned);
 
   useEffect(() => { void end.current?.scrollIntoView({ block: "nearest" }); }, [turns]);
 
+  /** Ask, and ask the base model after it; what was said until a stop stands. */
   const answer = async (before: Turn[]) => {
-    if (!session) return;
+    if (!ready) return;
     const own = new AbortController();
     setControl(own);
     setError(null);
     let now: Turn[] = [...before, opened(both)];
     setTurns(now);
-    const body = { messages: messagesOf(before, asking.system), settings: settingsOf(asking), compare: both, tools: asking.tools.trim() || null };
+    const seed = numeric(asking.seed) ?? Math.floor(Math.random() * 2 ** 31);
+    const question = { messages: messagesOf(before), system: asking.system.trim() || null, tools: tools.tools, settings: settingsOf(asking), seed };
     try {
-      for await (const delta of stream<ChatDelta>(`chat/${session.session}/answer`, body, own.signal)) {
-        now = heard(now, delta);
-        setTurns(now);
+      for (const side of both ? (["answer", "base"] as const) : (["answer"] as const)) {
+        for await (const part of stream<ChatPart>(`chat/${ready.session}/answer`, { ...question, base: side === "base" }, own.signal)) {
+          now = heard(now, part, side);
+          setTurns(now);
+        }
       }
     } catch (reason) {
       if (!own.signal.aborted) setError(told(reason));
@@ -59,20 +63,16 @@ export function ChatPage() {
     setControl(null);
     const id = conversation ?? `c${Date.now().toString(36)}`;
     setConversation(id);
-    const kept = { id, title: titleOf(now), updated: Date.now() / 1000, messages: messagesOf(now, asking.system), settings: settingsOf(asking) };
-    await put(`conversations/${id}`, kept).then(saved.reload, () => undefined);
+    await put(`conversations/${id}`, { title: titleOf(now), content: { system: asking.system, turns: now } }).then(saved.reload, () => undefined);
   };
-  const stop = () => {
-    if (session) void post(`chat/${session.session}/stop`).catch(() => undefined);
-    setTimeout(() => control?.abort(), 1_500);
-  };
+  const stop = () => control?.abort();
   const begin = () => { setTurns([]); setConversation(null); setError(null); };
-  const open = (one: Conversation) => {
-    const read = turnsOf(one.messages);
-    setTurns(read.turns);
-    setAsking({ ...asking, system: read.system });
-    setConversation(one.id);
-  };
+  const open = (id: string) => attempt(async () => {
+    const { content } = await get<Conversation>(`conversations/${id}`);
+    setTurns((content.turns ?? []) as unknown as Turn[]);
+    setAsking({ ...asking, system: content.system ?? "" });
+    setConversation(id);
+  });
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
     if (turn.role === "assistant") setTurns(turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text } } : one)));
@@ -83,20 +83,20 @@ export function ChatPage() {
       <div className="columns chat">
         <section className="card flush chat-box" aria-label={t("chat.title")}>
           <div className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
-            {turns.length === 0 && <Empty icon="chat" title={session ? t("chat.ready") : t("chat.empty")}>{session ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
+            {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
             {turns.map((turn, n) => (
-              <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !session}
+              <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready}
                 onEdit={(text) => edit(n, text)} onSend={() => setSending(n)}
                 onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n)) : undefined} />
             ))}
             {error && <Failure error={error} />}
             <div ref={end} />
           </div>
-          <Composer disabled={!session} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
+          <Composer disabled={!ready} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
         </section>
         <aside className="side stack" aria-label={t("chat.side")}>
           <Loader session={session} setSession={setSession} wanted={route.query.get("run") ?? route.query.get("model")} />
-          {session?.can_compare && (
+          {ready?.tuned && (
             <section className="card"><label className="row"><input type="checkbox" checked={compare} onChange={(event) => setCompare(event.target.checked)} /><strong>{t("chat.compare")}</strong></label><p className="muted small" style={{ marginTop: "var(--s1)" }}>{t("chat.compare.text")}</p></section>
           )}
           <details className="card" open>
@@ -115,7 +115,7 @@ export function ChatPage() {
             <section className="card"><header><h2>{t("chat.saved")}</h2></header>
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
                 <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
-                  <button type="button" className="plain grow" aria-current={one.id === conversation || undefined} onClick={() => open(one)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
+                  <button type="button" className="plain grow" aria-current={one.id === conversation || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
                   <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void attempt(async () => { await remove(`conversations/${one.id}`); saved.reload(); if (one.id === conversation) begin(); })} />
                 </li>
               ))}</ul>
@@ -123,7 +123,7 @@ export function ChatPage() {
           )}
         </aside>
       </div>
-      {sending !== null && <SendToDataset messages={messagesOf(turns, asking.system, sending + 1)} onClose={() => setSending(null)} />}
+      {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
   );
 }
@@ -131,22 +131,34 @@ export function ChatPage() {
 function Loader({ session, setSession, wanted }: { session: ChatSession | null; setSession: (session: ChatSession | null) => void; wanted: string | null }) {
   const models = useModels();
   const [chosen, setChosen] = useState("");
-  const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const known = useResource<ChatSession[]>("chat", (signal) => get("chat", {}, signal));
-  useEffect(() => { if (known.data?.[0] && !session) setSession(known.data[0]); }, [known.data, session, setSession]);
   const value = chosen || wanted || "";
+  const name = session?.name || (session?.adapter ?? session?.model ?? "").split("/").at(-1);
+  useEffect(() => {
+    const loaded = known.data?.find((one) => one.status !== "failed");
+    if (loaded && !session && (!wanted || loaded.model === wanted)) setSession(loaded);
+    // Only what was loaded before this page came counts.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [known.data]);
+  useEffect(() => {
+    if (session?.status !== "loading") return;
+    const timer = setInterval(() => void get<ChatSession>(`chat/${session.session}`).then(
+      (now) => {
+        if (now.status === "failed") { setError(new ApiError(400, now.message, now.hint)); setSession(null); }
+        else if (now.status === "ready") setSession(now);
+      },
+      (reason: unknown) => { setError(told(reason)); setSession(null); },
+    ), 700);
+    return () => clearInterval(timer);
+  }, [session, setSession]);
   const load = async () => {
-    setBusy(true);
     setError(null);
     try {
-      const model = models.find((one) => one.path === value);
-      const adapter = model && model.kind !== "model" && model.kind !== "gguf" && model.base ? model.path : null;
-      setSession(await post<ChatSession>("chat/load", { model: adapter ? model!.base : value, adapter, settings: {} }));
+      setSession(await post<ChatSession>("chat/load", { model: value }));
     } catch (reason) {
       setError(told(reason));
     }
-    setBusy(false);
   };
   const unload = async () => {
     if (session && await attempt(() => remove(`chat/${session.session}`))) setSession(null);
@@ -155,7 +167,10 @@ function Loader({ session, setSession, wanted }: { session: ChatSession | null; 
     <section className="card stack">
       {session ? (
         <>
-          <Note tone="good"><p className="strong clip" title={session.adapter ?? session.model}>{(session.adapter ?? session.model).split("/").at(-1)}</p><p className="small">{t("chat.loaded")}</p></Note>
+          {session.status === "ready"
+            ? <Note tone="good"><p className="strong clip" title={session.model}>{name}</p><p className="small">{t("chat.loaded")}</p></Note>
+            : <div className="stack tight"><strong className="clip">{name}</strong><Bar value={null} label={t("chat.loading")} /><p className="muted small">{t("chat.loading")}</p></div>}
+          {session.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button onClick={() => void unload()}>{t("chat.unload")}</Button>
         </>
       ) : (
@@ -164,7 +179,7 @@ function Loader({ session, setSession, wanted }: { session: ChatSession | null; 
             <input id={id} list={`${id}-list`} value={value} spellCheck={false} onChange={(event) => setChosen(event.target.value)} />
             <datalist id={`${id}-list`}>{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
           </>}</Labelled>
-          <Button kind="primary" busy={busy} disabled={!value} onClick={() => void load()}>{busy ? t("chat.loading") : t("chat.load")}</Button>
+          <Button kind="primary" disabled={!value} onClick={() => void load()}>{t("chat.load")}</Button>
           {error && <Failure error={error} />}
         </>
       )}

@@ -1,14 +1,14 @@
 import { useMemo, useState } from "react";
 import { post, get, ApiError } from "../api/client";
 import { useRuns } from "../api/events";
-import type { ExportPreview, Schema } from "../api/types";
+import type { Schema, Settings } from "../api/types";
 import { told, useResource, useRested } from "../api/use";
 import { useCheck } from "../form/check";
 import { Field, Help, helpOf, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
 import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
-import { bytes, t, when } from "../i18n";
+import { t, when } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Bar, Button, Failure, Page, StatusBadge, Waiting } from "../ui/parts";
 import { CommandDialog } from "./arguments";
@@ -34,12 +34,6 @@ export function ExportPage() {
   );
 }
 
-/** A model, or an adapter with the model it was made for: what a path of `models` means as settings. */
-function source(path: string, models: ReturnType<typeof useModels>): Texts {
-  const model = models.find((one) => one.path === path);
-  return model?.base && model.kind !== "model" && model.kind !== "gguf" ? { model_name_or_path: model.base, adapter_name_or_path: path } : { model_name_or_path: path };
-}
-
 function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const models = useModels();
   const wanted = useRoute().query.get("run") ?? "";
@@ -48,10 +42,13 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
   const [command, setCommand] = useState(false);
-  const settings = useMemo(() => settingsOf({ ...(from ? source(from, models) : {}), ...texts }, fields), [from, models, texts, fields]);
+  const place = useRested(from.trim(), 400);
+  const source = useResource<{ settings: Settings }>(place || null, (signal) => post("export/source", { place }, signal));
+  const known = place && !source.error ? source.data?.settings : undefined;
+  const settings = useMemo<Settings>(() => ({ ...known, ...settingsOf(texts, fields) }), [known, texts, fields]);
   const check = useCheck("export", settings);
-  const key = useRested(JSON.stringify(settings), 500);
-  const preview = useResource<ExportPreview>(from && check?.ok ? key : null, (signal) => post("export/preview", { settings: JSON.parse(key) }, signal));
+  const key = useRested(JSON.stringify(settings), 800);
+  const preview = useResource<{ lines: string[] }>(known && check?.ok ? key : null, (signal) => post("export/preview", { settings: JSON.parse(key) }, signal));
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
   const start = async () => {
@@ -91,24 +88,18 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
-          <Button kind="primary" icon="export" busy={busy} disabled={!from || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
+          <Button kind="primary" icon="export" busy={busy} disabled={!known || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
           {error && <Failure error={error} />}
-          {from && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
+          {place && source.error && <Failure error={source.error} />}
+          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
         </section>
         <section className="card stack tight" aria-label={t("export.preview")}>
           <h2>{t("export.preview")}</h2>
           {preview.error && <p className="small muted">{preview.error.message}</p>}
-          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("loading") : t("export.preview.none")}</p>}
-          {preview.data && (
-            <>
-              <ul className="memory-parts small">{preview.data.files.map((file) => <li key={file.name}><code className="clip">{file.name}</code><span className="nowrap">{bytes(file.bytes)}</span></li>)}</ul>
-              <p className={`small ${preview.data.disk_needed > preview.data.disk_free ? "bad" : "muted"}`}>{t("export.disk", { need: bytes(preview.data.disk_needed), free: bytes(preview.data.disk_free) })}</p>
-              <p className={`small ${preview.data.memory_needed > preview.data.memory_free ? "bad" : "muted"}`}>{t("export.memory", { need: bytes(preview.data.memory_needed), free: bytes(preview.data.memory_free) })}</p>
-              {preview.data.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
-            </>
-          )}
+          {!preview.data && !preview.error && <p className="small muted">{known ? t("export.preview.counting") : t("export.preview.none")}</p>}
+          {preview.data && <pre className="small" aria-busy={preview.loading}>{preview.data.lines.join("\n")}</pre>}
         </section>
       </aside>
       {command && <CommandDialog verb="export" settings={settings} onClose={() => setCommand(false)} />}

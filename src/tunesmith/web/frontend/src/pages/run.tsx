@@ -69,7 +69,7 @@ export function RunPage() {
         </Note>
       )}
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
-      {run.kind === "export" && run.status === "finished" && <Verdict run={run.id} />}
+      {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
