@@ -31,6 +31,7 @@ tokenizer of a model: give model_name_or_path, or a CONFIG.yaml that has it.
 _MODULES = {
     "make": "tunesmith.cli.data_make",
     "roles": "tunesmith.cli.data_roles",
+    "prompts": "tunesmith.cli.data_make",
     "convert": "tunesmith.cli.data_convert",
     "add": "tunesmith.cli.data_catalog",
     "list": "tunesmith.cli.data_catalog",

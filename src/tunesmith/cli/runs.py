@@ -69,7 +69,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
     add("list", lambda options: list_all(options.root), tr("All runs, newest first."))
     command = add("show", _show, tr("State, loss curve and checkpoints."), newest)
-    command.add_argument("--key", default="loss", help=tr("the metric to draw (loss)"))
+    command.add_argument("--key", help=tr("the metric to draw (loss)"))
     command = add("compare", _compare, tr("What differs in the configurations, and how the runs ended."))
     command.add_argument("runs", nargs="+", metavar="RUN")
     command = add("stop", _stop, tr("Ask a run to save and end."), named)

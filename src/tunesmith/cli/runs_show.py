@@ -49,8 +49,8 @@ def list_all(root: Path | None) -> int:
     return 0
 
 
-def show(run: RunReader, key: str) -> int:
-    """State, curve of one metric, last values, checkpoints."""
+def show(run: RunReader, key: str | None) -> int:
+    """State, curve of one metric (the loss where there is one), last values, checkpoints."""
     from rich.markup import escape
 
     screen = console()
@@ -100,9 +100,10 @@ def last_values(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return newest
 
 
-def _draw_curve(points: Sequence[Mapping[str, Any]], key: str) -> None:
+def _draw_curve(points: Sequence[Mapping[str, Any]], asked: str | None) -> None:
+    key = asked or "loss"
     drawn = curve(points, key)
-    if not drawn and points and key not in (known := last_values(points)):
+    if asked and not drawn and points and key not in (known := last_values(points)):
         raise UserError(
             tr("This run has no metric {key!r}.").format(key=key),
             hint=did_you_mean(key, known) or tr("It has: {names}.").format(names=", ".join(known)),

@@ -68,28 +68,39 @@ def fields() -> Mapping[str, Field]:
     """Every config key, in the order of the sections."""
     found: dict[str, Field] = {}
     for section, cls in SECTIONS.items():
-        hints = get_type_hints(cls, include_extras=True)
-        defaults = cls()
-        for item in dataclasses.fields(cls):  # type: ignore[arg-type]
-            assert item.name not in found, f"{item.name} is in two sections"
-            forms, nullable = _forms(hints[item.name])
-            default = getattr(defaults, item.name)
-            found[item.name] = Field(item.name, section, forms, nullable, default, not item.repr)
+        of_section = fields_of(cls, section)
+        assert not found.keys() & of_section.keys(), f"a key of {section} is in two sections"
+        found |= of_section
     return types.MappingProxyType(found)
+
+
+def fields_of(cls: type, section: str = "") -> dict[str, Field]:
+    """The fields of a dataclass that is written as the sections are: every field has a default."""
+    hints = get_type_hints(cls, include_extras=True)
+    defaults = cls()
+    found = {}
+    for item in dataclasses.fields(cls):
+        forms, nullable = _forms(hints[item.name])
+        found[item.name] = Field(item.name, section, forms, nullable, getattr(defaults, item.name), not item.repr)
+    return found
 
 
 def help_of(key: str) -> str:
     """The help of a field: the string below it in the source. Empty where Python runs without sources."""
-    return _docstrings(fields()[key].section).get(key, "")
+    section: Any = SECTIONS[fields()[key].section]
+    return helps_of(section).get(key, "")
 
 
 @cache
-def _docstrings(section: str) -> Mapping[str, str]:
-    try:
-        tree = ast.parse(inspect.getsource(SECTIONS[section]))
-    except OSError:
-        return {}
+def helps_of(cls: type) -> Mapping[str, str]:
+    """The help of each field of such a dataclass, those of its bases too."""
     helps: dict[str, str] = {}
+    for base in cls.__bases__:
+        helps |= helps_of(base) if dataclasses.is_dataclass(base) else {}
+    try:
+        tree = ast.parse(inspect.getsource(cls))
+    except OSError:
+        return helps
     for first, second in pairwise(tree.body[0].body):  # type: ignore[attr-defined]
         match first, second:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tunesmith.data.catalog import DatasetEntry
-from tunesmith.data.examples import ExampleReader, Refusal
+from tunesmith.data.examples import ExampleReader, ReadExample, Refusal
 from tunesmith.data.layout import Stage
 from tunesmith.data.sources import locate
 from tunesmith.data.tokenize import RowEncoder, open_dataset
+from tunesmith.text.conversation import Document
 from tunesmith.text.rows import RowError
 
 TRAINED, CONTEXT = "bold green", "dim"
@@ -76,6 +78,31 @@ def preview_rows(
             continue
         runs = split_runs(sample.input_ids, sample.weights, tokenizer)
         yield PreviewRow(read.file, read.line, runs, sample.truncated)
+
+
+def plain_rows(
+    entry: DatasetEntry, *, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str], count: int
+) -> Iterator[RenderableType]:
+    """The first rows as they are before any model's template: who says what, and which of it is trained."""
+    layout, rows = open_dataset(entry, locate(entry, cache_dir), stage)
+    reader = ExampleReader(layout, placeholders)
+    for row in itertools.islice(rows, count):
+        read = reader.read(row)
+        yield Text(str(read), style="red") if isinstance(read, Refusal) else _plain(read)
+
+
+def _plain(read: ReadExample) -> RenderableType:
+    head = Text(f"{Path(read.file).name}:{read.line}", style="bold")
+    if isinstance(read.example, Document):
+        return Group(head, Text(read.example.text, style=TRAINED))
+    lines = []
+    for message in read.example.messages:
+        trained = message.role == "assistant" and message.train is not False
+        calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
+        thinking = [f"<think>{message.thinking}</think>"] if message.thinking else []
+        said = "\n".join(part for part in (*thinking, message.content, *calls) if part)
+        lines.append(Text.assemble((f"{message.role}: ", "bold"), (said, TRAINED if trained else CONTEXT)))
+    return Group(head, *lines)
 
 
 def split_runs(ids: NDArray[np.int32], weights: NDArray[np.float32], tokenizer: Decoder) -> tuple[Run, ...]:

@@ -139,6 +139,16 @@ class RunLayout:
         return self.logs / "launch.log"
 
     @property
+    def journal(self) -> Path:
+        """The answers that a job of asking a model has received. They cost money, so no new run ever clears them."""
+        return self.root / "journal.sqlite"
+
+    @property
+    def report(self) -> Path:
+        """What a job of asking a model came to."""
+        return self.root / "report.json"
+
+    @property
     def loss_plot(self) -> Path:
         return self.root / "training_loss.png"
 

@@ -61,6 +61,8 @@ class RunReader:
         return read_json(self.layout.environment) or {}
 
     def _way_on(self) -> str:
+        if self.layout.journal.is_file():
+            return f"Its answers are kept. Continue it: tunesmith runs resume {self.path}"
         if self.checkpoints():
             return f"Continue it: tunesmith runs resume {self.path}"
         return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
@@ -165,7 +167,7 @@ def compare(*configs: Mapping[str, Any]) -> list[Difference]:
 
 def seconds_left(state: RunState, points: Sequence[Point]) -> float | None:
     """Time to the end at the pace of the last reports; None when it can't be told."""
-    recent = [point for point in points if "loss" in point][-20:]
+    recent = [point for point in points if "loss" in point or "calls" in point][-20:]
     if not state.steps or state.status not in ("running", "stopping") or len(recent) < 2:
         return None
     taken = recent[-1]["step"] - recent[0]["step"]

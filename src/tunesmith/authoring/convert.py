@@ -1,0 +1,261 @@
+"""Tables, documents and data sets of any format into one registered data set, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.authoring.document import Found, Skipped, find_documents
+from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, target, written_aside
+from tunesmith.authoring.ranking import Ranked, write_ranked
+from tunesmith.authoring.records import RECORDS
+from tunesmith.authoring.sources import Item, Reading, Rejected, Source, open_sources
+from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
+from tunesmith.errors import UserError
+from tunesmith.text.formats import FORMATS
+from tunesmith.text.rows import RowError
+
+Tell = Callable[[int, int], None]
+_MESSAGE_KEYS = {
+    "from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "train",
+    "loss", "weight", "loss_weight",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """What is to be made. to: None takes the format of the sources, alpaca for tables."""
+
+    out: str
+    dataset_dir: str = "data"
+    to: RowFormat | None = None
+    file_type: FileType = "jsonl"
+    reading: Reading = field(default_factory=Reading)
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a conversion will do. sources: one for each table, file of rows or document, opened to look at only."""
+
+    files: tuple[Path, ...]
+    sources: tuple[Source, ...]
+    skipped: tuple[Skipped, ...]
+    to: RowFormat
+    entries: Mapping[Path, DatasetEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What was made of what. rejected: rows left out, by reason, the most frequent first; beside: their file."""
+
+    published: Published
+    rejected: Mapping[str, int]
+    beside: Path | None
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+
+def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
+    """Look at the head of every source; UserError where nothing can be made of them together.
+
+    names: files, folders, and data sets of dataset_info.json.
+    """
+    target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    paths, entries = _located(names, options.dataset_dir)
+    found = _found(paths)
+    files, sources, skipped = [], list[Source](), list(found.skipped)
+    for path in found.documents:
+        try:
+            opened = open_sources(path, options.reading, entries.get(path))
+        except UserError as error:
+            if len(found.documents) == 1:
+                raise
+            skipped.append(Skipped(path, _short(error)))
+            continue
+        files.append(path)
+        sources += [one for one in opened if isinstance(one, Source)]
+        skipped += [one for one in opened if isinstance(one, Skipped)]
+    if not sources:
+        raise UserError("No source can be read:\n" + "\n".join(f"  {one}" for one in skipped[:10]))
+    return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries)
+
+
+def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejected: None) -> Converted:
+    """Write and register the data set; tell(rows written, rows rejected) is called as it goes.
+
+    UserError where no row is left; nothing is changed then.
+    """
+    ranking, kto_tag = _rated(made.sources)
+    rejected, notes, skipped = Counter[str](), list[str](), list(made.skipped)
+    path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    beside = path.with_name(f"{options.out}.rejected.jsonl")
+    first: dict[str, str] = {}
+    with (
+        written_aside(beside) as aside,
+        aside.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+
+        def refuse(one: Rejected) -> None:
+            rejected[one.reason] += 1
+            first.setdefault(one.reason, one.place)
+            record = {"place": one.place, "reason": one.reason, "row": one.row}
+            file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+
+        def rows() -> Iterator[dict[str, Any]]:
+            count = 0
+            for item in _items(made, options, notes, skipped):
+                row = item if isinstance(item, Rejected) else _written(item[0], item[1], made.to, notes, ranking)
+                if isinstance(row, Rejected):
+                    refuse(row)
+                else:
+                    count += 1
+                    yield row
+                tell(count, rejected.total())
+
+        try:
+            published = publish(
+                rows(), options.out, options.dataset_dir, made.to, options.file_type,
+                ranking=ranking, kto_tag=kto_tag, replace=options.replace,
+            )  # fmt: skip
+        except UserError as error:
+            if not rejected:
+                raise
+            raise UserError(f"{error.message} {_why(rejected, first)}", hint=error.hint) from None
+        file.flush()
+        if rejected:
+            aside.replace(beside)
+        else:
+            beside.unlink(missing_ok=True)  # of an earlier data set of that name, which was replaced
+    reasons = {f"{reason} (first: {first[reason]})": count for reason, count in rejected.most_common()}
+    return Converted(published, reasons, beside if rejected else None, tuple(skipped), tuple(dict.fromkeys(notes)))
+
+
+def _items(
+    made: Plan, options: ConvertOptions, notes: list[str], skipped: list[Skipped]
+) -> Iterator[tuple[Item, Source] | Rejected]:
+    """All items of all sources, opened anew; one that breaks off is told and the others go on."""
+    for path in made.files:
+        try:
+            for source in open_sources(path, options.reading, made.entries.get(path)):
+                if isinstance(source, Skipped):
+                    continue  # told when it was looked at
+                for item in source.items:
+                    yield item if isinstance(item, Rejected) else (item, source)
+                notes += source.notes
+        except UserError as error:
+            if len(made.files) == 1:
+                raise
+            skipped.append(Skipped(path, _short(error)))
+
+
+def _written(item: Item, source: Source, to: RowFormat, notes: list[str], ranking: bool) -> dict[str, Any] | Rejected:
+    """The row in the format asked for; as it stood, where it has that format already."""
+    if ranking != isinstance(item.example, Ranked):
+        return Rejected(item.place, "it has one answer, and the others have two that are rated", item.row)
+    if source.usual and source.format == to and not ranking:
+        return dict(item.row)
+    try:
+        row = write_ranked(item.example, to) if isinstance(item.example, Ranked) else _write(item, to)
+    except RowError as error:
+        return Rejected(item.place, error.reason, item.row)
+    if lost := sorted(_foreign_keys(item.row)):
+        note = f"{source.name}: {to} has no place for {', '.join(map(repr, lost))} of single messages; left out."
+        if note not in notes:
+            notes.append(note)
+    return {**row, **{key: value for key, value in item.extras.items() if key not in row}}
+
+
+def _write(item: Item, to: RowFormat) -> dict[str, Any]:
+    assert not isinstance(item.example, Ranked)
+    return FORMATS.get(to).write(item.example)
+
+
+def _foreign_keys(row: Mapping[str, Any]) -> set[str]:
+    """Keys of messages that mean nothing to any format."""
+    messages = row.get("messages") or row.get("conversations")
+    if not isinstance(messages, list):
+        return set()
+    return {key for one in messages if isinstance(one, Mapping) for key, value in one.items() if value} - _MESSAGE_KEYS
+
+
+def _target_format(sources: Sequence[Source], options: ConvertOptions) -> RowFormat:
+    families = {source.family: source for source in sources}
+    if len(families) == 2:
+        rows, text = families["conversations"].name, families["text"].name
+        raise UserError(
+            f"The sources hold both questions with answers ({rows}) and plain text ({text}); one data set is one kind.",
+            hint="Convert them apart, or read all as text with --as-text.",
+        )
+    plain = "text" in families
+    if options.to is not None and (options.to == "text") != plain:
+        what = "plain text" if plain else "questions with answers"
+        raise UserError(
+            f"The sources hold {what}, which can't become {options.to}.",
+            hint="`tunesmith data make` writes questions and answers from texts." if plain else "Add --as-text.",
+            field="to",
+        )
+    formats = {source.format for source in sources}
+    if options.to is not None:
+        return options.to
+    if plain:
+        return "text"
+    # The nearest that holds them all: alpaca knows no tool calls, sharegpt no words beside one.
+    single = {"alpaca", "columns"}
+    return "alpaca" if formats <= single else "sharegpt" if formats <= single | {"sharegpt"} else "openai"
+
+
+def _rated(sources: Sequence[Source]) -> tuple[bool, str | None]:
+    """(whether rows rank two answers, the column with a verdict); UserError where sources differ in that."""
+    tags = {source.kto_tag for source in sources}
+    if len(tags) > 1:
+        raise UserError("Some sources hold verdicts on their answers and some don't.", hint="Convert them apart.")
+    first = next((item for source in sources for item in source.items if isinstance(item, Item)), None)
+    return first is not None and isinstance(first.example, Ranked), next(iter(tags), None)
+
+
+def _located(names: Sequence[str], dataset_dir: str) -> tuple[list[Path], dict[Path, DatasetEntry]]:
+    """Paths, and the entries of those that were named by dataset_info.json."""
+    catalog = Catalog.load(dataset_dir)
+    paths, entries = list[Path](), dict[Path, DatasetEntry]()
+    for name in names:
+        if Path(name).exists() or name not in catalog:
+            paths.append(Path(name))
+            continue
+        entry = catalog.entry(name)
+        for path in entry_files(entry):
+            paths.append(path)
+            entries[path] = entry
+    return paths, entries
+
+
+def entry_files(entry: DatasetEntry) -> list[Path]:
+    """The local files of a data set, fetched first where it lies on a hub."""
+    from tunesmith.config.places import cache_folder
+    from tunesmith.data.sources import locate
+
+    return [source.path for source in locate(entry, cache_folder())]
+
+
+def _found(paths: Sequence[Path]) -> Found:
+    """Documents and files of rows; parquet and arrow are rows, and no documents."""
+    rows = [path for path in paths if path.is_file() and path.suffix.lower() in RECORDS]
+    others = [path for path in paths if path not in rows]
+    found = find_documents(others) if others else Found((), ())
+    binary = [one.path for one in found.skipped if one.path.suffix.lower() in RECORDS and one.path.stat().st_size]
+    documents = sorted({*found.documents, *binary}, key=lambda path: str(path)) if binary else found.documents
+    kept = tuple(path for path in documents if path.name != INFO)
+    return Found((*rows, *kept), tuple(one for one in found.skipped if one.path not in binary))
+
+
+def _why(rejected: Counter[str], first: Mapping[str, str]) -> str:
+    listed = "; ".join(f"{count:,} × {reason} (first: {first[reason]})" for reason, count in rejected.most_common(3))
+    return f"All {rejected.total():,} rows are left out: {listed}."
+
+
+def _short(error: UserError) -> str:
+    return " ".join([error.message, error.hint]).strip()

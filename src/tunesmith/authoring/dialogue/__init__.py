@@ -1,0 +1,1 @@
+"""Who says what in a text: lines of scripts and quotations of novels."""

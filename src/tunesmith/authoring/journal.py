@@ -1,0 +1,203 @@
+"""What a job of asking has planned and received: one SQLite file in its run directory, written as answers arrive.
+
+A question is known by the hash of everything that decides its answer, so a job that was killed goes on where it
+stopped, and one whose prompt, model or documents were changed asks only what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith.authoring.chunk import Chunk
+from tunesmith.authoring.model import Messages, Reply
+from tunesmith.errors import UserError
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, path TEXT, title TEXT);
+CREATE TABLE IF NOT EXISTS chunks (
+    number INTEGER PRIMARY KEY, document INTEGER, start INTEGER, "end" INTEGER, tokens INTEGER, page INTEGER,
+    heading TEXT, before TEXT, sections TEXT, text TEXT);
+CREATE TABLE IF NOT EXISTS answers (
+    question TEXT PRIMARY KEY, kind TEXT, state TEXT, answer TEXT, reason TEXT, finished REAL);
+CREATE TABLE IF NOT EXISTS calls (
+    question TEXT, finished REAL, prompt_tokens INTEGER, completion_tokens INTEGER);
+"""
+
+State = Literal["answered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A chunk and the document it comes from. number: its place among all chunks of the job, from 0."""
+
+    number: int
+    path: Path
+    title: str
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was made of a question. value: what its reader returned; None where it failed, with the reason."""
+
+    state: State
+    value: Any
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the calls took, those of earlier attempts and of unusable answers too."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def money(self, price_in: float, price_out: float) -> float:
+        """Prices are for a million tokens."""
+        return (self.prompt_tokens * price_in + self.completion_tokens * price_out) / 1e6
+
+
+def question_id(model: str, messages: Messages, schema: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """What tells one question from another."""
+    told = json.dumps([model, list(messages), schema, settings], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()
+
+
+class Journal:
+    """Open one at a time; close it, or use it as a context. Every record is on disk when its method returns."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._base = sqlite3.connect(path, isolation_level=None)
+            (version,) = self._base.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise UserError(f"{path} was written by another version of Tunesmith (journal {version}).",
+                                hint="Choose another --run-dir.", field="run_dir")  # fmt: skip
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.executescript(_TABLES)
+            self._base.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.Error as error:
+            raise UserError(f"Can't open the journal {path}: {error}.", hint="Is the disk full?") from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._base.close()
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Within it `add` replaces the chunks of the job, all or none."""
+        with _transaction(self._base):
+            self._base.execute("DELETE FROM documents")
+            self._base.execute("DELETE FROM chunks")
+            yield
+
+    def add(self, path: Path, title: Callable[[], str], chunks: Iterable[Chunk]) -> None:
+        """A document and its chunks, taken as they come; of one whose chunks raise an error nothing stays.
+
+        title: asked for when the last chunk has come.
+        """
+        base = self._base
+        (number,) = base.execute("SELECT count(*) FROM documents").fetchone()
+        base.execute("SAVEPOINT document")
+        try:
+            base.executemany(
+                'INSERT INTO chunks (document, start, "end", tokens, page, heading, before, sections, text) '
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (_row(number, chunk) for chunk in chunks),
+            )
+            base.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, str(path), title()))
+        except BaseException:
+            base.execute("ROLLBACK TO document")
+            raise
+        finally:
+            base.execute("RELEASE document")
+
+    def copy(self, path: Path) -> None:
+        """The same journal in another file."""
+        with closing(sqlite3.connect(path)) as other:
+            self._base.backup(other)
+
+    def chunks(self) -> int:
+        (count,) = self._base.execute("SELECT count(*) FROM chunks").fetchone()
+        return int(count)
+
+    def sources(self) -> Iterator[Source]:
+        """The planned chunks in order."""
+        found = self._base.execute(
+            'SELECT c.number, d.path, d.title, c.text, c.start, c."end", c.tokens, c.heading, c.page, c.before, '
+            "c.sections FROM chunks c JOIN documents d ON d.number = c.document ORDER BY c.number"
+        )
+        for number, path, title, text, start, end, tokens, heading, page, before, sections in found:
+            inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
+            chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
+            yield Source(number - 1, Path(path), title, chunk)
+
+    def answer(self, question: str) -> Answer | None:
+        """What was made of a question, None where it is still open."""
+        found = self._base.execute("SELECT state, answer, reason FROM answers WHERE question = ?", (question,))
+        row = found.fetchone()
+        return None if row is None else Answer(row[0], json.loads(row[1]), row[2])
+
+    def called(self, question: str, reply: Reply) -> None:
+        """A reply came, of whatever worth: it is paid for."""
+        self._base.execute(
+            "INSERT INTO calls VALUES (?, ?, ?, ?)",
+            (question, time.time(), reply.prompt_tokens, reply.completion_tokens),
+        )
+
+    def record(self, question: str, kind: str, answer: Answer, reply: Reply | None = None) -> None:
+        """The end of a question, with the reply that ended it."""
+        with _transaction(self._base):
+            if reply is not None:
+                self.called(question, reply)
+            self._base.execute(
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                (question, kind, answer.state, json.dumps(answer.value, ensure_ascii=False), answer.reason,
+                 time.time()),
+            )  # fmt: skip
+
+    def failures(self) -> list[str]:
+        """The reasons of questions that failed, the commonest first."""
+        found = self._base.execute(
+            "SELECT reason FROM answers WHERE state = 'failed' GROUP BY reason ORDER BY count(*) DESC LIMIT 20"
+        )
+        return [reason for (reason,) in found]
+
+    def spent(self) -> Spent:
+        found = self._base.execute("SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM calls")
+        return Spent(*(int(value or 0) for value in found.fetchone()))
+
+
+@contextmanager
+def _transaction(base: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing of what is written inside."""
+    base.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        base.execute("ROLLBACK")
+        raise
+    base.execute("COMMIT")
+
+
+def _row(document: int, chunk: Chunk) -> tuple[Any, ...]:
+    return (
+        document, chunk.start, chunk.end, chunk.tokens, chunk.page, json.dumps(chunk.heading, ensure_ascii=False),
+        chunk.before, json.dumps(chunk.sections, ensure_ascii=False), chunk.text,
+    )  # fmt: skip

@@ -1,0 +1,54 @@
+"""Which writing a text is in, by its characters: enough to ask in the source's language and to see a wrong answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Script = Literal["zh", "zh-TW", "ja", "ko", "latin", "cyrillic", "other", "none"]
+
+_HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
+_SCRIPTS: tuple[tuple[Script, re.Pattern[str]], ...] = (
+    ("ko", re.compile(r"[가-힯ᄀ-ᇿ]")),
+    ("latin", re.compile(r"[A-Za-zÀ-ɏ]")),
+    ("cyrillic", re.compile(r"[Ѐ-ӿ]")),
+    ("other", re.compile(r"[Ͱ-Ͽ֐-ۿऀ-๿]")),
+)
+_KANA = re.compile(r"[぀-ヿ]")
+# Frequent characters that are written in one of the two ways only.
+_SIMPLIFIED = frozenset(
+    "这国个说们为来时学对后会没还发经头开无从动两长请问题过样间关东车见话语书机气电业现实应该让认识谁"
+)
+_TRADITIONAL = frozenset(
+    "這國個說們為來時學對後會沒還發經頭開無從動兩長請問題過樣間關東車見話語書機氣電業現實應該讓認識誰"
+)
+_MARKS_OF_A_WORD = 3  # a Latin word has about so many letters where a Chinese one has a character
+
+
+def script_of(text: str) -> Script:
+    """The writing that most of the text is in; `none` where there are no letters."""
+    han = len(_HAN.findall(text))
+    kana = len(_KANA.findall(text))
+    shares: dict[Script, float] = {script: len(letters.findall(text)) for script, letters in _SCRIPTS}
+    for script in ("latin", "cyrillic", "other"):
+        shares[script] /= _MARKS_OF_A_WORD
+    best = max(shares, key=lambda script: shares[script])
+    if han + kana > shares[best]:
+        if kana > 0.15 * (han + kana):
+            return "ja"
+        return "zh-TW" if is_traditional(text) else "zh"
+    return best if shares[best] else "none"
+
+
+def is_traditional(text: str) -> bool:
+    """Whether Chinese text is written with traditional characters."""
+    return sum(char in _TRADITIONAL for char in text) > sum(char in _SIMPLIFIED for char in text)
+
+
+def same_language(text: str, script: Script) -> bool:
+    """Whether a text may be in a language of that writing; what has no letters fits any."""
+    found = script_of(text)
+    if found in ("zh", "zh-TW") and script in ("zh", "zh-TW"):
+        foreign, own = (_TRADITIONAL, _SIMPLIFIED) if script == "zh" else (_SIMPLIFIED, _TRADITIONAL)
+        return sum(char in foreign for char in text) <= sum(char in own for char in text)
+    return found == script or "none" in (found, script)

@@ -1,0 +1,188 @@
+"""`data make`: read, cut, ask, check, and give the rows away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.authoring.asking import Tally, ask_all
+from tunesmith.authoring.candidates import candidates, questions
+from tunesmith.authoring.chunk import Count, cut
+from tunesmith.authoring.document import Found, open_document
+from tunesmith.authoring.journal import Journal
+from tunesmith.authoring.judge import COMPLETION_TOKENS, verdict_on
+from tunesmith.authoring.model import Model
+from tunesmith.authoring.options import MakeOptions
+from tunesmith.authoring.prompting import Prompts
+from tunesmith.authoring.rows import Kept, Row, Sieve, row_of, validation_groups
+from tunesmith.authoring.stop import Stop
+from tunesmith.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What asking will take, about."""
+
+    documents: int
+    chunks: int
+    questions: int
+    prompt_tokens: int
+    completion_tokens: int
+
+    def money(self, options: MakeOptions) -> float:
+        return (self.prompt_tokens * options.price_in + self.completion_tokens * options.price_out) / 1e6
+
+
+def plan(
+    found: Found,
+    sources: Sequence[Path],
+    journal: Journal,
+    options: MakeOptions,
+    count: Count,
+    note: Callable[[str], None],
+) -> int:
+    """Cut the documents and write the chunks to the journal; returns how many documents could be read.
+
+    What can't be read is noted, and the rest goes on. UserError where nothing could be.
+    """
+    for skipped in found.skipped:
+        note(f"left out: {skipped}")
+    read = 0
+    with journal.planning():
+        for path in found.documents:
+            try:
+                reading = open_document(path)
+                chunks = cut(reading, size=options.chunk_tokens, overlap=options.overlap, count=count)
+                journal.add(shown_path(path, sources), lambda reading=reading: reading.title, chunks)  # type: ignore[misc]
+            except UserError as error:
+                note(f"left out: {error}")
+                continue
+            read += 1
+            for told in reading.notes:
+                note(f"{path}: {told}")
+        if not journal.chunks():
+            raise UserError("None of the documents could be read.", hint="The notes above say why.")
+    return read
+
+
+def shown_path(path: Path, sources: Sequence[Path]) -> Path:
+    """A document as the rows name it: from the source on, without the folders of this machine above it."""
+    for source in sources:
+        if path == source:
+            return Path(source.name)
+        if path.is_relative_to(source):
+            return Path(source.resolve().name) / path.relative_to(source)
+    return Path(path.name)
+
+
+def estimate(journal: Journal, documents: int, options: MakeOptions, prompts: Prompts, model: str) -> Estimate:
+    """What is still to be asked. Answers that a judge reads count with about their length."""
+    asked = chunks = prompt = completion = 0
+    for each in questions(journal, options, prompts):
+        chunks += 1
+        if journal.answer(each.question.id(model)) is not None:
+            continue
+        asked += 1
+        prompt += each.prompt_tokens
+        completion += each.completion_tokens
+        if options.judge:
+            rows = len(each.styles)
+            prompt += rows * (each.source.chunk.tokens + each.completion_tokens // rows + 250)
+            completion += rows * COMPLETION_TOKENS
+    return Estimate(documents, chunks, asked, prompt, completion)
+
+
+async def ask_chunks(
+    journal: Journal, options: MakeOptions, prompts: Prompts, model: Model, stop: Stop, report: Callable[[Tally], None]
+) -> Tally:
+    """Ask about every chunk that has no answer yet."""
+    asked = (each.question for each in questions(journal, options, prompts))
+    return await _asking(asked, journal, options, model, stop, report)
+
+
+async def ask_judge(
+    journal: Journal, options: MakeOptions, prompts: Prompts, model: Model, stop: Stop, report: Callable[[Tally], None]
+) -> Tally:
+    """Ask for a verdict on every row that passes the cheap checks."""
+    sieve = Sieve(options, model.name, lambda row: None)
+    asked = (
+        verdict_on(kept.candidate, prompts) for kept in sieve.checked(candidates(journal, options, prompts, model.name))
+    )
+    return await _asking(asked, journal, options, model, stop, report)
+
+
+async def _asking(asked: Any, journal: Journal, options: MakeOptions, model: Model, stop: Stop, report: Any) -> Tally:
+    return await ask_all(
+        asked,
+        model,
+        journal,
+        concurrency=options.concurrency,
+        stop=stop,
+        retry_failed=options.retry_failed,
+        report=report,
+    )
+
+
+class Rows:
+    """The rows that the journal's answers make. Each way through them reads the journal anew: nothing is held."""
+
+    def __init__(self, journal: Journal, options: MakeOptions, prompts: Prompts, model: str) -> None:
+        self._journal, self._options, self._prompts, self._model = journal, options, prompts, model
+        self.documents: Counter[str] = Counter()
+        self.chunks: Counter[str] = Counter()
+
+    def count(self, rejected: Callable[[Row], None]) -> Counter[str]:
+        """Look at all: how many there are of each document and chunk. rejected gets every row that is none.
+
+        Returns how many were rejected, by kind of reason.
+        """
+        sieve = Sieve(self._options, self._model, rejected)
+        for kept, _ in self._approved(sieve):
+            self.documents[kept.candidate.source.path.as_posix()] += 1
+            self.chunks[str(kept.candidate.source.number)] += 1
+        return sieve.counts
+
+    @property
+    def total(self) -> int:
+        return sum(self.documents.values())
+
+    @property
+    def by_chunk(self) -> bool:
+        """Whether there is only one document, so that a split has to go between its chunks."""
+        return len(self.documents) < 2
+
+    def unjudged(self) -> int:
+        """How many rows the judge is asked about."""
+        sieve = Sieve(self._options, self._model, lambda row: None)
+        found = candidates(self._journal, self._options, self._prompts, self._model)
+        return sum(1 for _ in sieve.checked(found))
+
+    def apart(self) -> set[str]:
+        """The groups that are kept for validation."""
+        if not self._options.val_size:
+            return set()
+        sizes = self.chunks if self.by_chunk else self.documents
+        return validation_groups(sizes, self._options.val_size, self._options.seed)
+
+    def of(self, apart: set[str], *, validation: bool) -> Iterator[Row]:
+        """The rows of one side of the split."""
+        sieve = Sieve(self._options, self._model, lambda row: None)
+        for kept, verdict in self._approved(sieve):
+            source = kept.candidate.source
+            group = str(source.number) if self.by_chunk else source.path.as_posix()
+            if (group in apart) == validation:
+                yield row_of(kept.candidate, kept.found, self._options, self._model, verdict)
+
+    def _approved(self, sieve: Sieve) -> Iterator[tuple[Kept, Any]]:
+        for kept in sieve.checked(candidates(self._journal, self._options, self._prompts, self._model)):
+            if not self._options.judge:
+                yield kept, None
+                continue
+            question = verdict_on(kept.candidate, self._prompts)
+            answer = self._journal.answer(question.id(self._model))
+            verdict = answer.value if answer is not None and answer.state == "answered" else None
+            if sieve.approved(kept, verdict):
+                yield kept, verdict

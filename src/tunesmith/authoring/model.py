@@ -1,0 +1,41 @@
+"""What is asked of whoever answers, wherever it runs, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Messages = Sequence[Mapping[str, str]]
+"""{"role", "content"} in order, as the chat completions protocol has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. cut: it reached the limit of tokens. Tokens are the server's own count, or an estimate."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cut: bool = False
+
+
+class Model(Protocol):
+    """Something that answers."""
+
+    name: str
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
+        """One answer, wanted as JSON of that schema. AskFailed where this request gets none, Unusable where none will.
+
+        `schema` is a wish: the text may be anything.
+        """
+        ...
+
+
+class AskFailed(Exception):
+    """A request that was tried as often as it should be and got no answer; reason is one sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,147 @@
+"""Prompts as readable files, one folder a language; a user's copies go before ours, file by file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith.authoring.language import Script
+from tunesmith.authoring.model import Messages
+from tunesmith.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import jinja2
+
+Language = Literal["en", "zh", "zh-TW"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh", "zh-TW")
+BUILT_IN = Path(__file__).with_name("prompts")
+_BETWEEN = re.compile(r"^---[ \t]*\n", re.MULTILINE)
+
+
+def language_for(script: Script) -> Language:
+    """The language to ask in about a text of that writing."""
+    return script if script in ("zh", "zh-TW") else "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt: what the system message and the user message are made of. version: of its words."""
+
+    name: str
+    system: str
+    user: str
+    version: str
+
+    def render(self, **values: Any) -> Messages:
+        """The messages, with the values in their places. UserError for a placeholder that means nothing."""
+        system, user = (self._filled(part, values).strip() for part in (self.system, self.user))
+        return [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": user}]
+
+    def text(self, **values: Any) -> str:
+        """A template of a single part, filled."""
+        return self._filled(self.system or self.user, values).strip()
+
+    def _filled(self, source: str, values: Mapping[str, Any]) -> str:
+        import jinja2
+
+        try:
+            return str(_compiled(source).render(values))
+        except jinja2.TemplateError as error:
+            raise UserError(
+                f"The prompt {self.name} can't be filled: {error}.",
+                hint=f"It may use {', '.join(f'{{{{ {name} }}}}' for name in values)}.",
+                field="prompts",
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The prompts of a job. folder: a user's own, of which single files or languages may be missing."""
+
+    folder: Path | None = None
+    _read: dict[tuple[str, Language], Template] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not self.folder.is_dir():
+            raise UserError(
+                f"There is no folder {self.folder} with prompts.",
+                hint=f"Copy ours there and change them: tunesmith data prompts {self.folder}",
+                field="prompts",
+            )
+
+    def get(self, name: str, language: Language) -> Template:
+        """The prompt of a name (`questions`, `judge` …) in a language."""
+        key = (name, language)
+        if key not in self._read:
+            text = self._text(f"{name}.md", language)
+            parts = _BETWEEN.split(text, maxsplit=1)
+            system, user = parts if len(parts) == 2 else ("", text)
+            version = hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
+            self._read[key] = Template(f"{language}/{name}", system, user, f"{language}/{name}@{version}")
+        return self._read[key]
+
+    def styles(self, language: Language, asked: tuple[str, ...] = ()) -> dict[str, str]:
+        """Kinds of questions by name. asked: names out of the list, or the paths of files that hold lists of their own.
+
+        UserError for a name that is not known.
+        """
+        known = _styles(self._text("styles.txt", language))
+        if not asked:
+            return known
+        chosen: dict[str, str] = {}
+        everywhere = [name for other in LANGUAGES for name in _styles(self._text("styles.txt", other))]
+        for word in asked:
+            path = Path(word)
+            if path.suffix and path.is_file():
+                chosen |= _styles(path.read_text(encoding="utf-8-sig"))
+            elif word in known:
+                chosen[word] = known[word]
+            elif word not in everywhere:
+                raise UserError(
+                    f"There is no kind of question called {word!r}.",
+                    hint=did_you_mean(word, known) or f"There are: {', '.join(known)}; a file of your own works too.",
+                    field="styles",
+                )
+        return chosen or known
+
+    def _text(self, file: str, language: Language) -> str:
+        own = [self.folder / language / file, self.folder / file] if self.folder else []
+        path = next((path for path in own if path.is_file()), BUILT_IN / language / file)
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeError) as error:
+            raise UserError(f"Can't read the prompt {path}: {error}.", field="prompts") from None
+
+
+@cache
+def _compiled(source: str) -> jinja2.Template:
+    """The template; names that are not given are errors, and it reaches nothing but its values."""
+    import jinja2
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source)
+
+
+def copy_prompts(folder: Path) -> list[Path]:
+    """Our prompts, to be changed. UserError where the folder holds something already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already.", hint="Name a new folder for the prompts.")
+    shutil.copytree(BUILT_IN, folder, dirs_exist_ok=True)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _styles(text: str) -> dict[str, str]:
+    """`name: what is asked for` a line; a line without a name is its own."""
+    found = {}
+    for line in text.splitlines():
+        if (line := line.strip()) and not line.startswith("#"):
+            parts = re.split(r"[:：]", line, maxsplit=1)
+            found[parts[0].strip()] = parts[-1].strip()
+    return found

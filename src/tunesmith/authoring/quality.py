@@ -1,0 +1,135 @@
+"""Which candidates become rows: cheap checks first, each rejection with its reason."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from tunesmith.authoring.candidates import Candidate
+from tunesmith.authoring.language import same_language, script_of
+from tunesmith.authoring.options import MakeOptions
+
+_REFUSALS = re.compile(
+    r"\b(?:as an? (?:ai|artificial intelligence|(?:large )?language model)|i(?:'m| am) (?:sorry|unable)"
+    r"|i (?:cannot|can't) (?:answer|help|assist|provide)|i don't have (?:enough |any )?information"
+    r"|cannot be (?:answered|determined) from)"
+    r"|作为一个?(?:AI|人工智能|语言模型)|作為一個?(?:AI|人工智慧|語言模型)|(?:抱歉|对不起|對不起)，?我(?:无法|無法|不能)"
+    r"|无法(?:回答|从.{0,6}得知)|無法(?:回答|從.{0,6}得知)|(?:文中|文本|原文)(?:没有|未|沒有)提(?:到|及|供)",
+    re.IGNORECASE,
+)
+_OF_THE_TEXT = re.compile(
+    r"\b(?:(?:the|this|given|provided|above) (?:text|passage|excerpt|document|context|article|chunk|section|chapter)"
+    r"|according to the (?:text|passage|excerpt|document|author))\b"
+    r"|文中|本文|上文|原文|这段(?:文字|话|内容)|這段(?:文字|話|內容)|根据(?:文本|文档|材料|以上|上述)"
+    r"|根據(?:文本|文件|材料|以上|上述)|报告提到|報告提到|给定(?:的)?(?:文本|文字)|給定(?:的)?(?:文本|文字)",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|\blorem ipsum\b", re.IGNORECASE)
+_CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]")
+_CJK_RUN = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
+_WORD = re.compile(r"[^\W_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]{3,}")
+_STEM = 5  # letters of a word that are compared: "judges", "judged" and "judging" are near enough
+_MISQUOTED = 85.0  # how alike, of 100, a quotation must be to a place in the text
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the evidence stands: characters of the document. grounding: share of the answer's words in the chunk."""
+
+    start: int | None
+    end: int | None
+    grounding: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate that becomes no row. kind: one word to count by."""
+
+    kind: str
+    reason: str
+
+
+def judged(candidate: Candidate, options: MakeOptions) -> Found | Rejected:
+    """What can be told of a candidate by itself."""
+    question, answer = candidate.question, candidate.answer
+    both = f"{question}\n{answer}"
+    if _PLACEHOLDER.search(question) or _PLACEHOLDER.search(answer):
+        return Rejected("empty", "the question or the answer is a placeholder")
+    if len(answer) < options.min_chars:
+        return Rejected("length", f"the answer has {len(answer)} characters, and {options.min_chars} are wanted")
+    if options.max_chars and len(answer) > options.max_chars:
+        return Rejected(
+            "length", f"the answer has {len(answer)} characters, and at most {options.max_chars} are wanted"
+        )
+    if found := _REFUSALS.search(both):
+        return Rejected("refusal", f"the model declines to answer ({found[0]!r})")
+    if found := _OF_THE_TEXT.search(both):
+        return Rejected("refers to the text", f"it can't be understood alone ({found[0]!r})")
+    script = script_of(candidate.source.chunk.text)
+    wanted = script if options.language == "auto" else "latin" if options.language == "en" else options.language
+    for name, text in (("question", question), ("answer", answer)):
+        if not same_language(text, wanted):
+            return Rejected("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
+    return _grounded(candidate, options, comparable=same_language(answer, script))
+
+
+def _grounded(candidate: Candidate, options: MakeOptions, *, comparable: bool) -> Found | Rejected:
+    """comparable: answer and chunk are in one language, so that words can be looked up."""
+    chunk = candidate.source.chunk
+    span = find_quote(candidate.evidence, chunk.text) if candidate.evidence else None
+    share = grounding(answer_words := words(candidate.answer), words(f"{chunk.shown}\n{chunk.before}"))
+    if options.grounding:
+        if candidate.evidence and span is None:
+            return Rejected("evidence", f"what it cites does not stand in the text: {candidate.evidence[:80]!r}")
+        if comparable and answer_words and share < options.grounding:
+            return Rejected("grounding", f"only {share:.0%} of the answer's words stand in the text")
+    if span is None:
+        return Found(None, None, round(share, 3))
+    return Found(chunk.start + span[0], chunk.start + span[1], round(share, 3))
+
+
+def grounding(answer: set[str], text: set[str]) -> float:
+    """Share of an answer's words that the text has; 1 for an answer without words."""
+    return len(answer & text) / len(answer) if answer else 1.0
+
+
+def words(text: str) -> set[str]:
+    """What of a text is compared: pairs of neighbouring CJK characters, and beginnings of words."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    pairs = {run[at : at + 2] for run in _CJK_RUN.findall(text) for at in range(max(1, len(run) - 1))}
+    return pairs | {word[:_STEM] for word in _WORD.findall(text)}
+
+
+def find_quote(quote: str, text: str) -> tuple[int, int] | None:
+    """Characters [start, end) of a text that a quotation, perhaps slightly misspelled, is taken from."""
+    quote = quote.strip().strip("…\"“”「」'").strip()
+    if not quote:
+        return None
+    if (at := text.find(quote)) >= 0:
+        return at, at + len(quote)
+    from rapidfuzz import fuzz
+
+    # Line breaks and width of characters don't count; each stands for one character, so places stay what they are.
+    flat_text, flat_quote = _flat(text), _flat(quote)
+    if (at := flat_text.find(flat_quote)) >= 0:
+        return at, at + len(flat_quote)
+    if len(quote) > len(text):
+        return None
+    best = fuzz.partial_ratio_alignment(flat_quote, flat_text, score_cutoff=_MISQUOTED)
+    return None if best is None else (best.dest_start, best.dest_end)
+
+
+def _flat(text: str) -> str:
+    return "".join(_FLAT.get(char, char) for char in text).lower() if text.isascii() else _flat_wide(text)
+
+
+def _flat_wide(text: str) -> str:
+    flat = []
+    for char in text:
+        plain = _FLAT.get(char) or unicodedata.normalize("NFKC", char).casefold()
+        flat.append(plain if len(plain) == 1 else char)
+    return "".join(flat)
+
+
+_FLAT = {"\n": " ", "\t": " ", "\r": " ", "“": '"', "”": '"', "「": '"', "」": '"', "‘": "'", "’": "'", "—": "-"}

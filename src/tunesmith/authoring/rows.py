@@ -1,0 +1,129 @@
+"""From candidates to the rows of a data set: checked, without repetitions, with where they come from, split."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.authoring.candidates import Candidate
+from tunesmith.authoring.duplicates import Duplicates
+from tunesmith.authoring.options import MakeOptions
+from tunesmith.authoring.quality import Found, Rejected, judged
+
+Row = dict[str, Any]
+Verdict = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A candidate that passed the cheap checks."""
+
+    candidate: Candidate
+    found: Found
+
+
+@dataclass(slots=True)
+class Sieve:
+    """Passes candidates on and keeps those that it holds back, counted by kind."""
+
+    options: MakeOptions
+    model: str
+    rejected: Callable[[Row], None]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def checked(self, candidates: Iterable[Candidate]) -> Iterator[Kept]:
+        """Those that are fine by themselves and don't repeat an earlier question."""
+        repeated = Duplicates(self.options.duplicates)
+        numbered: list[str] = []
+        for candidate in candidates:
+            found = judged(candidate, self.options)
+            if isinstance(found, Rejected):
+                self._hold_back(candidate, found.kind, found.reason)
+            elif (earlier := repeated.earlier(candidate.question)) is not None:
+                self._hold_back(candidate, "duplicate", f"it repeats the question {numbered[earlier]!r}")
+            else:
+                numbered.append(candidate.question[:200])
+                yield Kept(candidate, found)
+
+    def approved(self, kept: Kept, verdict: Verdict | None) -> bool:
+        """Whether the judge lets it pass; without a verdict it does not."""
+        if verdict is None:
+            self._hold_back(kept.candidate, "not judged", "the judge gave no verdict")
+        elif verdict["score"] < self.options.judge_score:
+            reason = f"the judge gives {verdict['score']} of 5: {verdict['reason']}"
+            self._hold_back(kept.candidate, "judge", reason)
+        else:
+            return True
+        return False
+
+    def _hold_back(self, candidate: Candidate, kind: str, reason: str) -> None:
+        self.counts[kind] += 1
+        self.rejected({"reason": reason, "kind": kind, **row_of(candidate, None, self.options, self.model)})
+
+
+def row_of(
+    candidate: Candidate, found: Found | None, options: MakeOptions, model: str, verdict: Verdict | None = None
+) -> Row:
+    """The row with all that is known of it; only the conversation is ever trained on."""
+    chunk = candidate.source.chunk
+    row: Row = {
+        **conversation(options.format, candidate.question, candidate.answer, options.system),
+        "source": candidate.source.path.as_posix(),
+        "source_title": candidate.source.title,
+        "source_heading": " > ".join(chunk.heading),
+        "source_page": chunk.page,
+        "source_start": chunk.start,
+        "source_end": chunk.end,
+        "chunk": chunk.hash,
+        "style": candidate.style,
+        "evidence": candidate.evidence,
+        "evidence_start": found.start if found else None,
+        "evidence_end": found.end if found else None,
+        "grounding": found.grounding if found else None,
+        "model": model,
+        "prompt": candidate.prompt,
+    }
+    if options.judge:
+        row |= {f"judge_{name}": verdict[name] if verdict else None for name in ("score", "reason")}
+    return row
+
+
+def conversation(
+    format: str, question: str, answer: str, system: str = "", history: Sequence[tuple[str, str]] = ()
+) -> Row:
+    """The columns of a format that hold a conversation. history: earlier questions and answers."""
+    if format == "alpaca":
+        row: Row = {"instruction": question, "input": "", "output": answer, "system": system}
+        return row | ({"history": [list(pair) for pair in history]} if history else {})
+    said = [text for pair in history for text in pair] + [question, answer]
+    if format == "sharegpt":
+        turns = [{"from": "gpt" if at % 2 else "human", "value": text} for at, text in enumerate(said)]
+        return {"conversations": turns, "system": system}
+    messages = [{"role": "assistant" if at % 2 else "user", "content": text} for at, text in enumerate(said)]
+    return {"messages": [{"role": "system", "content": system}] * bool(system) + messages}
+
+
+def validation_groups(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str]:
+    """Which groups of rows (documents, or chunks of the only one) are kept apart for validation.
+
+    sizes: rows by group. wanted: below 1 a share of all rows, else a number. Groups are drawn until there are enough,
+    and one always stays for training.
+    """
+    total = sum(sizes.values())
+    target = wanted * total if wanted < 1 else wanted
+    groups = sorted(sizes)
+    random.Random(seed).shuffle(groups)
+    apart: set[str] = set()
+    held = 0
+    for group in groups[:-1]:
+        if held >= target:
+            break
+        # A large group is passed over where a smaller one comes nearer to what is wanted.
+        if held and held + sizes[group] > 2 * target:
+            continue
+        apart.add(group)
+        held += sizes[group]
+    return apart

@@ -1,0 +1,54 @@
+"""JSON out of what a model wrote: fenced, commented on, thought aloud or cut off."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+
+
+class BadAnswer(Exception):
+    """An answer that can't be used as it is; reason is told to the model, which is asked once more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def objects(text: str, key: str) -> list[dict[str, Any]]:
+    """The objects that an answer lists under `key`, in a bare list, or alone. BadAnswer where it holds none.
+
+    Damaged JSON is repaired where that is possible; so is the part of an answer that was cut off.
+    """
+    value = _decoded(text)
+    if isinstance(value, dict):
+        listed = value.get(key)
+        if listed is None:
+            lists = [item for item in value.values() if isinstance(item, list)]
+            listed = lists[0] if len(lists) == 1 else [value]
+        value = listed
+    found = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    if not found:
+        raise BadAnswer(f'it holds no JSON object of the form {{"{key}": [...]}}')
+    return found
+
+
+def _decoded(text: str) -> Any:
+    text = _THOUGHT.sub("", text)
+    if text.lstrip().startswith("<think"):
+        raise BadAnswer("it is only thinking, without an answer")
+    if fenced := _FENCED.search(text):
+        text = fenced[1]
+    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    if not starts:
+        raise BadAnswer("it holds no JSON")
+    body = text[min(starts) :]
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(body)[0]
+    except ValueError:
+        from json_repair import repair_json
+
+        return repair_json(body, return_objects=True)

@@ -1,0 +1,82 @@
+"""Sources and options of the commands that make data sets out of documents, as flags and as a help page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tunesmith.cli.flags import Flags
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+
+if TYPE_CHECKING:
+    from tunesmith.authoring.options import JobOptions
+    from tunesmith.config.fields import Field
+
+T = TypeVar("T", bound="JobOptions")
+
+
+def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tuple[list[Path], T]:
+    """Sources and options. UserError for anything that is not one."""
+    from tunesmith.authoring.options import read_options
+    from tunesmith.config.fields import fields_of
+
+    known = fields_of(kind)
+    parser = Flags(f"data {action}")
+    parser.add_argument("sources", nargs="*")
+    for name, field in known.items():
+        kept = "store_true" if field.takes("true or false") else "append" if field.takes("list") else "store"
+        parser.add_argument(_flag(name), dest=name, action=kept, default=argparse.SUPPRESS)
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag == "--api-key":
+            raise UserError(
+                tr(
+                    "A key on the command line can be read by everybody on this machine, so it is not taken from there."
+                ),
+                hint=tr("Put TUNESMITH_API_KEY into the environment or into a file .env here."),
+                field="api_key",
+            )
+    given = vars(parser.parse_intermixed_args(list(arguments)))
+    sources = [Path(source).expanduser() for source in given.pop("sources")]
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = ",".join(value)
+    options = read_options(kind, given)
+    if not sources:
+        raise UserError(
+            tr("`tunesmith data {action}` needs a document or a folder of them.").format(action=action),
+            hint=f"tunesmith data {action} --help",
+        )
+    if not options.out:
+        raise UserError(tr("The data set needs a name."), hint=tr("Add --out NAME."), field="out")
+    return sources, options
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def table(kind: type) -> str:
+    """The options with their help and defaults."""
+    from tunesmith.config.fields import fields_of, helps_of
+
+    lines = []
+    left = {name: _flag(name) + _value(field) for name, field in fields_of(kind).items()}
+    width = max(map(len, left.values()))
+    for name, field in fields_of(kind).items():
+        told = tr(helps_of(kind).get(name, "")).rstrip(".")
+        default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
+        lines.append(f"  {left[name]:<{width}}  {told}{default}")
+    return "\n".join(lines)
+
+
+def _value(field: Field) -> str:
+    """What stands for a value in the help."""
+    if field.takes("true or false"):
+        return ""
+    if field.choices:
+        return " " + "|".join(field.choices)
+    return " A,B,…" if field.takes("list") else " TEXT" if field.takes("text") else " N"

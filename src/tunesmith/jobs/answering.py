@@ -1,0 +1,124 @@
+"""Who answers the questions of an authoring job: a server, or a model of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.authoring.client import Endpoint, Sampling
+from tunesmith.authoring.credentials import Connection, connection
+from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
+from tunesmith.authoring.options import JobOptions
+from tunesmith.authoring.pace import Pace
+from tunesmith.authoring.stop import Stop
+from tunesmith.errors import UserError
+
+if TYPE_CHECKING:
+    from tunesmith.inference.engine import ChatEngine
+
+_LOCAL_TOKENS = 2048
+
+
+def is_local(options: JobOptions) -> bool:
+    """Whether the model is a folder, file or run of this machine."""
+    return bool(options.model) and not options.base_url and Path(options.model).expanduser().exists()
+
+
+def who(options: JobOptions) -> tuple[str, Connection | None]:
+    """(name of the model, where it is; None for a local one). UserError where neither is named."""
+    if is_local(options):
+        return Path(options.model).expanduser().resolve().name, None
+    found = connection(options.base_url, options.model, key_variable=options.api_key_env)
+    return found.model, found
+
+
+@asynccontextmanager
+async def opened(options: JobOptions, stop: Stop) -> AsyncIterator[Model]:
+    """The model, ready to be asked."""
+    name, place = who(options)
+    if place is None:
+        yield LocalModel(name, _load(options), options)
+        return
+    endpoint = Endpoint(
+        place,
+        sampling=Sampling(options.temperature, options.max_tokens),
+        pace=Pace(options.rpm, options.tpm),
+        stop=stop,
+        timeout=options.timeout,
+        retries=options.retries,
+        connections=options.concurrency,
+    )
+    async with endpoint:
+        yield endpoint
+
+
+class LocalModel:
+    """A model of this machine as one that can be asked; one answer at a time."""
+
+    def __init__(self, name: str, engine: ChatEngine, options: JobOptions) -> None:
+        self.name = name
+        self._engine = engine
+        self._options = options
+        self._thread = ThreadPoolExecutor(1, "answers")
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
+        """See `Model`; the schema stands in the prompt already."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, messages)
+
+    def _answer(self, messages: Messages) -> Reply:
+        from dataclasses import replace
+
+        from tunesmith.config import GenerationConfig
+        from tunesmith.text.conversation import Conversation, Message
+
+        said = tuple(Message(message["role"], message["content"]) for message in messages)  # type: ignore[arg-type]
+        settings = GenerationConfig(max_new_tokens=self._options.max_tokens or _LOCAL_TOKENS)
+        if (temperature := self._options.temperature) is not None:
+            settings = replace(settings, temperature=temperature, do_sample=temperature > 0)
+        try:
+            answer = self._engine.stream(Conversation(said), settings)
+            text = "".join(piece.text for piece in answer if piece.kind != "thinking")
+        except UserError as error:
+            raise AskFailed(error.message) from None
+        return Reply(text, answer.prompt_tokens, answer.tokens, cut=answer.finish == "length")
+
+
+def _load(options: JobOptions) -> ChatEngine:
+    from tunesmith.config.load import load_job
+    from tunesmith.jobs.places import configuration_of
+    from tunesmith.jobs.process import settled_libraries
+
+    with settled_libraries():
+        from tunesmith.inference.load import load_engine
+
+        files, keys = configuration_of(options.model)
+        return load_engine(load_job(files, {**keys, "enable_thinking": False}, verb="chat").job)
+
+
+def counter(tokenizer: str) -> Callable[[Any], Any]:
+    """How tokens are counted: by the tokenizer of a model, or estimated."""
+    from tunesmith.authoring.chunk import estimate_all
+
+    if not tokenizer:
+        return estimate_all
+    from tokenizers import Tokenizer
+
+    from tunesmith.config import ModelConfig
+    from tunesmith.models.locate import locate
+
+    path = Path(tokenizer).expanduser()
+    file = path if path.suffix == ".json" else path / "tokenizer.json"
+    if not file.is_file():
+        file = locate(ModelConfig(model_name_or_path=tokenizer, train_from_scratch=True)).path / "tokenizer.json"
+    if not file.is_file():
+        raise UserError(
+            f"{tokenizer} has no tokenizer.json.",
+            hint="Leave --tokenizer out: tokens are estimated.",
+            field="tokenizer",
+        )
+    loaded = Tokenizer.from_file(str(file))
+    return lambda texts: [len(each) for each in loaded.encode_batch_fast(list(texts), add_special_tokens=False)]

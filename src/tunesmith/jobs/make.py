@@ -1,0 +1,196 @@
+"""`data make`: from documents to a data set that a model wrote, as a run that can be watched and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunesmith.authoring.asking import Tally
+from tunesmith.authoring.document import find_documents
+from tunesmith.authoring.journal import Journal
+from tunesmith.authoring.make import Estimate, Rows, ask_chunks, ask_judge, estimate, plan
+from tunesmith.authoring.options import MakeOptions
+from tunesmith.authoring.prompting import LANGUAGES, Prompts
+from tunesmith.authoring.publish import Published, publish, target
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+from tunesmith.jobs.answering import counter, opened, who
+from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
+from tunesmith.jobs.held_back import lines_beside, published_before
+from tunesmith.jobs.opened import terminal
+from tunesmith.jobs.published import show
+from tunesmith.runs.run import Run
+
+
+def make(sources: Sequence[Path], options: MakeOptions) -> int:
+    """Make the data set. KeyboardInterrupt after Ctrl-C, when what there is has been written."""
+    prompts = _checked(options)
+    console = terminal()
+    name, place = who(options)
+    replace = options.replace or published_before(run_directory(options).root, options.out)
+    for part in (options.out, f"{options.out}_val")[: 1 + bool(options.val_size)]:
+        target(part, options.dataset_dir, options.type, replace=replace)
+    found = find_documents(sources)
+    run = start_run("data make", [str(source) for source in sources], options)
+    with Journal(run.layout.journal) as journal:
+        watch = Watch(run, journal, options, console)
+        with recorded(run, watch), watch.signals():
+            documents = plan(found, sources, journal, options, counter(options.tokenizer), watch.say)
+            expected = estimate(journal, documents, options, prompts, name)
+            watch.say(_announced(expected, name, place.shown if place else tr("this machine")))
+            for line in _estimated(expected, options):
+                watch.say(line)
+            began = time.monotonic()
+            tally = asyncio.run(_ask(journal, options, prompts, watch))
+            done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
+    return show(done) if done is not None else 1
+
+
+def preview(sources: Sequence[Path], options: MakeOptions) -> int:
+    """Tell chunks, tokens and money; nothing is asked or written."""
+    prompts = _checked(options)
+    console = terminal()
+    name = options.model
+    try:
+        name, _ = who(options)
+    except UserError as error:  # what it will take can be told without a model
+        console.print(f"{tr('note')}  {error.message}", markup=False)
+    kept = run_directory(options).journal
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
+        if kept.is_file():
+            with Journal(kept) as earlier:
+                earlier.copy(Path(folder) / kept.name)
+        with Journal(Path(folder) / kept.name) as journal:
+            say: Callable[[str], None] = lambda text: console.print(text, markup=False)  # noqa: E731
+            documents = plan(find_documents(sources), sources, journal, options, counter(options.tokenizer), say)
+            expected = estimate(journal, documents, options, prompts, name)
+    console.print(_chunks_told(expected), markup=False)
+    for line in _estimated(expected, options):
+        console.print(line, markup=False)
+    console.print(tr("Nothing was asked, nothing was written."), style="dim")
+    return 0
+
+
+def _checked(options: MakeOptions) -> Prompts:
+    """The prompts, once all that needs no document has been looked at."""
+    prompts = Prompts(Path(options.prompts).expanduser() if options.prompts else None)
+    for language in LANGUAGES:
+        prompts.styles(language, options.styles)
+    return prompts
+
+
+async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: Watch) -> Tally:
+    """Both rounds of questions; returns the tally of the first."""
+    poll = asyncio.create_task(watch.poll())
+    try:
+        async with opened(options, watch.stop) as model:
+            with watch.asking(tr("asking"), journal.chunks()) as report:
+                tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
+            if options.judge and not watch.stop.ending:
+                rows = Rows(journal, options, prompts, model.name)
+                with watch.asking(tr("judging"), rows.unjudged()) as report:
+                    await ask_judge(journal, options, prompts, model, watch.stop, report)
+            return tally
+    finally:
+        poll.cancel()
+
+
+def _publish(
+    run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
+    seconds: float, replace: bool,
+) -> Published | None:  # fmt: skip
+    """Write the rows, and beside them those that were held back, and tell all. None where there are none yet."""
+    rows = Rows(journal, options, prompts, model)
+    rejected = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
+    with lines_beside(rejected) as write:
+        held_back = rows.count(write)
+    failed = tally.failed + tally.known_failed
+    if not rows.total:
+        if watch.interrupted:
+            watch.say(tr("Nothing was answered yet, so nothing was written."))
+            return None
+        raise UserError(
+            tr("No row came of it: {failed} questions failed, {held} rows were held back.").format(
+                failed=failed, held=sum(held_back.values())
+            ),
+            hint=failed_hint(journal) or tr("{path} tells why.").format(path=rejected),
+        )
+    apart = rows.apart()
+    done = [_published(rows, apart, options, validation=False, replace=replace)]
+    if apart:
+        done.append(_published(rows, apart, options, validation=True, replace=replace))
+    run.event("published", names=[each.name for each in done])
+    spent = journal.spent()
+    report = {
+        "rows": {each.name: each.rows for each in done},
+        "files": [str(each.path) for each in done],
+        "rejected": dict(held_back),
+        "rejected_file": str(rejected) if held_back else None,
+        "chunks": journal.chunks(),
+        "chunks_failed": failed,
+        "chunks_open": journal.chunks() - tally.done,
+        "model": model,
+        **asdict(spent),
+        **watch.cost(spent),
+        "seconds": round(seconds, 1),
+    }
+    write_report(run, report)
+    for line in report_lines(report, journal, watch.told(spent)):
+        watch.say(line)
+    if apart and rows.by_chunk:
+        watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
+    return done[0]
+
+
+def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation: bool, replace: bool) -> Published:
+    name = f"{options.out}_val" if validation else options.out
+    chosen = rows.of(apart, validation=validation)
+    return publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace)
+
+
+def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterator[str]:
+    """The report in words."""
+    for (name, rows), file in zip(report["rows"].items(), report["files"], strict=True):
+        yield tr("{rows:,} rows in {file}, registered as {name}").format(rows=rows, file=file, name=name)
+    if report["rejected"]:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report["rejected"].items()))
+        yield tr("held back: {kinds} (each with its reason in {file})").format(
+            kinds=kinds, file=report["rejected_file"]
+        )
+    if report["chunks_failed"]:
+        yield tr("{count} chunks failed; --retry-failed asks them again. {hint}").format(
+            count=report["chunks_failed"], hint=failed_hint(journal)
+        )
+    if report["chunks_open"]:
+        yield tr("{count} chunks were not asked about; the same command goes on.").format(count=report["chunks_open"])
+    yield tr("{calls} answers, {spent}").format(calls=report["calls"], spent=spent)
+
+
+def failed_hint(journal: Journal) -> str:
+    """The commonest reason of questions that failed."""
+    reasons = journal.failures()
+    return tr("Most often: {reason}.").format(reason=reasons[0]) if reasons else ""
+
+
+def _announced(expected: Estimate, model: str, place: str) -> str:
+    return f"{_chunks_told(expected)}; " + tr("asking {model} at {place}").format(model=model, place=place)
+
+
+def _chunks_told(expected: Estimate) -> str:
+    told = tr("{documents} documents, {chunks} chunks").format(documents=expected.documents, chunks=expected.chunks)
+    if expected.questions == expected.chunks:
+        return told
+    return told + tr(", {count} of them still to be asked about").format(count=expected.questions)
+
+
+def _estimated(expected: Estimate, options: MakeOptions) -> Iterator[str]:
+    yield tr("about {prompt:,} prompt tokens and {answers:,} tokens of answers").format(
+        prompt=expected.prompt_tokens, answers=expected.completion_tokens
+    )
+    if options.price_in or options.price_out:
+        yield tr("about {money:,.4f} at the given prices").format(money=expected.money(options))

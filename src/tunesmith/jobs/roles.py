@@ -1,0 +1,186 @@
+"""`data roles`: one character's dialogue as a data set; a model is asked only about lines that name nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith.authoring.asking import Tally, ask_all
+from tunesmith.authoring.document import find_documents, read_document
+from tunesmith.authoring.journal import Journal
+from tunesmith.authoring.make import shown_path
+from tunesmith.authoring.options import RolesOptions
+from tunesmith.authoring.prompting import Prompts
+from tunesmith.authoring.publish import Published, publish, target
+from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue, rows, with_speakers
+from tunesmith.authoring.rows import Row, validation_groups
+from tunesmith.authoring.speakers import Unnamed, told, unnamed
+from tunesmith.errors import UserError
+from tunesmith.i18n import tr
+from tunesmith.jobs.answering import opened, who
+from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
+from tunesmith.jobs.held_back import lines_beside, published_before
+from tunesmith.jobs.opened import terminal
+from tunesmith.jobs.published import show
+
+Say = Callable[[str], None]
+
+
+def extract(sources: Sequence[Path], options: RolesOptions) -> int:
+    """Make the data set. KeyboardInterrupt after Ctrl-C, when what there is has been written."""
+    prompts = Prompts(Path(options.prompts).expanduser() if options.prompts else None)
+    console = terminal()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    found = _read(sources, options, say)
+    must_speak(found, options)
+    _tell_found(found, options, say)
+    if options.dry_run:
+        say(tr("Nothing was asked, nothing was written."))
+        return 0
+    overwritten = options.replace or published_before(run_directory(options).root, options.out)
+    for name in _names(options):
+        target(name, options.dataset_dir, options.type, replace=overwritten)
+    asks = bool(options.model or options.base_url)
+    with _asked(found, sources, options, prompts) if asks else _as_it_is(found) as known:
+        done = _publish(known, options, prompts, overwritten, say)
+    return show(done)
+
+
+def _names(options: RolesOptions) -> list[str]:
+    return [options.out, f"{options.out}_val"][: 1 + bool(options.val_size)]
+
+
+def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spoken]:
+    """The dialogue of all documents; what can't be read is told, and the rest goes on."""
+    documents = find_documents(sources)
+    for skipped in documents.skipped:
+        say(tr("left out: {what}").format(what=skipped))
+    found = []
+    for path in documents.documents:
+        try:
+            document = read_document(path)
+        except UserError as error:
+            if len(documents.documents) == 1:
+                raise
+            say(tr("left out: {what}").format(what=error))
+            continue
+        for note in document.notes:
+            say(f"{path}: {note}")
+        found.append(read_dialogue(document, shown_path(path, sources), options))
+    return found
+
+
+def _tell_found(found: Sequence[Spoken], options: RolesOptions, say: Say) -> None:
+    for each in found:
+        own = sum(is_role(line.speaker, options) for line in each.lines)
+        kinds = Counter(line.attribution for line in each.lines)
+        kind = tr("script") if each.script else tr("novel")
+        say(
+            tr("{path}: {kind}, {lines} lines, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
+            .format(
+                path=each.path, kind=kind, lines=len(each.lines), own=own, role=options.role[0],
+                named=kinds["named"], turn=kinds["turn"], none=kinds[""],
+            )
+        )  # fmt: skip
+
+
+@contextmanager
+def _as_it_is(found: list[Spoken]) -> Iterator[list[Spoken]]:
+    yield found
+
+
+@contextmanager
+def _asked(
+    found: list[Spoken], sources: Sequence[Path], options: RolesOptions, prompts: Prompts
+) -> Iterator[list[Spoken]]:
+    """The dialogue with what a model tells of lines without a name; a run of its own, as its answers cost money."""
+    model, place = who(options)
+    run = start_run("data roles", [str(source) for source in sources], options)
+    with Journal(run.layout.journal) as journal:
+        watch = Watch(run, journal, options, terminal())
+        with recorded(run, watch), watch.signals():
+            asked = [list(unnamed(each, options, prompts)) for each in found]
+            total = sum(map(len, asked))
+            watch.say(
+                tr("asking {model} at {place}").format(model=model, place=place.shown if place else tr("this machine"))
+                + tr(" about {lines} lines in {total} questions").format(
+                    lines=sum(len(each.numbers) for group in asked for each in group), total=total
+                )
+            )
+            tally = asyncio.run(_ask([each for group in asked for each in group], journal, options, watch, total))
+            known = []
+            for each, group in zip(found, asked, strict=True):
+                names: dict[int, str] = {}
+                for question in group:
+                    answer = journal.answer(question.question.id(model))
+                    if answer is not None and answer.state == "answered":
+                        names |= told(question, answer.value)
+                known.append(with_speakers(each, names))
+            yield known
+            run.event("published", names=_names(options))
+            if failed := tally.failed + tally.known_failed:
+                watch.say(tr("{count} questions failed; --retry-failed asks them again.").format(count=failed))
+            watch.say(watch.told(journal.spent()))
+
+
+async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, watch: Watch, total: int) -> Tally:
+    poll = asyncio.create_task(watch.poll())
+    try:
+        async with opened(options, watch.stop) as model:
+            with watch.asking(tr("asking"), total) as report:
+                return await ask_all(
+                    (each.question for each in asked),
+                    model,
+                    journal,
+                    concurrency=options.concurrency,
+                    stop=watch.stop,
+                    retry_failed=options.retry_failed,
+                    report=report,
+                )
+    finally:
+        poll.cancel()
+
+
+def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say) -> Published:
+    beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
+    reasons: Counter[str] = Counter()
+    with lines_beside(beside) as write:
+
+        def rejected(row: Row) -> None:
+            reasons[row["reason"]] += 1
+            write(row)
+
+        made = [row for each in found for row in rows(each, options, prompts, rejected)]
+    if not made:
+        raise UserError(
+            tr("No row came of it."), hint=tr("{path} tells why; a larger --gap may help.").format(path=beside)
+        )
+    apart = _apart(made, options)
+    sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
+    done: list[Published] = []
+    for name, side in zip(_names(options), sides, strict=False):
+        if side:
+            done.append(publish(side, name, options.dataset_dir, options.format, options.type, replace=overwritten))
+            told = tr("{rows:,} rows in {file}, registered as {name}")
+            say(told.format(rows=done[-1].rows, file=done[-1].path, name=name))
+    if reasons:
+        kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
+    return done[0]
+
+
+def _scene_of(row: Row) -> str:
+    """What a split must not cut: a chapter or scene of a document."""
+    return f"{row['source']}\n{row['source_heading']}\n{row['scene']}"
+
+
+def _apart(made: Sequence[Row], options: RolesOptions) -> set[str]:
+    if not options.val_size:
+        return set()
+    return validation_groups(Counter(map(_scene_of, made)), options.val_size, options.seed)

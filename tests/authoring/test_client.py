@@ -1,0 +1,221 @@
+"""The client against a server that misbehaves: patience, limits, forms of output, and no word of the key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.authoring.chat_server import Answer, Body, ChatServer, error, serving
+
+from tunesmith.authoring.client import Endpoint, Sampling
+from tunesmith.authoring.credentials import Connection, connection
+from tunesmith.authoring.model import AskFailed, Reply
+from tunesmith.authoring.pace import Pace
+from tunesmith.authoring.structured import BadAnswer, objects
+from tunesmith.errors import UserError
+
+SCHEMA = {"type": "object"}
+KEY = "sk-very-secret-123"
+
+
+def ask(server: ChatServer, times: int = 1, words: int = 1, **options: Any) -> list[Reply]:
+    """The answers to so many questions at once."""
+
+    async def asking() -> list[Reply]:
+        settings = {"first_pause": 0.01, **options}
+        async with Endpoint(Connection(server.url, "tester", KEY), **settings) as endpoint:
+            asked = [[{"role": "user", "content": f"question {number} " + "word " * words}] for number in range(times)]
+            return await asyncio.gather(*(endpoint.ask(messages, SCHEMA) for messages in asked))
+
+    return asyncio.run(asking())
+
+
+def in_turn(*answers: Answer) -> Any:
+    """These answers one after the other, the last for all that follow."""
+    return lambda body, number: answers[min(number, len(answers)) - 1]
+
+
+def test_an_answer_with_its_tokens() -> None:
+    with serving(in_turn(Answer("hello", finish="length"))) as server:
+        (reply,) = ask(server, sampling=Sampling(0.5, 99))
+    assert reply == Reply("hello", 100, 20, cut=True)
+    (body,) = server.requests
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("tester", 0.5, 99)
+    assert body["response_format"]["type"] == "json_schema"
+    assert server.keys == [f"Bearer {KEY}"]
+
+
+def test_a_server_without_schemas_is_asked_in_the_next_form_and_that_is_remembered() -> None:
+    def answer(body: Body, number: int) -> Answer:
+        form = body.get("response_format", {}).get("type")
+        return error(400, f"response_format {form} is not supported") if form else Answer("plain")
+
+    with serving(answer) as server:
+        assert [reply.text for reply in ask(server, 5)] == ["plain"] * 5
+    forms = [request.get("response_format", {}).get("type") for request in server.requests]
+    assert forms == ["json_schema", "json_object", None, None, None, None, None]
+
+
+def test_parameters_that_a_server_does_not_take_are_changed() -> None:
+    def answer(body: Body, number: int) -> Answer:
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        if "temperature" in body:
+            return error(400, "'temperature' does not support 0.2 with this model.")
+        return Answer("fine")
+
+    with serving(answer) as server:
+        (reply,) = ask(server, sampling=Sampling(0.2, 50))
+    assert reply.text == "fine"
+    assert server.requests[-1]["max_completion_tokens"] == 50
+    assert server.requests[-1]["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        error(500, "oops"),
+        error(503, "overloaded"),
+        error(429, "slow down"),
+        Answer(raw="<html>gateway</html>", status=502),
+        Answer(raw="{not json"),
+        Answer(raw='{"choices": []}'),
+        Answer("half of an answer", drop=True),
+    ],
+    ids=["500", "503", "429", "html", "no json", "no choice", "dropped"],
+)
+def test_what_may_pass_is_tried_again(bad: Answer) -> None:
+    with serving(in_turn(bad, bad, Answer("at last"))) as server:
+        assert ask(server)[0].text == "at last"
+    assert len(server.requests) == 3
+
+
+def test_a_hanging_server_is_given_up_in_time() -> None:
+    with serving(in_turn(Answer("late", wait=3.0), Answer("in time"))) as server:
+        assert ask(server, timeout=0.3)[0].text == "in time"
+
+
+def test_after_the_last_attempt_the_reason_is_told() -> None:
+    with serving(in_turn(error(500, "the GPU is on fire"))) as server, pytest.raises(AskFailed) as failed:
+        ask(server, retries=2)
+    assert len(server.requests) == 3
+    assert "500: the GPU is on fire" in failed.value.reason and "3 times" in failed.value.reason
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_holds_back_everybody(as_date: bool) -> None:
+    """As a date it is whole seconds, so up to one of them may be gone already."""
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True) if as_date else "1"
+    with serving(in_turn(Answer("ok"), error(429, "wait", Retry_After=when), Answer("ok"))) as server:
+        ask(server, 4)
+    first_told = server.times[1]
+    later = [moment for moment in server.times[2:] if moment > first_told + 0.3]
+    assert later and min(later) - first_told >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (error(401, f"Incorrect API key provided: {KEY}"), "refuses the key"),
+        (error(403, "no access"), "refuses the key"),
+        (error(402, "pay first"), "is empty"),
+        (error(429, "You exceeded your quota: insufficient_quota"), "is empty"),
+        (error(404, "no such model"), "has no model 'tester2'"),
+    ],
+)
+def test_what_never_passes_ends_at_once_and_keeps_the_key(bad: Answer, told: str) -> None:
+    async def asking(url: str) -> None:
+        async with Endpoint(Connection(url, "tester2", KEY)) as endpoint:
+            await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+
+    with serving(in_turn(bad)) as server, pytest.raises(UserError) as ended:
+        asyncio.run(asking(server.url))
+    assert told in str(ended.value) and KEY not in str(ended.value)
+    assert len(server.requests) == 1
+    if "no model" in told:
+        assert "Did you mean tester?" in str(ended.value)
+
+
+def test_nobody_listening_is_told() -> None:
+    with serving(in_turn(Answer("x"))) as server:
+        pass
+    with pytest.raises(AskFailed, match="connection failed"):
+        ask(server, retries=1)
+
+
+def test_a_text_that_is_too_long_is_not_asked_again_in_other_forms() -> None:
+    with serving(in_turn(error(400, "maximum context length is 4096 tokens"))) as server, pytest.raises(AskFailed):
+        ask(server)
+    assert len(server.requests) == 1
+
+
+def test_requests_within_a_window_stay_below_the_limit() -> None:
+    window = 0.6
+    with serving(in_turn(Answer("ok"))) as server:
+        ask(server, 7, pace=Pace(requests=3, window=window))
+    for at, moment in enumerate(server.times[3:]):
+        assert moment - server.times[at] >= window - 0.05  # sent apart; they arrive a moment later or earlier
+
+
+def test_tokens_within_a_window_stay_below_the_limit() -> None:
+    window = 0.4
+    with serving(in_turn(Answer("ok"))) as server:
+        ask(server, 3, words=400, pace=Pace(tokens=900, window=window))  # 800 are reckoned, 120 come
+    assert all(second - first >= window - 0.05 for first, second in zip(server.times, server.times[1:], strict=False))
+
+
+def test_as_many_requests_at_once_as_asked_for() -> None:
+    with serving(lambda body, number: Answer("ok", wait=0.05)) as server:
+        ask(server, 13, connections=4)
+    assert server.most_at_once == 4
+
+
+def test_the_connection_comes_from_flags_environment_and_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        f"OPENAI_API_KEY='{KEY}'\nTUNESMITH_BASE_URL=http://one:1/v1\nTUNESMITH_MODEL=from-file\n", encoding="utf-8"
+    )
+    found = connection(environment={"TUNESMITH_MODEL": "from-environment"})
+    assert (found.base_url, found.model, found.api_key) == ("http://one:1/v1", "from-environment", KEY)
+    assert connection("localhost:8000/v1/", "given", environment={}).base_url == "http://localhost:8000/v1"
+    assert KEY not in repr(found) and KEY not in str(found)
+    assert Connection("https://me:pw@host/v1?key=k", "m", KEY).shown == "https://host/v1"
+    with pytest.raises(UserError, match="OTHER_KEY is not set"):
+        connection(key_variable="OTHER_KEY", environment={})
+    (tmp_path / ".env").unlink()
+    with pytest.raises(UserError, match="No model is named that could be asked"):
+        connection(environment={})
+
+
+ENTRY = {"question": "q", "answer": "a"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"entries": [ENTRY]}),
+        json.dumps([ENTRY]),
+        json.dumps(ENTRY),
+        "Sure! Here they are:\n```json\n" + json.dumps({"entries": [ENTRY]}) + "\n```\nAnything else?",
+        "<think>{hmm}</think>" + json.dumps({"entries": [ENTRY]}),
+        '{"entries": [{"question": "q", "answer": "a",}]',
+        "{'entries': [{'question': 'q', 'answer': 'a'}]}",
+        json.dumps({"entries": [ENTRY]}) + " trailing words",
+        json.dumps({"questions": [ENTRY]}),
+    ],
+)
+def test_json_is_found_in_whatever_was_written(text: str) -> None:
+    assert objects(text, "entries") == [ENTRY]
+
+
+@pytest.mark.parametrize("text", ["", "I can't do that.", "<think>for ever", "[]", '{"entries": []}', "[1, 2]"])
+def test_what_holds_no_entries_is_refused(text: str) -> None:
+    with pytest.raises(BadAnswer):
+        objects(text, "entries")
