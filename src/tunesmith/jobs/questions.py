@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,10 +183,12 @@ def save_row(question: Question, stopped: threading.Event) -> Iterator[Part]:
 
 
 def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Take out the rows that can't be used (`refused`) or came before (`duplicates`); they are kept beside the file."""
+    """Take out the rows that can't be used (`refused`), those that came before (`duplicates`), or the one with the
+    number (`row`); they are kept beside the file."""
     from tunesmith.data.check import normal_digest
     from tunesmith.data.editing import keep_rows, revision
     from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.sources import read_rows
     from tunesmith.data.tokenize import open_dataset
 
     job, entry, files = _dataset(question)
@@ -194,8 +197,13 @@ def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
         raise UserError("Rows of a data set on a hub can't be changed here.", hint="Save it as a file first.")
     layout, _ = open_dataset(entry, files, job.objective.stage)
     reader = ExampleReader(layout, job.data.placeholders)
-    removed = 0
+    removed, before = 0, 0
     for file in files:
+        if question["what"] == "row":
+            alone = int(question["number"]) - before
+            before += sum(1 for _ in read_rows([file]))
+            removed += keep_rows(file, partial(_is_other, alone), _removed(file))
+            continue
         verdicts: dict[int, bool] = {}
         seen: set[bytes] = set()
 
@@ -210,8 +218,17 @@ def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
                     seen.add(digest)
             return verdicts[number]
 
-        removed += keep_rows(file, wanted, file.path.with_name(f"{file.path.stem}.removed.txt"))
+        removed += keep_rows(file, wanted, _removed(file))
     yield {"removed": removed, "revision": ",".join(revision(file.path) for file in files)}
+
+
+def _is_other(alone: int, number: int, row: SourceRow) -> bool:
+    return number != alone
+
+
+def _removed(file: SourceFile) -> Path:
+    """Where rows go that are taken out. Not a name that rows are read from: the folder may be a data set."""
+    return file.path.with_name(f"{file.path.stem}.removed.txt")
 
 
 def _job(question: Question) -> Job:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,11 @@ from typing import Any
 from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.errors import UserError
 from tunesmith.jobs import execute
+from tunesmith.jobs.launch import start_detached
+from tunesmith.jobs.recorded import last_error
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import RunLayout, is_run
+from tunesmith.runs.processes import birth, is_alive
 from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
 from tunesmith.web.devices import devices
@@ -19,6 +26,8 @@ from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
 
 RECORDED = "tunesmith.jobs.recorded"
+AUTHORED = ("data make", "data roles")
+_PATIENCE_SECONDS = 60.0
 
 
 class Unconfirmed(Clash):
@@ -48,6 +57,11 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
     if name in studio.queue.waiting():
         raise Clash(f"{name} is in the queue already.")
     path = Path(name)
+    if state.kind in AUTHORED and run.layout.journal.is_file():
+        command = [str(word) for word in (run.environment().get("command") or [])[1:]]
+        if not command:
+            raise Clash("This run does not say how it was started.", hint="Start it anew.")
+        return begin_authoring(studio, path, command, {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
         return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], list(chosen or ()), {})
@@ -93,6 +107,29 @@ def begin_command(
     given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
     run.add_environment(arguments=given)
     return _enqueue(studio, path, RECORDED, [path.as_posix(), *given], list(chosen), dict(secrets or {}))
+
+
+def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: Mapping[str, str]) -> str:
+    """Start a job that keeps a run directory of its own; its id, once it has taken up its run. UserError where it ends
+    before that, in its own words."""
+    layout = RunLayout(run)
+    log_from = layout.launch_log.stat().st_size if layout.launch_log.is_file() else 0
+    before = (read_json(layout.state) or {}).get("attempt", 0)
+    pid = start_detached(run, command, environment=secrets)
+    born, deadline = birth(pid), time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if (read_json(layout.state) or {}).get("attempt", 0) > before:
+            studio.changed()
+            return studio.workspace.relative(run)
+        if not is_alive(pid, born):
+            said = layout.launch_log.read_bytes()[log_from:].decode("utf-8", "replace").splitlines()
+            if not is_run(run):  # nothing of it is to be seen in the list
+                shutil.rmtree(layout.logs, ignore_errors=True)
+                with suppress(OSError):
+                    run.rmdir()
+            raise last_error(said)
+        time.sleep(0.1)
+    raise UserError("The job has not begun its run yet.", hint=f"Look at {layout.launch_log}.")
 
 
 def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool) -> str:
@@ -161,9 +198,6 @@ def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recorded_arguments(root: Path) -> list[str]:
-    from tunesmith.runs.files import read_json
-    from tunesmith.runs.layout import RunLayout
-
     kept = (read_json(RunLayout(root).environment) or {}).get("arguments")
     if not isinstance(kept, list) or not kept:
         raise Clash("This run does not say how it was started.", hint="Start it anew.")

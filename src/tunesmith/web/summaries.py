@@ -124,7 +124,9 @@ class Summaries:
             queue_position=position,
             devices=devices,
             model=_model_of(run),
-            resumable=not active and status != "finished" and (state.kind != "train" or bool(run.checkpoints())),
+            resumable=not active
+            and status != "finished"
+            and (state.kind != "train" or not state.attempt or bool(run.checkpoints())),
             message=error.get("message", ""),
             hint=error.get("hint", ""),
         )

@@ -266,6 +266,19 @@ def save_dataset_row(
     return Saved(**_ask(studio, "save_row", name, Reading(settings=settings), number=number, **row.model_dump()))
 
 
+@router.delete("/datasets/{name}/rows/{number}")
+def remove_dataset_row(
+    name: str,
+    number: int,
+    studio: TheStudio,
+    revision: Annotated[str, Query(max_length=5000)],
+    dataset_dir: Dir = _FOLDER,
+) -> Saved:
+    """Take one row out; it is kept in a file beside. 409 where the file was changed meanwhile."""
+    asked = Reading(settings={"dataset_dir": dataset_dir})
+    return Saved(**_ask(studio, "clean", name, asked, what="row", number=number, revision=revision))
+
+
 @router.put("/datasets/{name}/mapping")
 def map_dataset(name: str, mapping: Mapping, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Added:
     """Say in dataset_info.json which column is what."""
