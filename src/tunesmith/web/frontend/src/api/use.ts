@@ -39,8 +39,8 @@ export function useRested<T>(value: T, wait: number): T {
   return rested;
 }
 
-/** State that this browser remembers. */
-export function useKept<T>(key: string, start: T): [T, (value: T) => void] {
+/** State that this browser remembers; `clean` takes out what it must not. */
+export function useKept<T>(key: string, start: T, clean: (value: T) => T = (value) => value): [T, (value: T) => void] {
   const [value, setValue] = useState<T>(() => {
     try {
       const kept = localStorage.getItem(`tunesmith.${key}`);
@@ -52,8 +52,9 @@ export function useKept<T>(key: string, start: T): [T, (value: T) => void] {
   const keep = useCallback((next: T) => {
     setValue(next);
     try {
-      localStorage.setItem(`tunesmith.${key}`, JSON.stringify(next));
+      localStorage.setItem(`tunesmith.${key}`, JSON.stringify(clean(next)));
     } catch { /* a full or forbidden store only forgets */ }
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key]);
   return [value, keep];
 }

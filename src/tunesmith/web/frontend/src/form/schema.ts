@@ -9,6 +9,9 @@ export interface FieldSpec {
 /** What stands in the boxes, by setting; settings that were left alone are not in it. */
 export type Texts = Record<string, string>;
 
+/** Told by its name, so that it holds before the schema is there. */
+export const isSecret = (name: string) => /(_token|_key|password)$/.test(name);
+
 export function fieldsOf(schema: Schema): FieldSpec[] {
   return Object.entries(schema.properties).filter(([, property]) => !property.deprecated).map(([name, property]) => fieldOf(name, property));
 }
@@ -23,7 +26,7 @@ export function fieldOf(name: string, property: Property): FieldSpec {
   return {
     name, nullable, kind: kindOf(types, nullable), section: property["x-section"] ?? "", help: property.description ?? "",
     choices: [...new Set([...words, ...booleans])], suggestions: property["x-suggestions"] ?? [], fallback: property.default ?? null,
-    secret: property["x-secret"] ?? /(_token|_key|password)$/.test(name), min: bounds?.minimum ?? bounds?.exclusiveMinimum, max: bounds?.maximum ?? bounds?.exclusiveMaximum,
+    secret: property["x-secret"] || isSecret(name), min: bounds?.minimum ?? bounds?.exclusiveMinimum, max: bounds?.maximum ?? bounds?.exclusiveMaximum,
   };
 }
 

@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "所做的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",
   "fact.step": "步数", "fact.loss": "损失", "fact.eval_loss": "验证损失", "fact.speed": "Token／秒", "fact.time": "耗时", "fact.left": "剩余",
 
-  "curve.which": "选择曲线", "curve.step": "步数", "curve.smoothing": "平滑", "curve.log": "对数刻度", "curve.reset": "完整曲线", "curve.best": "最佳检查点", "curve.hint": "在曲线上拖动可放大，按两下恢复完整曲线。",
+  "curve.which": "选择曲线", "curve.step": "步数", "curve.smoothing": "平滑", "curve.log": "对数刻度", "curve.reset": "完整曲线", "curve.best": "最佳检查点", "curve.lowest": "验证损失最低", "curve.hint": "在曲线上拖动可放大，按两下恢复完整曲线。",
   "curve.empty": "还没有数据", "curve.empty.soon": "上报第一步之后就会出现第一个点。", "curve.empty.never": "这个任务在结束前没有上报任何数据，原因或许写在日志里。",
   "metric.loss": "损失", "metric.accuracy": "准确率", "metric.eval_accuracy": "验证准确率", "metric.eval_loss": "验证损失", "metric.learning_rate": "学习率", "metric.grad_norm": "梯度范数", "metric.tokens_per_second": "Token／秒", "metric.memory_gb": "内存（GB）", "metric.perplexity": "困惑度", "metric.tokens": "Token 数", "metric.trained_tokens": "学习的 Token 数",
   "sign.not_a_number": "从第 {step} 步起，损失不再是数字：训练已经崩溃。", "sign.rate_too_high": "损失在上升：从 {start} 升到 {now}。学习率太高。", "sign.diverging": "从第 {step} 步起，损失又从 {low} 升到 {now}。",

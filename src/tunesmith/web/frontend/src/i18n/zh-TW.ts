@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",
   "fact.step": "步數", "fact.loss": "損失", "fact.eval_loss": "驗證損失", "fact.speed": "Token／秒", "fact.time": "耗時", "fact.left": "剩餘",
 
-  "curve.which": "選擇曲線", "curve.step": "步數", "curve.smoothing": "平滑", "curve.log": "對數刻度", "curve.reset": "完整曲線", "curve.best": "最佳檢查點", "curve.hint": "在曲線上拖曳可放大，按兩下恢復完整曲線。",
+  "curve.which": "選擇曲線", "curve.step": "步數", "curve.smoothing": "平滑", "curve.log": "對數刻度", "curve.reset": "完整曲線", "curve.best": "最佳檢查點", "curve.lowest": "驗證損失最低", "curve.hint": "在曲線上拖曳可放大，按兩下恢復完整曲線。",
   "curve.empty": "還沒有數據", "curve.empty.soon": "回報第一步之後就會出現第一個點。", "curve.empty.never": "這個任務在結束前沒有回報任何數據，原因或許寫在日誌裡。",
   "metric.loss": "損失", "metric.accuracy": "準確率", "metric.eval_accuracy": "驗證準確率", "metric.eval_loss": "驗證損失", "metric.learning_rate": "學習率", "metric.grad_norm": "梯度範數", "metric.tokens_per_second": "Token／秒", "metric.memory_gb": "記憶體（GB）", "metric.perplexity": "困惑度", "metric.tokens": "Token 數", "metric.trained_tokens": "學習的 Token 數",
   "sign.not_a_number": "從第 {step} 步起，損失不再是數字：訓練已經崩潰。", "sign.rate_too_high": "損失在上升：從 {start} 升到 {now}。學習率太高。", "sign.diverging": "從第 {step} 步起，損失又從 {low} 升到 {now}。",

@@ -8,7 +8,7 @@ const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"
 /** How much memory the training would take, against what the device has free. */
 export function Memory({ settings, devices }: { settings: Settings; devices: string[] | null }) {
   const key = useRested(JSON.stringify({ settings, devices }), 500);
-  const model = Boolean(settings["model_name_or_path"]);
+  const model = Boolean((JSON.parse(key) as { settings: Settings }).settings["model_name_or_path"]);
   const estimate = useResource<Estimate>(model ? key : null, (signal) => post("estimate", JSON.parse(key), signal));
   const data = model && !estimate.error ? estimate.data : undefined;
   const room = data ? Math.max(data.available, data.total, 1) : 1;

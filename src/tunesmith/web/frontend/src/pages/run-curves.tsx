@@ -25,7 +25,7 @@ export function Words({ words }: { words: Word[] }) {
   });
 }
 
-export function RunCurves({ run, metrics, onZoom, csv }: { run: Run; metrics: Metrics; onZoom: (range: [number, number] | null) => void; csv: string }) {
+export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metrics: Metrics; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
   const groups = pictures(metrics.series);
   const names = Object.keys(groups);
   const [wanted, setWanted] = useState("loss");
@@ -58,7 +58,7 @@ export function RunCurves({ run, metrics, onZoom, csv }: { run: Run; metrics: Me
       </header>
       <Curve
         title={named("metric", picture)} lines={lines} log={log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
-        mark={picture === "loss" && best ? { step: best[0], text: t("curve.best") } : null}
+        mark={picture === "loss" && best ? { step: best[0], text: saved.includes(best[0]) ? t("curve.best") : t("curve.lowest") } : null}
       />
       <p className="muted small">{t("curve.hint")}</p>
     </section>

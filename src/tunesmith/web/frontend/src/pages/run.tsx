@@ -73,7 +73,7 @@ export function RunPage() {
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
-          <RunCurves key={id} run={run} metrics={metrics.data} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
+          <RunCurves key={id} run={run} metrics={metrics.data} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
           <Words words={metrics.data.words} />
         </>
       ) : <div className="card"><Waiting rows={8} /></div>)}

@@ -5,7 +5,7 @@ import { told, useKept, useResource } from "../api/use";
 import { useCheck } from "../form/check";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
-import { fieldsOf, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
+import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
 import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
@@ -20,13 +20,15 @@ const NOTHING: Texts = {};
 /** What belongs to one run only, and is not carried over to the next. */
 const OWN = new Set(["output_dir", "resume_from_checkpoint", "overwrite_output_dir", "run_name"]);
 
+const withoutSecrets = (texts: Texts): Texts => Object.fromEntries(Object.entries(texts).filter(([name]) => !isSecret(name)));
+
 export function TrainPage() {
   const route = useRoute();
   const schema = useResource<Schema>("train", (signal) => get("schema", { verb: "train" }, signal));
   const about = useResource<About>("about", (signal) => get("about", {}, signal));
   const from = route.query.get("run");
   const before = useResource<RunDetail>(from, (signal) => get(`runs/${segment(from!)}`, {}, signal));
-  const [texts, setTexts] = useKept<Texts>("train", NOTHING);
+  const [texts, setTexts] = useKept<Texts>("train", NOTHING, withoutSecrets);
   const dataset = route.query.get("dataset");
   useEffect(() => {
     if (before.data) {
