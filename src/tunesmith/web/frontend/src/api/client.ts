@@ -35,6 +35,7 @@ async function answer<T>(response: Response): Promise<T> {
   throw new ApiError(response.status, told.message || detail || `${response.status} ${response.statusText}`, told.hint ?? "", told.field ?? null);
 }
 
+/** path: below api/, or what url() made. */
 export async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const raw = body instanceof Blob;
   const response = await fetch(path.startsWith("api/") ? path : url(path), {

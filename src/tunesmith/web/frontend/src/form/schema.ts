@@ -1,5 +1,5 @@
 // A form out of the config's JSON schema. Nothing here names a setting: a new one appears by itself.
-import type { Json, Property, Schema, Settings } from "../api/types";
+import type { Json, Option, Property, Schema, Settings } from "../api/types";
 
 export type Kind = "boolean" | "choice" | "integer" | "number" | "text" | "list" | "mapping" | "any";
 export interface FieldSpec {
@@ -28,6 +28,13 @@ export function fieldOf(name: string, property: Property): FieldSpec {
     choices: [...new Set([...words, ...booleans])], suggestions: property["x-suggestions"] ?? [], fallback: property.default ?? null,
     secret: property["x-secret"] || isSecret(name), min: bounds?.minimum ?? bounds?.exclusiveMinimum, max: bounds?.maximum ?? bounds?.exclusiveMaximum,
   };
+}
+
+/** A field of a command's option. */
+export function fieldOfOption(option: Option): FieldSpec {
+  const kind = ({ switch: "boolean", number: "number", choice: "choice", list: "list" } as const)[option.kind as "switch"] ?? "text";
+  const fallback = (option.default ?? null) as Json;
+  return { name: option.name, kind, section: "authoring", help: option.help, choices: option.choices, suggestions: [], nullable: fallback === null, fallback, secret: false };
 }
 
 function kindOf(types: string[], nullable: boolean): Kind {

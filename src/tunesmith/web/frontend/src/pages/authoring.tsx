@@ -1,10 +1,10 @@
 import { useMemo, useRef, useState } from "react";
 import { ApiError, get, post, request, url } from "../api/client";
-import type { Schema } from "../api/types";
+import type { Option } from "../api/types";
 import { told, useKept, useResource } from "../api/use";
 import { SettingsForm } from "../form/form";
 import type { Group } from "../form/layout";
-import { fieldsOf, settingsOf, type Texts } from "../form/schema";
+import { fieldOfOption, settingsOf, type Texts } from "../form/schema";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Labelled, Page, Waiting } from "../ui/parts";
@@ -19,16 +19,25 @@ const FIRST: Record<Kind, string[]> = {
   convert: ["out", "instruction", "input", "output", "system", "mode"],
 };
 
+/** `data convert` is told which column is what; the rest it sees. */
+const CONVERT: Option[] = [
+  ["out", "text"], ["instruction", "text"], ["input", "text"], ["output", "text"], ["system", "text"], ["sheet", "text"], ["header", "number"],
+  ["as_text", "switch"], ["to", "text"], ["type", "text"], ["mode", "text"], ["replace", "switch"],
+].map(([name, kind]) => ({ name: name!, kind: kind!, help: "", choices: [], default: kind === "switch" ? false : kind === "number" ? null : "" }));
+
 export function AuthoringPage() {
   const route = useRoute();
   const kind = (KINDS.find((one) => one === route.id) ?? "make") satisfies Kind;
-  const schema = useResource<Schema>(kind, (signal) => get(`authoring/${kind}/schema`, {}, signal));
-  const fields = useMemo(() => (schema.data ? fieldsOf(schema.data).filter((field) => !["dry_run", "run_dir"].includes(field.name)) : []), [schema.data]);
+  const asks = kind !== "convert";
+  const options = useResource<Option[]>(asks ? kind : null, (signal) => get("authoring/options", { verb: kind }, signal));
+  const fields = useMemo(() => (asks ? (options.data ?? []) : CONVERT).map(fieldOfOption), [asks, options.data]);
+  const [key, setKey] = useState("");
   const [texts, setTexts] = useKept<Texts>(`authoring.${kind}`, {});
   const [sources, setSources] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const picker = useRef<HTMLInputElement>(null);
+  const ready = !asks || options.data;
   const listed = sources.split("\n").map((line) => line.trim()).filter(Boolean);
   const groups: Group[] = [{ name: "making", open: true, keys: FIRST[kind] }];
   const upload = async (files: FileList | null) => {
@@ -42,7 +51,7 @@ export function AuthoringPage() {
     setBusy(true);
     setError(null);
     try {
-      go(href("runs", (await post<{ id: string }>(`authoring/${kind}`, { sources: listed, options: settingsOf(texts, fields) })).id));
+      go(href("runs", (await post<{ id: string }>(`authoring/${kind}`, { sources: listed, options: settingsOf(texts, fields), ...(key.trim() ? { api_key: key.trim() } : {}) })).id));
     } catch (reason) {
       setError(told(reason));
     }
@@ -57,15 +66,16 @@ export function AuthoringPage() {
             <div className="row"><Button icon="upload" busy={busy} onClick={() => picker.current?.click()}>{t("authoring.upload")}</Button></div>
             <input ref={picker} type="file" multiple className="visually-hidden" tabIndex={-1} aria-label={t("authoring.upload")} onChange={(event) => void upload(event.target.files)} />
           </section>
-          {schema.error && <Failure error={schema.error} retry={schema.reload} />}
-          {!schema.data && !schema.error && <div className="card"><Waiting rows={8} /></div>}
-          {schema.data && <SettingsForm fields={fields} groups={groups} texts={texts} problems={error?.field ? [{ field: error.field, message: error.message, hint: error.hint, level: "error" }] : []} onChange={(name, text) => setTexts({ ...texts, [name]: text })} />}
+          {options.error && <Failure error={options.error} retry={options.reload} />}
+          {!ready && !options.error && <div className="card"><Waiting rows={8} /></div>}
+          {ready && <SettingsForm fields={fields} groups={groups} texts={texts} problems={error?.field ? [{ field: error.field, message: error.message, hint: error.hint, level: "error" }] : []} onChange={(name, text) => setTexts({ ...texts, [name]: text })} />}
         </div>
         <aside className="side stack" aria-label={t("train.side")}>
           <section className="card stack">
             <Button kind="primary" icon="play" busy={busy} disabled={!listed.length || !texts["out"]?.trim()} onClick={() => void start()}>{t("authoring.start")}</Button>
             {error && <Failure error={error} />}
             <p className="small muted">{t(`authoring.${kind}.note`)}</p>
+            {asks && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
           </section>
         </aside>
       </div>

@@ -15,7 +15,7 @@ import { RunSamples } from "./run-samples";
 import { Verdict } from "./verdict";
 
 const TABS = ["curve", "rows", "log", "samples", "config", "files"] as const;
-const AUTHORING = /^(data[ _-]?)?(make|roles|convert)$/;
+const AUTHORING = /^data (make|roles|convert)$/;
 
 export function RunPage() {
   const route = useRoute();
@@ -45,7 +45,8 @@ export function RunPage() {
     if (statusThen !== undefined) { detail.reload(); metrics.reload(); }
   }
   const training = run?.kind === "train";
-  const tabs = TABS.filter((tab) => (tab === "rows" ? AUTHORING.test(run?.kind ?? "") : training || !["curve", "samples"].includes(tab)));
+  const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
+  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
   if (!run) {
@@ -77,7 +78,7 @@ export function RunPage() {
           <Words words={metrics.data.words} />
         </>
       ) : <div className="card"><Waiting rows={8} /></div>)}
-      {tab === "rows" && <RunRows id={id} step={run.step} />}
+      {tab === "rows" && made && <RunRows run={run} name={made} folder={String(detail.data?.asked["dataset_dir"] ?? "data")} />}
       {tab === "log" && <RunLog id={id} log={log} />}
       {tab === "samples" && <RunSamples id={id} />}
       {tab === "config" && (detail.data ? <Config detail={detail.data} /> : <div className="card"><Waiting /></div>)}
