@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx2
 from tests.web.serving import Server, settings_for, wait_for
 
+from tunesmith.runs.run import Run
+
 Serve = Callable[..., Server]
 HEAVY = ("torch", "transformers", "peft", "accelerate")
 
@@ -42,6 +44,37 @@ def test_a_run_outlives_the_server_and_is_stopped_and_resumed_by_the_next(
     assert killed["status"] == "stopped" and killed["resumable"]
     state = json.loads((workspace / "saves" / "long" / "state.json").read_text(encoding="utf-8"))
     assert state["attempt"] == 2
+
+
+def events_of(server: Server, address: str, wanted: str, **headers: str) -> tuple[str, dict[str, object]]:
+    """The cursor and data of the first event of a kind."""
+    with server.http.stream("GET", address, headers={"accept": "text/event-stream", **headers}) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        event: dict[str, str] = {}
+        for line in stream.iter_lines():
+            name, _, value = line.partition(": ")
+            event[name] = value
+            if not line and event.get("event") == wanted:
+                return event["id"], json.loads(event["data"])
+    raise AssertionError(f"the stream ended without {wanted}")
+
+
+def test_a_page_goes_on_at_its_cursor_with_another_server(serve: Serve, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    run.begin_attempt()
+    run.metric(1, loss=3.0)
+    first = serve()
+    cursor, data = events_of(first, "/api/events?run=saves/a", "run")
+    assert [row["step"] for row in data["metrics"]] == [1]  # type: ignore[attr-defined]
+    first.kill()
+    run.metric(2, loss=2.0)
+    run.run_log("meanwhile")
+
+    second = serve()
+    later, data = events_of(second, "/api/events?run=saves/a", "run", **{"last-event-id": cursor})
+    assert [row["step"] for row in data["metrics"]] == [2] and data["log"] == ["meanwhile"]  # type: ignore[attr-defined]
+    assert later != cursor
+    run.finish("finished")
 
 
 def test_a_second_studio_of_the_same_workspace_says_where_the_first_is(serve: Serve, workspace: Path) -> None:

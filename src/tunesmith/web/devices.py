@@ -39,7 +39,7 @@ def _asked(moment: int) -> list[Device]:
 def environment_for(chosen: list[str]) -> dict[str, str]:
     """Variables that give a job these devices and no others."""
     numbers = [device for device in chosen if device != CPU]
-    return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)} if numbers else {}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(numbers) or "-1"} if chosen else {}
 
 
 def _cpu() -> Device:

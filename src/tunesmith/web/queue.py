@@ -142,7 +142,7 @@ class Queue:
         environment = {**environment_for(job.devices), **self._secrets.pop(job.run, {})}
         try:
             job.pid = start_detached(Path(job.run), job.arguments, module=job.module, environment=environment)
-        except (OSError, UserError) as error:
+        except (OSError, ValueError, UserError) as error:
             told = error if isinstance(error, UserError) else UserError(f"It could not be started: {error}")
             Run.open(Path(job.run)).finish("failed", told)
             return

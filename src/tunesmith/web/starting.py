@@ -20,7 +20,7 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
 from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
-from tunesmith.web.devices import devices
+from tunesmith.web.devices import CPU, devices
 from tunesmith.web.queue import Job
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
@@ -64,13 +64,13 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
         return begin_authoring(studio, path, command, {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
-        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], list(chosen or ()), {})
+        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})
     if state.status == "finished":
         raise Clash(f"{name} has finished; there is nothing left to resume.", hint="Start a new run from its adapter.")
     if not state.attempt:  # it never began
         Run.open(run.path).update(status="queued", ended=None, error=None)
         arguments = ["train", (path / run.layout.resolved.name).as_posix()]
-        return _enqueue(studio, path, "tunesmith", arguments, list(chosen or [device.id for device in devices()]), {})
+        return _enqueue(studio, path, "tunesmith", arguments, _known(chosen) or [device.id for device in devices()], {})
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise Clash(f"{name} has no complete checkpoint to resume from.", hint="Start it anew with its settings.")
@@ -102,11 +102,12 @@ def begin_command(
     title: names the directory. asked: what the page asked for, kept as the run's configuration. resolved: the text of
     a config file that the command is to read; it is put in front of the arguments.
     """
+    devices_taken = _known(chosen)
     path = _free(Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     run = Run.create(path, flat_yaml(asked), resolved or flat_yaml(asked), kind=verb)
     given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
     run.add_environment(arguments=given)
-    return _enqueue(studio, path, RECORDED, [path.as_posix(), *given], list(chosen), dict(secrets or {}))
+    return _enqueue(studio, path, RECORDED, [path.as_posix(), *given], devices_taken, dict(secrets or {}))
 
 
 def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: Mapping[str, str]) -> str:
@@ -156,13 +157,16 @@ def _enqueue(
 
 def _devices(chosen: Sequence[str] | None, resolved: Resolved) -> list[str]:
     """The devices that the job takes for itself: those chosen, else all there are."""
-    there = [device.id for device in devices()]
-    if resolved.job.training.use_cpu:
-        return ["cpu"]
+    return [CPU] if resolved.job.training.use_cpu else _known(chosen) or [device.id for device in devices()]
+
+
+def _known(chosen: Sequence[str] | None) -> list[str]:
+    """The devices that were chosen; UserError for one that there is not."""
+    there = list(dict.fromkeys([*(device.id for device in devices()), CPU]))
     unknown = [device for device in chosen or () if device not in there]
     if unknown:
-        raise UserError(f"There is no device {unknown[0]}.", hint=f"There are: {', '.join(there)}.", field="devices")
-    return list(chosen or there)
+        raise UserError(f"There is no device {unknown[0]!r}.", hint=f"There are: {', '.join(there)}.", field="devices")
+    return list(dict.fromkeys(chosen or ()))
 
 
 def _ask_for_trust(resolved: Resolved, trusted: bool) -> None:

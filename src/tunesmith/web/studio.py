@@ -40,17 +40,19 @@ class Studio:
         self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._listed = Listed((), "")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_going, name="queue", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
         self.look()
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._keep_going, name="queue", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Let go of what lives in this process; runs go on."""
         self._ended.set()
         self.children.end_all()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(timeout=5)
 
     @property

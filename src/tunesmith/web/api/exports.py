@@ -128,6 +128,8 @@ def preview_export(asked: Asked, studio: TheStudio) -> Preview:
 def verify_export(asked: ToVerify, studio: TheStudio) -> Id:
     """Compare an exported folder or file with the trained model; the answer is a run."""
     place = studio.workspace.inside(asked.place, field="place")
+    if not place.exists():
+        raise UserError(f"There is no folder or file {asked.place}.", field="place")
     arguments = [studio.workspace.relative(place), *(["--run", asked.run] if asked.run else [])]
     if asked.run:
         studio.workspace.inside(asked.run, field="run")
