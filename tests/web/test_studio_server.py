@@ -84,10 +84,12 @@ def test_a_second_studio_of_the_same_workspace_says_where_the_first_is(serve: Se
     assert told.returncode == 0 and first.url in told.stdout
 
 
-def test_other_machines_are_let_in_with_the_token_alone(serve: Serve) -> None:
+def test_other_machines_are_let_in_with_the_token_alone(serve: Serve, workspace: Path) -> None:
     server = serve("--host", "0.0.0.0")
     address, _, token = server.url.partition("?token=")
     assert len(token) >= 24
+    left = [path for path in (workspace / ".tunesmith").iterdir() if token in path.read_text(encoding="utf-8")]
+    assert [path.name for path in left] == ["token"] and left[0].stat().st_mode & 0o077 == 0
     refused = server.http.get("/api/runs")
     assert refused.status_code == 401 and "token" in refused.json()["message"]
     with httpx2.Client(base_url=address) as browser:

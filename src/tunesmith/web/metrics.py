@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOT_METRICS = frozenset({"step", "time", "attempt"})
 _AT_ONCE = 2 << 20
 """Bytes from which a block is read by pyarrow, which is loaded for that: it reads twenty times faster."""
-_BLOCK = 16 << 20
+_BLOCK = 8 << 20
 _KEPT = 8
 _MAY_BE_NO_NUMBER = frozenset({"loss", "grad_norm"})
 
@@ -78,9 +78,14 @@ class Columns:
             if facts.st_size < self.offset or (self._identity not in (None, facts.st_ino)):
                 self.offset, self.series, self._attempt = 0, {}, None
             self._identity = facts.st_ino
+            large = facts.st_size - self.offset >= _AT_ONCE
             with self.path.open("rb") as file:
                 while self._read(file):
                     pass
+            if large:
+                import pyarrow as pa
+
+                pa.default_memory_pool().release_unused()
         return self
 
     def _read(self, file: io.BufferedReader) -> bool:

@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
     app = create_app(Studio(workspace, exposed=not local), door)
     if not (PAGE / "index.html").is_file():
         print(tr(NO_PAGE), file=sys.stderr)
-    replace_json(mark, {**this_process(), "url": url})
+    replace_json(mark, {**this_process(), "url": _address(options.host, port, None)})  # others may read it
     print(tr("Tunesmith studio: {url}").format(url=url))
     print(tr("Workspace: {root}. Ctrl-C ends the page; runs go on.").format(root=root), flush=True)
     if not options.no_browser:

@@ -19,6 +19,7 @@ from tunesmith.runs.run import Run
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
 from tunesmith.web.metrics import last_rows, thinned
+from tunesmith.web.remedies import Remedy, remedies
 from tunesmith.web.studio import Studio
 from tunesmith.web.summaries import Summary
 from tunesmith.web.workspace import Clash, Missing
@@ -70,7 +71,8 @@ class FileInfo(BaseModel):
 
 
 class Detail(BaseModel):
-    """asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric."""
+    """asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
+    remedies: settings to lay over `asked` and try again with, where it failed."""
 
     summary: Summary
     asked: dict[str, Any]
@@ -80,6 +82,7 @@ class Detail(BaseModel):
     checkpoints: list[CheckpointInfo]
     events: list[dict[str, Any]]
     warnings: list[str]
+    remedies: list[Remedy]
     refused_rows: int
     files: list[FileInfo]
     attempt: int
@@ -233,8 +236,10 @@ def show_run(run: str, studio: TheStudio) -> Detail:
     layout = reader.layout
     state = reader.state()
     events = reader.events()[-_MOST_EVENTS:]
+    summary = _summary(studio, run)
     return Detail(
-        summary=_summary(studio, run),
+        summary=summary,
+        remedies=remedies(summary.message, _configuration(reader)) if summary.status == "failed" else [],
         asked=_mapping(layout.asked),
         config=_configuration(reader),
         environment=reader.environment(),
