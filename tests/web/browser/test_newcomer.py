@@ -122,6 +122,14 @@ def test_from_a_file_to_a_model_that_answers(
     assert len(made) == 1
     assert made[0].read_bytes()[:4] == b"GGUF"
 
+    page.goto(f"{server.url}#/chat?model={made[0].relative_to(workspace).as_posix()}")
+    page.get_by_role("button", name=words["load"], exact=True).click()
+    expect(page.get_by_text(words["loaded"], exact=True)).to_be_visible()
+    page.get_by_label(words["message"], exact=True).fill("What is 7?")
+    page.get_by_role("button", name=words["send"]).click()
+    expect(page.locator(".turn.assistant p.small")).to_be_visible()
+    assert "It is" in page.locator(".turn.assistant p.said").inner_text()
+
 
 def _upload(page: Page, file: Path) -> None:
     rows = [{"instruction": f"What is {i}?", "output": f"It is {i}."} for i in range(60)]

@@ -195,6 +195,7 @@ export interface components {
         /**
          * Detail
          * @description asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
+         *     remedies: settings to lay over `asked` and try again with, where it failed.
          */
         Detail: {
             summary: components["schemas"]["Summary"];
@@ -222,6 +223,8 @@ export interface components {
             }[];
             /** Warnings */
             warnings: string[];
+            /** Remedies */
+            remedies: components["schemas"]["Remedy"][];
             /** Refused Rows */
             refused_rows: number;
             /** Files */
@@ -810,6 +813,18 @@ export interface components {
             }[];
             /** More */
             more: boolean;
+        };
+        /**
+         * Remedy
+         * @description what: for translation; settings: laid over the run's own.
+         */
+        Remedy: {
+            /** What */
+            what: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
         };
         /** Rows */
         Rows: {

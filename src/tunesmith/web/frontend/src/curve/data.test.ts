@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { align, extended, lowest, pictures, smooth } from "./data";
+import { align, extended, lowest, pictures, smooth, usualWeight } from "./data";
 
 test("the average of a flat line is the line, from its first point on", () => {
   expect(smooth([[1, 3], [2, 3], [3, 3]], 0.9).map(([, value]) => value)).toEqual([3, 3, 3].map((value) => expect.closeTo(value, 12)));
@@ -9,6 +9,10 @@ test("what is no number stays a gap and does not spoil what follows", () => {
   const drawn = smooth([[1, 2], [2, null], [3, 2]], 0.5);
   expect(drawn[1]).toEqual([2, null]);
   expect(drawn[2]![1]).toBeCloseTo(2);
+});
+
+test("a longer curve is smoothed more, and never to a straight line", () => {
+  expect([0, 60, 100_000].map(usualWeight)).toEqual([0, 0.48, 0.9]);
 });
 
 test("lines of different steps share one axis; a missing value is not a gap", () => {

@@ -15,6 +15,9 @@ export function smooth(points: Point[], weight: number): Point[] {
   });
 }
 
+/** How much a curve of so many points is smoothed: short ones little, as LLaMA Board draws them. */
+export const usualWeight = (points: number): number => Math.round(100 * 1.8 * (1 / (1 + Math.exp(-0.02 * points)) - 0.5)) / 100;
+
 /** Columns over all steps of several lines; undefined where a line has nothing there, null where its value is no number. */
 export function align(lines: Point[][]): [number[], ...(number | null | undefined)[][]] {
   const steps = [...new Set(lines.flatMap((line) => line.map(([step]) => step)))].sort((a, b) => a - b);

@@ -3,7 +3,7 @@ import { get } from "../api/client";
 import type { Comparison, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
-import { pictures, smooth } from "../curve/data";
+import { pictures, smooth, usualWeight } from "../curve/data";
 import { measure, named, t } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
@@ -15,15 +15,15 @@ export function ComparePage() {
   const ids = useRoute().query.getAll("run");
   const comparison = useResource<Comparison>(ids.length > 1 ? ids.join() : null, (signal) => get("compare", { runs: ids }, signal));
   const [picture, setPicture] = useState("loss");
-  const [weight] = useKept("curve.smoothing", 0.9);
+  const [chosen] = useKept<number | null>("curve.smoothing", null);
   const data = comparison.data;
   const groups = useMemo(() => [...Object.keys(pictures(Object.fromEntries(Object.keys(data?.series ?? {}).map((name) => [name, []]))))], [data]);
   const lines = useMemo<Line[]>(() => ids.flatMap((id, n): Line[] => Object.keys(data?.series ?? {}).filter((name) => pictures({ [name]: [] })[picture] && data!.series[name]![n]?.length).map((name) => {
     const evaluated = name.startsWith("eval_");
     const points = data!.series[name]![n]!;
-    return { name: `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: evaluated || name === "learning_rate" ? points : smooth(points, weight) };
+    return { name: `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: evaluated || name === "learning_rate" ? points : smooth(points, chosen ?? usualWeight(points.length)) };
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  })), [data, picture, weight]);
+  })), [data, picture, chosen]);
   return (
     <Page title={t("compare.title")} lead={ids.map(short).join(" · ")} crumb={{ href: href("runs"), text: t("nav.runs") }}>
       {ids.length < 2 && <div className="card"><Empty icon="compare" title={t("compare.empty")} actions={<a className="button" href={href("runs")}>{t("nav.runs")}</a>}>{t("compare.empty.text")}</Empty></div>}

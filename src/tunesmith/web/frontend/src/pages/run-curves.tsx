@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import type { Metrics, Run, Word } from "../api/types";
 import { useKept } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
-import { lowest, pictures, smooth } from "../curve/data";
+import { lowest, pictures, smooth, usualWeight } from "../curve/data";
 import { fill, measure, named, t } from "../i18n";
 import { Icon } from "../ui/icons";
 import { Empty, Note, Pick } from "../ui/parts";
@@ -31,7 +31,8 @@ export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metr
   const [wanted, setWanted] = useState("loss");
   const picture = groups[wanted] ? wanted : names[0];
   const [log, setLog] = useKept("curve.log", false);
-  const [weight, setWeight] = useKept("curve.smoothing", 0.9);
+  const [chosen, setWeight] = useKept<number | null>("curve.smoothing", null);
+  const weight = chosen ?? usualWeight(metrics.series[groups[picture ?? ""]?.[0] ?? ""]?.length ?? 0);
   const lines = useMemo<Line[]>(() => (groups[picture ?? ""] ?? []).flatMap((name, n): Line[] => {
     const points = metrics.series[name]!;
     const colour = `--curve-${(n % 6) + 1}`;
