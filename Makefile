@@ -1,6 +1,7 @@
 # make demo   fine-tunes a small bundled model and shows what it learned:  make demo NAME=Ada AUTHOR="Ada Lab"
 # make test   installs what the tests need and runs them all
-# Both make .venv first, with the torch build that fits this machine.
+# make page   builds the studio's page, which `tunesmith webui` shows; it needs npm
+# All make .venv first, with the torch build that fits this machine.
 
 PYTHON ?= python3
 NAME ?= Tuna
@@ -13,7 +14,7 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo install test lint bench
+.PHONY: demo install test lint bench page screenshots
 
 demo: install
 	@$(VENV_PYTHON) -m tunesmith demo --name "$$NAME" --author "$$AUTHOR"
@@ -23,7 +24,16 @@ install:
 
 test:
 	@$(PYTHON) setup/install.py --extras test
+	-@$(VENV_PYTHON) setup/page.py --if-needed
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV_PYTHON) -m pytest
+
+page:
+	@$(or $(wildcard $(VENV_PYTHON)),$(PYTHON)) setup/page.py
+
+screenshots:
+	@$(PYTHON) setup/install.py --extras test
+	@$(VENV_PYTHON) setup/page.py --if-needed
+	@$(VENV_PYTHON) -m tests.web.browser.screenshots
 
 lint:
 	@$(PYTHON) setup/install.py --extras lint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 class UserError(Exception):
@@ -12,13 +12,17 @@ class UserError(Exception):
     message: what was found and what was expected, naming the file, row or key.
     hint: the likely fix, one sentence.
     field: the config key that is at fault, if one is (the web form marks it).
+    parts: the single mistakes, where the message tells of several.
     """
 
-    def __init__(self, message: str, *, hint: str = "", field: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", field: str | None = None, parts: Sequence[UserError] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.field = field
+        self.parts = tuple(parts) or (self,)
 
     def __str__(self) -> str:
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message

@@ -14,7 +14,7 @@ FLOORS = {
     "data": 4, "models": 4, "objectives": 4,
     "training": 5, "inference": 5, "export": 5, "authoring": 5,
     "jobs": 6,
-    "cli": 7, "__init__": 7, "__main__": 8,
+    "cli": 7, "web": 7, "__init__": 7, "__main__": 8,
 }  # fmt: skip
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "bitsandbytes"}

@@ -34,7 +34,7 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
 def test_the_rooms_without_torch_do_without_it(tmp_path: Path) -> None:
     program = """
 import importlib, pkgutil, tunesmith
-for room in ("config", "text", "runs", "authoring", "cli"):
+for room in ("config", "text", "runs", "authoring", "cli", "web"):
     package = importlib.import_module(f"tunesmith.{room}")
     for module in pkgutil.walk_packages(package.__path__, f"tunesmith.{room}."):
         importlib.import_module(module.name)

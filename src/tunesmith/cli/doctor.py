@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import locale
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tunesmith.finding import Finding
 from tunesmith.i18n import tr
 
 HELP = """\
-tunesmith doctor
+tunesmith doctor [--json]
 
 Looks for what would go wrong on this machine: Python and packages, torch and the GPU, bf16, memory, disk, hub
 and mirror settings, encodings. Every line is pass, warn or fail with the fix. Exit code 1 when a line fails.
@@ -32,7 +34,11 @@ def run(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         print(tr(HELP))
         return 0
-    return print_lines([line for check in CHECKS for line in check()])
+    lines = [line for check in CHECKS for line in check()]
+    if "--json" in arguments:
+        print(json.dumps([asdict(line) for line in lines], ensure_ascii=False))
+        return 1 if any(line.status == "fail" for line in lines) else 0
+    return print_lines(lines)
 
 
 def python_line() -> Iterator[Finding]:

@@ -35,6 +35,7 @@ COMMANDS = {
     "chat": Command(MODEL, "Talk to a model: chat RUN | MODEL [ADAPTER] | CONFIG.yaml", "tunesmith.cli.chat"),
     "export": Command(MODEL, "Merge, quantize, write GGUF: export RUN --quant q4_k_m", "tunesmith.cli.export"),
     "verify": Command(MODEL, "Compare an exported model with the trained one", "tunesmith.cli.export", "verify"),
+    "webui": Command(MODEL, "The studio in the browser: train, watch, data, chat, export", "tunesmith.web.serve"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
     "runs": Command(RUNS, "List, show, compare, stop and resume runs, read their logs", "tunesmith.cli.runs"),
     "data": Command(DATA, "Make data sets from documents and tables, check and preview them", "tunesmith.cli.data"),
@@ -47,11 +48,10 @@ COMMANDS = {
 # LLaMA-Factory's verbs that this version does not have.
 MISSING = {
     "api": "The API server is not in this version yet; `tunesmith chat` talks to the same model in the terminal.",
-    "webui": "The web page is not in this version yet; `tunesmith train CONFIG.yaml` does the same work.",
-    "webchat": "The web chat is not in this version yet; `tunesmith chat CONFIG.yaml` does the same work.",
+    "webchat": "A page of its own for chat is not in this version yet; the studio has one: `tunesmith webui`.",
     "eval": "Benchmarks are not in this version yet; set eval_dataset or val_size to evaluate while training.",
 }
-_ALIASES = {"-h": "help", "--help": "help", "-V": "version", "--version": "version", "-v": "version"}
+_ALIASES = {"studio": "webui", "-h": "help", "--help": "help", "-V": "version", "--version": "version", "-v": "version"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,8 @@ def raise_all(errors: Sequence[UserError]) -> None:
     """Raise all that is wrong as one error, so that a user sees it at once; nothing where nothing is wrong."""
     if errors:
         *others, last = errors
-        raise UserError("\n".join([*map(str, others), last.message]), hint=last.hint, field=errors[0].field)
+        message = "\n".join([*map(str, others), last.message])
+        raise UserError(message, hint=last.hint, field=errors[0].field, parts=errors)
 
 
 def idle_notes(job: Job, changed: Collection[str], verb: str) -> list[str]:

@@ -35,7 +35,7 @@ class OptimizerConfig(Section):
     """How the learning rate moves over the run, after the warm-up."""
     lr_scheduler_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the schedule, for example `{min_lr: 1e-6}` or `{num_cycles: 2}`."""
-    warmup_steps: NonNegative = 0
+    warmup_steps: NonNegative = 0.0
     """Steps over which the learning rate rises from zero; below 1 a share of all steps. Wins over `warmup_ratio`."""
     warmup_ratio: Share = 0.0
     """The same as a share of all steps."""

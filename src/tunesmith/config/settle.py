@@ -127,10 +127,10 @@ def _nearest(key: str) -> str:
 
 
 def _unknown(settings: Sequence[Setting]) -> UserError:
-    lines = []
+    hint = f"`tunesmith help SECTION` lists the keys of: {', '.join(SECTIONS)}."
+    parts = []
     for setting in settings:
         where = f"{setting.where}: " if setting.where else ""
-        near = _nearest(setting.key)
-        lines.append(f"{where}there is no key `{setting.key}`. {near}".strip())
-    hint = f"`tunesmith help SECTION` lists the keys of: {', '.join(SECTIONS)}."
-    return UserError("\n".join(lines), hint=hint, field=settings[0].key)
+        line = f"{where}there is no key `{setting.key}`. {_nearest(setting.key)}".strip()
+        parts.append(UserError(line, hint=hint, field=setting.key))
+    return UserError("\n".join(part.message for part in parts), hint=hint, field=parts[0].field, parts=parts)

@@ -92,16 +92,17 @@ def _adapter(section: str) -> TypeAdapter[Any]:
 
 
 def _refusal(wrong: list[Setting]) -> UserError:
-    lines = []
+    parts = []
     for setting in wrong:
         field = fields()[setting.key]
         found = "something else" if field.secret else _found(setting.value)
         where = f"{setting.where}: " if setting.where else ""
-        lines.append(f"{where}{setting.key} is {found}, expected {field.expected}.")
-    first = fields()[wrong[0].key]
-    word = wrong[0].value if isinstance(wrong[0].value, str) else ""
-    hint = did_you_mean(word, first.choices) or f"`tunesmith help {first.name}` says more."
-    return UserError("\n".join(lines), hint=hint, field=first.name)
+        word = setting.value if isinstance(setting.value, str) else ""
+        hint = did_you_mean(word, field.choices) or f"`tunesmith help {field.name}` says more."
+        line = f"{where}{setting.key} is {found}, expected {field.expected}."
+        parts.append(UserError(line, hint=hint, field=field.name))
+    message = "\n".join(part.message for part in parts)
+    return UserError(message, hint=parts[0].hint, field=parts[0].field, parts=parts)
 
 
 def _found(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from tunesmith.export.verify import Quality
 from tunesmith.i18n import tr
+from tunesmith.runs.files import replace_json
 
 
 def quality_table(files: Sequence[Quality]) -> Table:
@@ -51,3 +53,15 @@ def plot_quality(files: Sequence[Quality], path: Path) -> None:
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
+
+
+def save_quality(files: Sequence[Quality], folder: Path) -> None:
+    """The same for programs: quality.json in the exported folder, one entry for each file."""
+    if not folder.is_dir():
+        return
+    rows = []
+    for file in files:
+        verdict = file.verdict
+        judged = {"status": verdict.status, "detail": verdict.detail, "fix": verdict.fix}
+        rows.append({**asdict(file), "file": file.file.name, **judged})
+    replace_json(folder / "quality.json", {"files": rows})

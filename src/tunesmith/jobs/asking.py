@@ -56,7 +56,7 @@ def start_run(command: str, sources: list[str], options: JobOptions) -> Run:
         run.begin_attempt(from_step=0)
         replace_text(layout.resolved, resolved)
     else:
-        run = Run.create(layout.root, resolved, resolved)
+        run = Run.create(layout.root, resolved, resolved, kind=command)
         run.begin_attempt()
     return run
 

@@ -26,11 +26,12 @@ _PIPED_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """How the job's model reads text. template: None for plain documents."""
+class TextReader:
+    """How the job's model reads text. template: None for plain documents. notes: on the choice of the template."""
 
     tokenizer: Tokenizer
     template: ChatTemplate | None
+    notes: tuple[str, ...] = ()
 
     def encoder(self, job: Job, cutoff_len: int | None) -> Encoder:
         options = encode_options(job.data, job.objective.stage, cutoff_len)
@@ -41,10 +42,10 @@ def check(job: Job) -> int:
     """Report on every data set of the job. 1 where nothing of one can be used, or, with `strict`, not everything."""
     console = _console()
     trained, held = _entries(job)
-    reader = _reader(job, console) if job.model.model_name_or_path else None
+    reader = _told_reader(job, console) if job.model.model_name_or_path else None
     code = 0
     for entry in [*trained, *held]:
-        report = _checked(job, entry, reader, against=held if entry in trained else [])
+        report = checked(job, entry, reader, against=held if entry in trained else [])
         console.print(render_check(report))
         if reader is None:
             console.print(tr("Token lengths need a model's tokenizer: add model_name_or_path=…"), style="dim")
@@ -64,7 +65,7 @@ def preview(job: Job, rows: int) -> int:
         )
     console = _console()
     trained, held = _entries(job)
-    reader = _reader(job, console)
+    reader = _told_reader(job, console)
     for entry in [*trained, *held]:
         for row in preview_rows(
             entry,
@@ -94,7 +95,7 @@ def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
     return trained, held
 
 
-def _checked(job: Job, entry: DatasetEntry, reader: _Reader | None, against: list[DatasetEntry]) -> CheckReport:
+def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: list[DatasetEntry]) -> CheckReport:
     return check_dataset(
         entry,
         stage=job.objective.stage,
@@ -107,15 +108,20 @@ def _checked(job: Job, entry: DatasetEntry, reader: _Reader | None, against: lis
     )
 
 
-def _reader(job: Job, console: Console) -> _Reader:
-    """The tokenizer of the job's model and the template the job would train with; its notes are told."""
+def _told_reader(job: Job, console: Console) -> TextReader:
+    reader = text_reader(job)
+    for note in reader.notes:
+        console.print(Text(note, "yellow"))
+    return reader
+
+
+def text_reader(job: Job) -> TextReader:
+    """The tokenizer of the job's model and the template the job would train with."""
     tokenizer = _tokenizer(job.model)
     if job.objective.stage == "pt":
-        return _Reader(tokenizer, None)
+        return TextReader(tokenizer, None)
     chosen = template_for(job.data, tokenizer)
-    for note in chosen.notes:
-        console.print(Text(note, "yellow"))
-    return _Reader(tokenizer, chosen.template)
+    return TextReader(tokenizer, chosen.template, tuple(chosen.notes))
 
 
 def _tokenizer(model: ModelConfig) -> Tokenizer:

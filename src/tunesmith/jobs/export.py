@@ -227,7 +227,7 @@ def _verified(
     job: Job, model: Opened, written: Sequence[Path], console: Console, *, asked: bool = False
 ) -> list[Finding]:
     """A table of the files beside the trained model, and a verdict for each."""
-    from tunesmith.export.report import plot_quality, quality_table
+    from tunesmith.export.report import plot_quality, quality_table, save_quality
     from tunesmith.jobs.verify import compare_files
 
     files = [path for path in written if is_model(path)]
@@ -247,6 +247,7 @@ def _verified(
         console.print(quality_table(found))
     if model.folder.is_dir() and not asked:
         (model.folder / QUALITY).unlink(missing_ok=True)  # an earlier export's, of other files
+        save_quality(found, model.folder)
     if len(found) > 1 and model.folder.is_dir():
         plot_quality(found, model.folder / QUALITY)
     findings = [*(quality.verdict for quality in found), *broken]

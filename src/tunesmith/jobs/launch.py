@@ -59,11 +59,6 @@ def spread(environment: Mapping[str, str], *, use_cpu: bool = False) -> Spread:
     return Spread(_count(environment, "NPROC_PER_NODE", devices), nodes)
 
 
-def worker_command(arguments: Sequence[str]) -> list[str]:
-    """Run `tunesmith ARGUMENTS` in another process of this Python."""
-    return [sys.executable, "-m", "tunesmith", *arguments]
-
-
 def torchrun_command(arguments: Sequence[str], wanted: Spread, environment: Mapping[str, str]) -> list[str]:
     """Run `tunesmith ARGUMENTS` once per device and node."""
     torchrun = [sys.executable, "-m", "tunesmith.jobs.torchrun", "--nproc-per-node", str(wanted.per_node)]
@@ -131,20 +126,28 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def start_detached(run: Path, arguments: Sequence[str]) -> int:
+def start_detached(
+    run: Path,
+    arguments: Sequence[str],
+    *,
+    module: str = "tunesmith",
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Start `tunesmith ARGUMENTS` so that it outlives this process and its terminal; returns its pid.
 
     What it prints goes to the launch log of the run directory `run`, which is made if it is not there.
+    module: another module to run than tunesmith. environment: variables laid over this process's.
     """
     layout = RunLayout(run)
     with told_plainly(layout.launch_log):
         layout.logs.mkdir(parents=True, exist_ok=True)
         with layout.launch_log.open("ab") as log:
             process = subprocess.Popen(
-                worker_command(arguments),
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
                 **_APART,
             )
     return process.pid

@@ -42,6 +42,7 @@ RECORD_NAMES = (
     "trainer_log.jsonl",
     "stop",
     "logs",
+    "tags.json",
 )
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -104,6 +105,11 @@ class RunLayout:
     def stop(self) -> Path:
         """A file that asks the run to save and end."""
         return self.root / "stop"
+
+    @property
+    def tags(self) -> Path:
+        """Words that people gave the run to find it by."""
+        return self.root / "tags.json"
 
     @property
     def logs(self) -> Path:

@@ -40,6 +40,7 @@ class Run:
         resolved: Mapping[str, Any] | str,
         *,
         overwrite: bool = False,
+        kind: str = "train",
     ) -> Run:
         """Start the directory of a new run, with status queued.
 
@@ -59,7 +60,7 @@ class Run:
             if layout.own_files():
                 _refuse_in_use(layout, overwrite)
                 set_aside(layout)
-            state = RunState(created=time.time(), heartbeat=time.time())
+            state = RunState(kind=kind, created=time.time(), heartbeat=time.time())
             with layout.state.open("x", encoding="utf-8") as file:  # the claim: of two processes one gets it
                 file.write(json.dumps(state.as_dict()))
             layout.logs.mkdir(exist_ok=True)

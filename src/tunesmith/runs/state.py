@@ -21,6 +21,8 @@ _STALE_SECONDS = 30 * 60.0
 class RunState:
     """One snapshot. Times are seconds since the epoch; step counts finished optimizer steps."""
 
+    kind: str = "train"
+    """The command that the run is of: train, export, data make …"""
     status: Status = "queued"
     created: float = 0.0
     started: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -64,21 +65,30 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
 
 def estimate_memory(job: Job, ground: Ground) -> MemoryEstimate:
     """The memory of a step over the longest rows, with gradient checkpointing only where asked or needed."""
-    config = load_config(ground.vocabulary.folder, job.model)
-    rows = Rows(job.training.per_device_train_batch_size, longest_row(job, ground.prepared))
+    length, device = longest_row(job, ground.prepared), ground.device
+    return estimate_step(
+        job, ground.vocabulary.folder, ground.precision, length, device=device.type, free=free_memory(device)
+    )
+
+
+def estimate_step(
+    job: Job, folder: Path, precision: Precision, length: int, *, device: str, free: int
+) -> MemoryEstimate:
+    """The same for rows of `length` tokens. folder: of the model's configuration; free: bytes on the device."""
+    rows = Rows(job.training.per_device_train_batch_size, length)
     estimate = partial(
         estimate_training,
-        config,
+        load_config(folder, job.model),
         job.model,
         job.adapter,
         job.optimizer,
-        ground.precision,
+        precision,
         rows,
-        device=ground.device.type,
+        device=device,
     )
     plain = estimate(checkpointing=False)
     asked = job.model.gradient_checkpointing
-    needed = gradient_checkpointing_needed(plain, free_memory(ground.device)) if asked == "auto" else asked
+    needed = gradient_checkpointing_needed(plain, free) if asked == "auto" else asked
     return estimate(checkpointing=True) if needed else plain
 
 

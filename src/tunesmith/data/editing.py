@@ -1,0 +1,196 @@
+"""Changing the rows of a data file in place: written aside and put there at once, in the file's own form and order."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from tunesmith.data.sources import SourceFile, SourceRow, read_rows
+from tunesmith.errors import UserError
+from tunesmith.runs.files import told_plainly
+from tunesmith.text.rows import RowError
+
+Row = Mapping[str, Any]
+EDITABLE = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
+UNREADABLE: Row = {}
+"""Stands for a row that is kept although it can't be read."""
+
+
+def revision(path: Path) -> str:
+    """Changes whenever the file does."""
+    facts = path.stat()
+    return f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
+
+
+def replace_row(source: SourceFile, number: int, row: Row) -> None:
+    """Put another row in the place of the number-th (from 0) of the file. UserError where it doesn't fit into it."""
+
+    def change(at: int, before: SourceRow) -> Row | None:
+        return row if at == number else _as_it_is(before)
+
+    _rewrite(source, change, changed=row, number=number)
+
+
+def keep_rows(source: SourceFile, wanted: Callable[[int, SourceRow], bool], removed: Path) -> int:
+    """Leave out the rows that are not wanted; they are added to the file `removed`, one JSON line each. How many."""
+    _check_kind(source.path)
+    left: list[str] = []
+    for number, before in enumerate(read_rows([source])):
+        if not wanted(number, before):
+            reason = before.row.reason if isinstance(before.row, RowError) else None
+            row = None if reason else before.row
+            line = {"file": source.path.name, "line": before.line, "row": row, "reason": reason}
+            left.append(json.dumps(line, ensure_ascii=False, default=str))
+    if not left:
+        return 0
+    with told_plainly(removed), removed.open("a", encoding="utf-8", newline="\n") as file:
+        file.write("\n".join(left) + "\n")
+    _rewrite(source, lambda at, before: _as_it_is(before) if wanted(at, before) else None)
+    return len(left)
+
+
+def _as_it_is(before: SourceRow) -> Row:
+    """The row itself; UNREADABLE for one that only a file of lines can keep."""
+    return UNREADABLE if isinstance(before.row, RowError) else before.row
+
+
+def _check_kind(path: Path) -> None:
+    if path.suffix.lower() not in EDITABLE:
+        raise UserError(
+            f"Rows of {path.name} can't be changed here; those of {', '.join(EDITABLE)} files can.",
+            hint="Change it in the program it was made with, or save it as .jsonl.",
+        )
+
+
+def _rewrite(
+    source: SourceFile,
+    change: Callable[[int, SourceRow], Row | None],
+    *,
+    changed: Row | None = None,
+    number: int | None = None,
+) -> None:
+    """change: what stands where a row stood, None for nothing. number: a row that must be there."""
+    path = source.path
+    _check_kind(path)
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl" or (suffix == ".json" and _holds_lines(source)):
+        _rewrite_lines(source, change, number)
+        return
+    rows, seen = [], -1
+    for seen, before in enumerate(read_rows([source])):
+        after = change(seen, before)
+        if after is UNREADABLE:
+            assert isinstance(before.row, RowError)
+            raise UserError(
+                f"{path.name} has a row that can't be read: line {before.line}, {before.row.reason}.",
+                hint="Correct or remove that row first.",
+            )
+        if after is not None:
+            rows.append(after)
+    _check_seen(path, number, seen)
+    if suffix == ".parquet":
+        _write_parquet(path, rows)
+        return
+    with _aside(path, source.encoding) as file:
+        if suffix == ".json":
+            _write_json(file, rows)
+        else:
+            _write_table(file, rows, "\t" if suffix == ".tsv" else _separator(source), changed)
+
+
+def _holds_lines(source: SourceFile) -> bool:
+    """Whether a .json file holds one object a line rather than an array."""
+    with source.path.open(encoding=source.encoding, errors="replace") as file:
+        return file.read(1024).lstrip().startswith("{")
+
+
+def _rewrite_lines(source: SourceFile, change: Callable[[int, SourceRow], Row | None], number: int | None) -> None:
+    """Lines that are not touched stay as they are, to the byte."""
+    path = source.path
+    seen, line = -1, 0
+    with _aside(path, source.encoding) as file, path.open("rb") as raw:
+        before_text = io.TextIOWrapper(raw, source.encoding, "surrogateescape", newline="\n")
+        for seen, before in enumerate(read_rows([source])):
+            *blank, own = itertools.islice(before_text, before.line - line)
+            line = before.line
+            after = change(seen, before)
+            file.writelines(blank)
+            if after is UNREADABLE or after is before.row:
+                file.write(own)
+            elif after is not None:
+                file.write(json.dumps(after, ensure_ascii=False) + "\n")
+        file.writelines(before_text)
+        _check_seen(path, number, seen)
+
+
+def _check_seen(path: Path, number: int | None, last: int) -> None:
+    if number is not None and not 0 <= number <= last:
+        raise UserError(f"{path.name} has no row {number}; its last is {last}.")
+
+
+@contextmanager
+def _aside(path: Path, encoding: str) -> Iterator[TextIO]:
+    """A file that takes the place of `path` when the block ends well."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with told_plainly(path):
+        try:
+            with aside.open("w", encoding=encoding or "utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+
+def _write_json(file: TextIO, rows: list[Row]) -> None:
+    file.write("[\n")
+    for number, row in enumerate(rows):
+        text = json.dumps(row, ensure_ascii=False, indent=2)
+        file.write("  " + text.replace("\n", "\n  ") + (",\n" if number + 1 < len(rows) else "\n"))
+    file.write("]\n")
+
+
+def _separator(source: SourceFile) -> str:
+    with source.path.open(encoding=source.encoding, errors="replace") as file:
+        head = file.readline()
+    return next((mark for mark in ",;\t" if mark in head), ",")
+
+
+def _write_table(file: TextIO, rows: list[Row], separator: str, changed: Row | None) -> None:
+    names = list(rows[0]) if rows else []
+    others = next((row for row in rows if row is not changed), None)
+    if changed is not None and others is not None:
+        names = list(others)
+        if foreign := [name for name in changed if name not in names]:
+            raise UserError(f"The table has no column {foreign[0]!r}.", hint=f"It has: {', '.join(names)}.")
+    writer = csv.writer(file, delimiter=separator)
+    writer.writerow(names)
+    writer.writerows(["" if row.get(name) is None else row[name] for name in names] for row in rows)
+
+
+def _write_parquet(path: Path, rows: list[Row]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = parquet.read_schema(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        table = pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise UserError(f"The row does not fit the columns of {path.name}: {error}.") from None
+    with told_plainly(path):
+        try:
+            parquet.write_table(table, aside)
+            aside.replace(path)
+        finally:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)

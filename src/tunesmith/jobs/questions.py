@@ -1,0 +1,387 @@
+"""What a web page asks of data, templates and memory: `python -m tunesmith.jobs.questions`, in JSON lines.
+
+Every question brings the settings of a job; heavy libraries come in where a question needs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from difflib import SequenceMatcher
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.config import Job
+from tunesmith.config.load import load_job
+from tunesmith.config.places import cache_folder
+from tunesmith.errors import UserError
+from tunesmith.jobs.lines import Operation, Question, serve
+
+if TYPE_CHECKING:
+    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.sources import SourceFile, SourceRow
+    from tunesmith.jobs.data import TextReader
+
+_LISTED = 200
+_MOST_ALIGNED = 20_000
+_CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+Part = dict[str, Any]
+
+
+def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """Memory of a step over rows of cutoff_len tokens. free: bytes on the device, which is `cpu` or `cuda`."""
+    from tunesmith.models.locate import locate
+    from tunesmith.models.precision import choose_device, choose_precision, device_facts, requested_precision
+    from tunesmith.models.vocabulary import prepare_vocabulary
+    from tunesmith.training.ground import estimate_step
+
+    job = _job(question)
+    if not job.model.model_name_or_path:
+        raise UserError("No model is chosen yet.", field="model_name_or_path")
+    located = locate(replace(job.model, train_from_scratch=True))  # of a hub's model the small files alone
+    folder = prepare_vocabulary(job.model, located, cache_folder()).folder
+    kind = str(question.get("device", "cpu"))
+    device = choose_device(use_cpu=kind == "cpu")
+    precision = choose_precision(requested_precision(job.training), device_facts(device))
+    free = int(question.get("free", 0))
+    found = estimate_step(job, folder, precision, job.data.cutoff_len, device=kind, free=free)
+    yield {
+        "parts": dict(found.parts),
+        "total": found.total,
+        "trainable": found.parameters.trainable,
+        "parameters": found.parameters.total,
+        "checkpointing": found.checkpointing,
+        "precision": precision.note,
+    }
+
+
+def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """Rows of a data set as they stand in its files, with what makes one unusable; offset and limit count rows."""
+    from tunesmith.data.editing import EDITABLE, revision
+    from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.sources import read_rows
+
+    job, entry, files = _dataset(question)
+    layout, problem = _layout(job, entry, files)
+    reader = ExampleReader(layout, job.data.placeholders) if layout else None
+    first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
+    listed = []
+    for number, row in enumerate(itertools.islice(read_rows(files), first, first + most), first):
+        read = reader.read(row) if reader else None
+        refused = read.reason if isinstance(read, Refusal) else None
+        listed.append(_shown(number, row) | {"problem": refused})
+    yield {
+        "rows": listed,
+        "problem": problem,
+        "editable": all(file.path.suffix.lower() in EDITABLE for file in files) and entry.place == "file",
+        "revision": ",".join(revision(file.path) for file in files),
+    }
+
+
+def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """How a data set is read: format, columns, what can't be used and why, lengths where a model is named."""
+    from tunesmith.data.editing import revision
+    from tunesmith.data.tokenize import open_dataset
+    from tunesmith.jobs.data import checked, text_reader
+
+    job, entry, files = _dataset(question)
+    facts: Part = {
+        "files": [
+            {"path": str(file.path), "bytes": file.path.stat().st_size, "encoding": file.encoding} for file in files
+        ],
+        "revision": ",".join(revision(file.path) for file in files),
+        "found": _columns_found(files),
+    }
+    try:
+        layout, _ = open_dataset(entry, files, job.objective.stage)
+    except UserError as error:
+        yield facts | {"format": None, "problem": {"message": error.message, "hint": error.hint, "field": error.field}}
+        return
+    reader: TextReader | None = None
+    if job.model.model_name_or_path:
+        reader = text_reader(job)
+    report = checked(job, entry, reader, against=[])
+    yield facts | {
+        "format": report.format,
+        "columns": _named(layout.columns),
+        "tags": _named(layout.tags),
+        "rows": report.rows,
+        "usable": report.usable,
+        "reasons": dict(report.reasons),
+        "refusals": [
+            {"file": Path(one.file).name, "line": one.line, "reason": one.reason} for one in report.refusals[:_LISTED]
+        ],
+        "duplicates": report.duplicates,
+        "near_duplicates": report.near_duplicates,
+        "contradictions": report.contradictions,
+        "placeholders": dict(report.placeholders),
+        "notes": [*report.notes, *(reader.notes if reader else ())],
+        "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
+    }
+
+
+def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """Samples as pieces of text with their tokens: trained, masked (context), special, truncated (cut off)."""
+    from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.tokenize import open_dataset
+    from tunesmith.jobs.data import text_reader
+    from tunesmith.text.rows import RowError
+
+    job, entry, files = _dataset(question)
+    reader = text_reader(job)
+    whole, cut = reader.encoder(job, None), reader.encoder(job, job.data.cutoff_len)
+    layout, source = open_dataset(entry, files, job.objective.stage)
+    examples = ExampleReader(layout, job.data.placeholders)
+    first, most = int(question.get("offset", 0)), int(question.get("limit", 5))
+    samples: list[Part] = []
+    for number, row in enumerate(itertools.islice(source, first, first + most), first):
+        read = examples.read(row)
+        sample: Any = RowError(read.reason) if isinstance(read, Refusal) else whole.encode([read.example])[0]
+        if isinstance(sample, RowError):
+            samples.append({"number": number, "line": row.line, "problem": sample.reason, "pieces": []})
+            continue
+        ids, trained = sample.input_ids.tolist(), (sample.weights != 0).tolist()
+        kept = None
+        if len(ids) > job.data.cutoff_len and not isinstance(read, Refusal):
+            shorter = cut.encode([read.example])[0]
+            kept = None if isinstance(shorter, RowError) else _kept(ids, shorter.input_ids.tolist())
+        samples.append({
+            "number": number,
+            "line": row.line,
+            "problem": None,
+            "tokens": len(ids),
+            "trained": sum(t and (kept is None or k) for t, k in zip(trained, kept or trained, strict=True)),
+            "pieces": list(_pieces(ids, trained, kept, reader)),
+        })  # fmt: skip
+    yield {
+        "samples": samples,
+        "notes": [*reader.notes, *whole.notes],
+        "template": getattr(reader.template, "name", None),
+    }
+
+
+def save_row(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """Put a row in the place of another. revision: of the files as the person saw them."""
+    from tunesmith.data.editing import replace_row, revision
+    from tunesmith.data.sources import read_rows
+
+    _, entry, files = _dataset(question)
+    _unchanged(files, question)
+    number = int(question["number"])
+    if entry.place != "file":
+        raise UserError("Rows of a data set on a hub can't be changed here.", hint="Save it as a file first.")
+    for file in files:
+        count = sum(1 for _ in read_rows([file])) if len(files) > 1 else number + 1
+        if number < count:
+            replace_row(file, number, question["row"])
+            break
+        number -= count
+    yield {"revision": ",".join(revision(file.path) for file in files)}
+
+
+def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """Take out the rows that can't be used (`refused`), those that came before (`duplicates`), or the one with the
+    number (`row`); they are kept beside the file."""
+    from tunesmith.data.check import normal_digest
+    from tunesmith.data.editing import keep_rows, revision
+    from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.sources import read_rows
+    from tunesmith.data.tokenize import open_dataset
+
+    job, entry, files = _dataset(question)
+    _unchanged(files, question)
+    if entry.place != "file":
+        raise UserError("Rows of a data set on a hub can't be changed here.", hint="Save it as a file first.")
+    layout, _ = open_dataset(entry, files, job.objective.stage)
+    reader = ExampleReader(layout, job.data.placeholders)
+    removed, before = 0, 0
+    for file in files:
+        if question["what"] == "row":
+            alone = int(question["number"]) - before
+            before += sum(1 for _ in read_rows([file]))
+            removed += keep_rows(file, partial(_is_other, alone), _removed(file))
+            continue
+        verdicts: dict[int, bool] = {}
+        seen: set[bytes] = set()
+
+        def wanted(number: int, row: SourceRow, verdicts: dict[int, bool] = verdicts, seen: set[bytes] = seen) -> bool:
+            if number not in verdicts:
+                read = reader.read(row)
+                if question["what"] == "refused":
+                    verdicts[number] = not isinstance(read, Refusal)
+                else:
+                    digest = b"" if isinstance(read, Refusal) else normal_digest(read.example)
+                    verdicts[number] = not digest or digest not in seen
+                    seen.add(digest)
+            return verdicts[number]
+
+        removed += keep_rows(file, wanted, _removed(file))
+    yield {"removed": removed, "revision": ",".join(revision(file.path) for file in files)}
+
+
+def _is_other(alone: int, number: int, row: SourceRow) -> bool:
+    return number != alone
+
+
+def _removed(file: SourceFile) -> Path:
+    """Where rows go that are taken out. Not a name that rows are read from: the folder may be a data set."""
+    return file.path.with_name(f"{file.path.stem}.removed.txt")
+
+
+def _job(question: Question) -> Job:
+    # No rule of a command is applied: a form that is half filled in may ask too.
+    return load_job([], question["settings"], verb="ask").job
+
+
+def _dataset(question: Question) -> tuple[Job, DatasetEntry, list[SourceFile]]:
+    from tunesmith.data.catalog import resolve
+    from tunesmith.data.sources import locate
+
+    job = _job(question)
+    entries = resolve([question["dataset"]], job.data.dataset_dir)
+    if not entries:
+        raise UserError("No data set is named.", field="dataset")
+    return job, entries[0], locate(entries[0], cache_folder())
+
+
+def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any, Part | None]:
+    from tunesmith.data.tokenize import open_dataset
+
+    try:
+        return open_dataset(entry, files, job.objective.stage)[0], None
+    except UserError as error:
+        return None, {"message": error.message, "hint": error.hint, "field": error.field}
+
+
+def _unchanged(files: list[SourceFile], question: Question) -> None:
+    from tunesmith.data.editing import revision
+
+    if question.get("revision") != ",".join(revision(file.path) for file in files):
+        raise UserError(
+            "The file was changed meanwhile, perhaps in another tab.", hint="Look at it anew.", field="revision"
+        )
+
+
+def _shown(number: int, source: SourceRow) -> Part:
+    from tunesmith.text.rows import RowError
+
+    broken = isinstance(source.row, RowError)
+    text = _line(Path(source.file), source.line) if broken and source.file.lower().endswith(".jsonl") else None
+    place = {"number": number, "file": Path(source.file).name, "line": source.line}
+    return place | {"row": None if broken else _jsonable(source.row), "text": text}
+
+
+def _line(path: Path, number: int) -> str | None:
+    with path.open("rb") as file:
+        line = next(itertools.islice(file, number - 1, None), None)
+    return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+
+
+def _columns_found(files: list[SourceFile]) -> list[str]:
+    """The columns of the first rows."""
+    from tunesmith.data.sources import read_rows
+    from tunesmith.text.rows import RowError
+
+    names: dict[str, None] = {}
+    for row in itertools.islice(read_rows(files), 20):
+        if not isinstance(row.row, RowError):
+            names.update(dict.fromkeys(map(str, row.row)))
+    return list(names)
+
+
+def _named(record: Any) -> dict[str, str]:
+    from dataclasses import asdict
+
+    return {key: value for key, value in asdict(record).items() if value is not None}
+
+
+def _lengths(lengths: Any, cutoff: int) -> Part:
+    """Tokens of the rows before any cut: a histogram, and what several cutoffs would cut off and fill."""
+    import numpy as np
+
+    from tunesmith.data.packing import pack
+
+    if not len(lengths):
+        return {"histogram": [], "cutoffs": [], "total": 0, "longest": 0, "median": 0}
+    longest = int(lengths.max())
+    width = max(1, -(-longest // 60))
+    counts = np.bincount((lengths - 1) // width)
+    plans = []
+    for limit in sorted({*_CUTOFFS, cutoff}):
+        short = np.minimum(lengths, limit)
+        packed = pack(short, limit)
+        plans.append({
+            "cutoff": limit,
+            "truncated_rows": int((lengths > limit).sum()),
+            "truncated_tokens": int((lengths - short).sum()),
+            "packed_rows": len(packed),
+            "fill": float(short.sum() / (len(packed) * limit)),
+        })  # fmt: skip
+        if limit >= longest and limit >= cutoff:
+            break
+    return {
+        "histogram": [
+            {"from": at * width + 1, "to": (at + 1) * width, "count": int(count)} for at, count in enumerate(counts)
+        ],
+        "cutoffs": plans,
+        "total": int(lengths.sum()),
+        "longest": longest,
+        "median": int(np.median(lengths)),
+    }
+
+
+def _kept(whole: list[int], cut: list[int]) -> list[bool] | None:
+    """Which tokens of the whole sample the shortened one still has."""
+    if len(whole) > _MOST_ALIGNED:
+        return None
+    kept = [False] * len(whole)
+    for block in SequenceMatcher(None, whole, cut, autojunk=False).get_matching_blocks():
+        kept[block.a : block.a + block.size] = [True] * block.size
+    return kept
+
+
+def _pieces(ids: list[int], trained: list[bool], kept: list[bool] | None, reader: TextReader) -> Iterator[Part]:
+    """One piece per token, or per few where only they together make a character."""
+    special = set(reader.tokenizer.control_tokens.values())
+
+    def kind(at: int) -> tuple[str, bool]:
+        cut = kept is not None and not kept[at]
+        word = "truncated" if cut else "special" if ids[at] in special else "trained" if trained[at] else "masked"
+        return word, trained[at] and not cut
+
+    at = 0
+    while at < len(ids):
+        end = at + 1
+        text = reader.tokenizer.decode(ids[at:end])
+        while "\ufffd" in text and end < len(ids) and end - at < 6 and kind(end) == kind(at):
+            end += 1
+            text = reader.tokenizer.decode(ids[at:end])
+        word, learned = kind(at)
+        yield {"text": text, "ids": ids[at:end], "kind": word, "trained": learned}
+        at = end
+
+
+OPERATIONS: dict[str, Operation] = {
+    "estimate": estimate,
+    "rows": rows,
+    "look": look,
+    "mask": mask,
+    "save_row": save_row,
+    "clean": clean,
+}
+
+if __name__ == "__main__":
+    serve(OPERATIONS)

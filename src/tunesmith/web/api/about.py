@@ -1,0 +1,77 @@
+"""The machine and the workspace; what a key means; what doctor finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Literal
+
+import psutil
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from tunesmith.errors import UserError
+from tunesmith.web.access import TheStudio
+from tunesmith.web.devices import Device, devices
+
+router = APIRouter(tags=["about"])
+
+
+class About(BaseModel):
+    """memory and disk in bytes. language: what the system speaks, as the page's first choice."""
+
+    version: str
+    workspace: str
+    language: str
+    devices: list[Device]
+    memory_total: int
+    memory_free: int
+    disk_free: int
+    exposed: bool
+    cpus: int
+    python: str
+
+
+class Finding(BaseModel):
+    status: Literal["pass", "warn", "fail"]
+    what: str
+    detail: str
+    fix: str = ""
+
+
+@router.get("/about")
+def about(studio: TheStudio) -> About:
+    from importlib import metadata
+
+    try:
+        version = metadata.version("tunesmith")
+    except metadata.PackageNotFoundError:
+        version = ""
+    memory = psutil.virtual_memory()
+    return About(
+        version=version,
+        workspace=str(studio.workspace.root),
+        language=os.environ.get("TUNESMITH_LANGUAGE", ""),
+        devices=devices(),
+        memory_total=memory.total,
+        memory_free=memory.available,
+        disk_free=shutil.disk_usage(studio.workspace.root).free,
+        exposed=studio.exposed,
+        cpus=os.cpu_count() or 1,
+        python=".".join(map(str, sys.version_info[:3])),
+    )
+
+
+@router.get("/doctor")
+def doctor() -> list[Finding]:
+    """What would go wrong on this machine, with the fix."""
+    asked = [sys.executable, "-m", "tunesmith", "doctor", "--json"]
+    told = subprocess.run(asked, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120)
+    try:
+        return [Finding(**line) for line in json.loads(told.stdout)]
+    except (ValueError, TypeError):
+        words = told.stderr.strip().splitlines()
+        raise UserError("The doctor gave no answer.", hint=words[-1] if words else "") from None

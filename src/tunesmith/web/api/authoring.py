@@ -1,0 +1,192 @@
+"""Data sets out of documents: thin doors to `tunesmith data make`, `data roles` and `data convert`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from tunesmith.authoring.catalog_file import check_name
+from tunesmith.authoring.options import JobOptions, MakeOptions, RolesOptions, read_options
+from tunesmith.config.fields import fields_of, helps_of
+from tunesmith.errors import UserError, did_you_mean
+from tunesmith.web import starting
+from tunesmith.web.access import TheStudio
+from tunesmith.web.studio import Studio
+from tunesmith.web.uploads import receive
+
+router = APIRouter(tags=["authoring"])
+_DOCUMENTS = "documents"
+_KINDS: dict[str, type[JobOptions]] = {"make": MakeOptions, "roles": RolesOptions}
+_CONVERT = {
+    "instruction": "text", "output": "text", "input": "text", "system": "text", "header": "number", "sheet": "text",
+    "as_text": "switch", "mode": "text", "to": "text", "type": "text", "replace": "switch", "out": "text",
+    "dataset_dir": "text",
+}  # fmt: skip
+_MOST_SHOWN = 1000
+
+
+class Option(BaseModel):
+    """One option of a command. kind: text, number, switch, choice or list."""
+
+    name: str
+    help: str
+    kind: str
+    choices: list[str] = []
+    default: Any = None
+
+
+class Asked(BaseModel):
+    """sources: files and folders of the workspace. api_key: handed to the process in its environment, never kept."""
+
+    sources: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=1000)]
+    options: Annotated[dict[str, Any], Field(max_length=100)]
+    api_key: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class Uploaded(BaseModel):
+    path: str
+
+
+class Id(BaseModel):
+    id: str
+
+
+class Rejected(BaseModel):
+    """Rows that were held back, with their reasons, as the job wrote them."""
+
+    rows: list[dict[str, Any]]
+    more: bool
+
+
+@router.get("/authoring/options")
+def authoring_options(verb: Literal["make", "roles"] = "make") -> list[Option]:
+    kind = _KINDS[verb]
+    made: Any = kind
+    helps = helps_of(made)
+    found = []
+    for name, field in fields_of(kind).items():
+        if name in ("run_dir", "dry_run"):
+            continue
+        shape = "choice" if field.choices else field.forms[0].kind
+        word = {"true or false": "switch", "whole number": "number"}.get(shape, shape)
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        found.append(
+            Option(name=name, help=helps.get(name, ""), kind=word, choices=list(field.choices), default=default)
+        )
+    return found
+
+
+@router.post("/documents/upload", status_code=201)
+async def upload_document(request: Request, studio: TheStudio, name: Annotated[str, Query(max_length=200)]) -> Uploaded:
+    """The request's body is the document called `name`; it is put into the workspace's folder `documents`."""
+    path = await receive(request, studio.workspace.root / _DOCUMENTS, name, studio)
+    return Uploaded(path=studio.workspace.relative(path))
+
+
+@router.get("/documents")
+def list_documents(studio: TheStudio) -> list[str]:
+    folder = studio.workspace.root / _DOCUMENTS
+    if not folder.is_dir():
+        return []
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return [studio.workspace.relative(path) for path in islice(files, _MOST_SHOWN)]
+
+
+@router.post("/authoring/convert", status_code=201)
+def convert_documents(asked: Asked, studio: TheStudio) -> Id:
+    """Tables, documents and data sets into a registered data set, without a model; the answer is a run."""
+    sources = _sources(studio, asked.sources)
+    arguments: list[str] = []
+    for name, value in asked.options.items():
+        if name not in _CONVERT:
+            raise UserError(f"There is no option {name!r}.", hint=did_you_mean(name, _CONVERT), field=name)
+        for item in value if isinstance(value, list) else [value]:
+            if _CONVERT[name] == "switch":
+                arguments += [f"--{name.replace('_', '-')}"] if item is True else []
+            elif item not in (None, ""):
+                arguments.append(f"--{name.replace('_', '-')}={item}")
+    out = _checked_out(studio, asked.options)
+    told = {"sources": sources, **asked.options}
+    return Id(id=starting.begin_command(studio, "data convert", [*sources, *arguments], title=out, asked=told))
+
+
+@router.post("/authoring/{verb}", status_code=201)
+def make_data(verb: Literal["make", "roles"], asked: Asked, studio: TheStudio) -> Id:
+    """A model writes questions and answers about documents, or one character's dialogue is taken out of a text. The
+    answer is a run: its curves are requests, tokens and money; stopped or killed, it is resumed and asks nothing twice.
+    """
+    sources = _sources(studio, asked.sources)
+    given = {name: value for name, value in asked.options.items() if value not in (None, "", [])}
+    if "run_dir" in given or "dry_run" in given:
+        raise UserError("This option is for the command line.", field="run_dir" if "run_dir" in given else "dry_run")
+    options = read_options(_KINDS[verb], given)
+    out = _checked_out(studio, given)
+    if asked.api_key:
+        given.pop("api_key_env", None)
+    for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
+        if place and Path(place).exists():
+            studio.workspace.inside(place, field=field)
+    arguments = [flag for name, value in given.items() for flag in _flags(name, value)]
+    secrets = {"TUNESMITH_API_KEY": asked.api_key} if asked.api_key else {}
+    if verb == "roles" and not (options.model or options.base_url):  # nobody is asked, so there is nothing to keep
+        told = {"sources": sources, **given}
+        return Id(id=starting.begin_command(studio, "data roles", [*sources, *arguments], title=out, asked=told))
+    run = Path("saves") / "data" / out
+    return Id(id=starting.begin_authoring(studio, run, ["data", verb, *sources, *arguments], secrets))
+
+
+@router.get("/authoring/rejected/{name}")
+def rejected_rows(
+    name: str, studio: TheStudio, dataset_dir: str = "data", offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=_MOST_SHOWN)] = 50,
+) -> Rejected:  # fmt: skip
+    """What lies beside the data set in NAME.rejected.jsonl."""
+    path = studio.workspace.inside(Path(dataset_dir) / f"{check_name(name)}.rejected.jsonl", field="dataset_dir")
+    rows = list(islice(_records(path), offset, offset + limit + 1))
+    return Rejected(rows=rows[:limit], more=len(rows) > limit)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def _sources(studio: Studio, asked: list[str]) -> list[str]:
+    found = []
+    for source in asked:
+        path = studio.workspace.inside(source, field="sources")
+        if not path.exists():
+            raise UserError(f"There is no file or folder {source}.", field="sources")
+        found.append(studio.workspace.relative(path))
+    return [f"./{path}" if path.startswith("-") else path for path in found]
+
+
+def _checked_out(studio: Studio, options: dict[str, Any]) -> str:
+    out = str(options.get("out") or "")
+    if not out:
+        raise UserError("The data set needs a name.", field="out")
+    studio.workspace.inside(str(options.get("dataset_dir") or "data"), field="dataset_dir")
+    return check_name(out)
+
+
+def _flags(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag] if value else []
+    if isinstance(value, list):
+        return [f"{flag}={item}" for item in value]
+    return [f"{flag}={value}"]

@@ -1,0 +1,111 @@
+"""Forms: their schema, the check while somebody types, YAML and command of what stands in them, import."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from tunesmith.config.describe import help_text
+from tunesmith.config.load import to_flat
+from tunesmith.errors import UserError
+from tunesmith.text.families import family_names
+from tunesmith.web import forms
+from tunesmith.web.access import TheStudio
+
+router = APIRouter(tags=["configuration"])
+Verb = Literal["train", "export", "chat"]
+Settings = Annotated[dict[str, Any], Field(max_length=500)]
+
+
+class Asked(BaseModel):
+    verb: Verb = "train"
+    settings: Settings
+
+
+class Problem(BaseModel):
+    field: str | None
+    message: str
+    hint: str = ""
+    level: Literal["error", "note"] = "error"
+
+
+class Checked(BaseModel):
+    """resolved: every field with its value, where the settings make a job; notes tell what has no effect."""
+
+    ok: bool
+    problems: list[Problem]
+    notes: list[str]
+    resolved: dict[str, Any] | None
+
+
+class Command(BaseModel):
+    yaml: str
+    cli: str
+    windows: str
+
+
+class Imported(BaseModel):
+    settings: dict[str, Any]
+    notes: list[str]
+
+
+class Text(BaseModel):
+    text: Annotated[str, Field(max_length=2_000_000)]
+    name: Annotated[str, Field(max_length=300)] = "config.yaml"
+
+
+class Help(BaseModel):
+    key: str
+    text: str
+
+
+@router.get("/schema")
+def schema(verb: Verb = "train") -> dict[str, Any]:
+    """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    whole = forms.schema_for(verb)
+    if "template" in whole["properties"]:
+        whole["properties"]["template"]["x-suggestions"] = sorted(family_names())
+    return whole
+
+
+@router.get("/help/{key}")
+def key_help(key: str) -> Help:
+    return Help(key=key, text=help_text(key))
+
+
+@router.post("/config/check")
+def check_config(asked: Asked, studio: TheStudio) -> Checked:
+    """What is wrong with the settings; nothing is loaded or written."""
+    resolved, errors = forms.check(asked.verb, asked.settings)
+    if resolved is not None and not errors:
+        try:
+            forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+        except UserError as error:
+            errors = [error]
+    problems = [Problem(field=error.field, message=error.message, hint=error.hint) for error in errors]
+    return Checked(
+        ok=not problems,
+        problems=problems,
+        notes=list(resolved.notes) if resolved else [],
+        resolved=to_flat(resolved.job) if resolved else None,
+    )
+
+
+@router.post("/config/command")
+def show_command(asked: Asked) -> Command:
+    """The same as a config file and as a command, without secrets."""
+    return Command(
+        yaml=forms.as_yaml(asked.settings),
+        cli=forms.as_command(asked.verb, asked.settings, windows=os.name == "nt"),
+        windows=forms.as_command(asked.verb, asked.settings, windows=True),
+    )
+
+
+@router.post("/config/import")
+def import_config(text: Text) -> Imported:
+    """The settings of a file, LLaMA-Factory's too."""
+    settings, notes = forms.read_yaml(text.text, text.name)
+    return Imported(settings=settings, notes=notes)

@@ -1,0 +1,135 @@
+"""The numbers of a run, thinned for a screen, in plain words and as CSV; its log; its samples."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from tunesmith.web.access import TheStudio
+from tunesmith.web.diagnosis import Word, diagnose
+from tunesmith.web.events import log_of
+from tunesmith.web.metrics import Columns, thinned
+
+router = APIRouter(tags=["curves"])
+_MOST_LOG_BYTES = 4 << 20
+_CSV_ROWS = 5000
+
+
+class Curves(BaseModel):
+    """series: metric → [step, value or null where it was no number]. total: points before thinning.
+
+    cursor: where the page's event stream goes on from.
+    """
+
+    series: dict[str, list[tuple[int, float | None]]]
+    total: dict[str, int]
+    words: list[Word]
+    offset: int
+
+
+class Log(BaseModel):
+    """attempt: whose log, 0 for what was printed at the start. offset: bytes, for the event stream."""
+
+    lines: list[str]
+    attempt: int
+    offset: int
+    complete: bool
+
+
+class Samples(BaseModel):
+    samples: list[dict[str, Any]]
+
+
+@router.get("/runs/{run:path}/metrics")
+def run_metrics(
+    run: str,
+    studio: TheStudio,
+    points: Annotated[int, Query(ge=10, le=20_000)] = 2000,
+    first: Annotated[int | None, Query(alias="from")] = None,
+    last: Annotated[int | None, Query(alias="to")] = None,
+) -> Curves:
+    """Every metric between two steps, with at most so many points; of each stretch the lowest and highest stay."""
+    reader = studio.workspace.run(run)
+    columns = studio.shelf.columns(reader.layout.metrics)
+    return Curves(
+        series=thinned(columns, points, first=first, last=last),  # type: ignore[arg-type]
+        total={name: series.used for name, series in columns.series.items()},
+        words=diagnose(columns, [checkpoint.step for checkpoint in reader.checkpoints()]),
+        offset=columns.offset,
+    )
+
+
+@router.get("/runs/{run:path}/metrics.csv", response_class=StreamingResponse)
+def run_metrics_csv(run: str, studio: TheStudio) -> StreamingResponse:
+    """Every point of every metric."""
+    reader = studio.workspace.run(run)
+    columns = studio.shelf.columns(reader.layout.metrics)
+    named = {"content-disposition": 'attachment; filename="metrics.csv"'}
+    return StreamingResponse(_csv(columns), media_type="text/csv; charset=utf-8", headers=named)
+
+
+@router.get("/runs/{run:path}/log")
+def run_log(run: str, studio: TheStudio, query: str = "", tail: Annotated[int, Query(ge=1, le=20_000)] = 1000) -> Log:
+    """The last lines of the log, or those with all words of the query in them."""
+    attempt, path = log_of(studio.workspace.run(run).layout)
+    words = query.casefold().split()
+    kept: deque[str] = deque(maxlen=tail)
+    count = 0
+    offset, lines = _lines(path, from_end=not words)
+    for line in lines:
+        if all(word in line.casefold() for word in words):
+            kept.append(line)
+            count += 1
+    return Log(lines=list(kept), attempt=attempt, offset=offset, complete=count <= tail)
+
+
+@router.get("/runs/{run:path}/samples")
+def run_samples(run: str, studio: TheStudio, most: Annotated[int, Query(ge=1, le=1000)] = 100) -> Samples:
+    """The first rendered examples with their masks, and what was generated at evaluations."""
+    return Samples(samples=studio.workspace.run(run).samples_tail.read_new()[-most:])
+
+
+def _lines(path: Path, *, from_end: bool) -> tuple[int, Iterator[str]]:
+    """(bytes of the log, its lines); of a long one only the end, unless all of it is searched."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return 0, iter(())
+
+    def read() -> Iterator[str]:
+        with path.open("rb") as file:
+            if from_end and size > _MOST_LOG_BYTES:
+                file.seek(size - _MOST_LOG_BYTES)
+                file.readline()
+            while file.tell() < size and (line := file.readline()):
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+    return size, read()
+
+
+def _csv(columns: Columns) -> Iterator[str]:
+    names = sorted(columns.series)
+    yield ",".join(["step", *names]) + "\r\n"
+    rows: dict[int, dict[str, float]] = {}
+    for name in names:
+        steps, values = columns.series[name].between(None, None)
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+            rows.setdefault(step, {})[name] = value
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for number, step in enumerate(sorted(rows), 1):
+        row = rows[step]
+        writer.writerow([step, *(row.get(name, "") for name in names)])
+        if number % _CSV_ROWS == 0:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()

@@ -1,0 +1,371 @@
+"""Data sets: what there is, upload, how each is read, its rows, its loss mask, its lengths; one-click fixes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from tunesmith.authoring.catalog_file import check_name, edited
+from tunesmith.data.catalog import Catalog
+from tunesmith.data.sources import SUFFIXES
+from tunesmith.errors import UserError
+from tunesmith.text.formats import FORMATS
+from tunesmith.web.access import TheStudio
+from tunesmith.web.children import Child
+from tunesmith.web.studio import Studio
+from tunesmith.web.uploads import receive
+from tunesmith.web.workspace import Clash, Missing
+
+router = APIRouter(tags=["datasets"])
+_FOLDER = "data"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+Dir = Annotated[str, Query(max_length=500)]
+Name = Annotated[str, Field(max_length=300, min_length=1)]
+
+
+class Listed(BaseModel):
+    """place: a file, or a repository on a hub. missing: the file is not there. problem: of its entry."""
+
+    name: str
+    place: str = ""
+    location: str = ""
+    bytes: int | None = None
+    missing: bool = False
+    formatting: str | None = None
+    ranking: bool = False
+    problem: str = ""
+
+
+class Added(BaseModel):
+    name: str
+
+
+class ToAdd(BaseModel):
+    """path: a file or folder of the workspace; hub: a repository. name: left out, after the file."""
+
+    path: Annotated[str, Field(max_length=1000)] | None = None
+    hub: Annotated[str, Field(max_length=200)] | None = None
+    modelscope: bool = False
+    name: Annotated[str, Field(max_length=100)] | None = None
+    subset: Annotated[str, Field(max_length=200)] | None = None
+    split: Annotated[str, Field(max_length=200)] | None = None
+    dataset_dir: Annotated[str, Field(max_length=500)] = _FOLDER
+
+
+class Told(BaseModel):
+    message: str
+    hint: str = ""
+    field: str | None = None
+
+
+class DataFile(BaseModel):
+    path: str
+    bytes: int
+    encoding: str
+
+
+class RefusedRow(BaseModel):
+    file: str
+    line: int
+    reason: str
+
+
+class Bar(BaseModel):
+    """Rows of `from` to `to` tokens."""
+
+    low: int = Field(alias="from")
+    high: int = Field(alias="to")
+    count: int
+
+
+class Cutoff(BaseModel):
+    """What a cutoff_len would cut off, and how full packed rows would be (a share of 1)."""
+
+    cutoff: int
+    truncated_rows: int
+    truncated_tokens: int
+    packed_rows: int
+    fill: float
+
+
+class Lengths(BaseModel):
+    histogram: list[Bar]
+    cutoffs: list[Cutoff]
+    total: int
+    longest: int
+    median: int
+
+
+class Look(BaseModel):
+    """How a data set is read. found: the columns there are; columns, tags: what stands for what; problem: why it can't
+    be read at all. lengths: only where a model is named."""
+
+    name: str
+    files: list[DataFile]
+    revision: str
+    found: list[str]
+    format: str | None = None
+    problem: Told | None = None
+    columns: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    rows: int = 0
+    usable: int = 0
+    reasons: dict[str, int] = {}
+    refusals: list[RefusedRow] = []
+    duplicates: int = 0
+    near_duplicates: int = 0
+    contradictions: int = 0
+    placeholders: dict[str, int] = {}
+    notes: list[str] = []
+    lengths: Lengths | None = None
+
+
+class ShownRow(BaseModel):
+    """row: null where it can't be read; text is then its line. problem: why it is not used."""
+
+    number: int
+    file: str
+    line: int
+    row: dict[str, Any] | None
+    text: str | None = None
+    problem: str | None = None
+
+
+class Rows(BaseModel):
+    rows: list[ShownRow]
+    editable: bool
+    revision: str
+    problem: Told | None = None
+
+
+class NewRow(BaseModel):
+    row: dict[str, Any]
+    revision: Annotated[str, Field(max_length=5000)]
+
+
+class Saved(BaseModel):
+    revision: str
+    removed: int = 0
+
+
+class Mapping(BaseModel):
+    """How the entry is to be read: a format, and columns or tags by the names of dataset_info.json."""
+
+    formatting: str | None = None
+    columns: dict[str, str | None] = {}
+    tags: dict[str, str | None] = {}
+
+
+class Fix(BaseModel):
+    fix: Literal["refused", "duplicates"]
+    revision: Annotated[str, Field(max_length=5000)]
+
+
+class Piece(BaseModel):
+    text: str
+    ids: list[int]
+    kind: Literal["trained", "masked", "truncated", "special"]
+    trained: bool
+
+
+class Sample(BaseModel):
+    number: int
+    line: int
+    problem: str | None
+    tokens: int = 0
+    trained: int = 0
+    pieces: list[Piece]
+
+
+class Mask(BaseModel):
+    samples: list[Sample]
+    notes: list[str]
+    template: str | None
+
+
+class Reading(BaseModel):
+    """The settings that decide how rows are read: model, template, stage, cutoff_len and the like."""
+
+    settings: Annotated[dict[str, Any], Field(max_length=500)] = {}
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+
+
+@router.get("/datasets")
+def list_datasets(studio: TheStudio, dataset_dir: Dir = _FOLDER) -> list[Listed]:
+    """The entries of dataset_info.json, in its order."""
+    folder = studio.workspace.inside(dataset_dir, field="dataset_dir")
+    catalog = Catalog.load(folder)
+    return [_listed(studio, catalog, name) for name in catalog.names()]
+
+
+@router.post("/datasets/upload", status_code=201)
+async def upload_dataset(
+    request: Request, studio: TheStudio, name: Annotated[str, Query(max_length=200)], dataset_dir: Dir = _FOLDER
+) -> Added:
+    """The request's body is the file called `name`. It is put into the folder and registered."""
+    if Path(name).suffix.lower() not in SUFFIXES:
+        raise UserError(f"{name} is not a kind of file that rows are read from.", hint=f"Known: {', '.join(SUFFIXES)}.")
+    folder = studio.workspace.inside(dataset_dir, field="dataset_dir")
+    path = await receive(request, folder, name, studio)
+    return Added(name=_register(folder, path.stem, {"file_name": path.name}))
+
+
+@router.post("/datasets/add", status_code=201)
+def add_dataset(asked: ToAdd, studio: TheStudio) -> Added:
+    """Register a file that is there already, or a data set on a hub."""
+    folder = studio.workspace.inside(asked.dataset_dir, field="dataset_dir")
+    if asked.hub:
+        if not _HUB_ID.fullmatch(asked.hub):
+            raise UserError(f"{asked.hub!r} is no repository.", hint="For example: tatsu-lab/alpaca", field="hub")
+        entry: dict[str, Any] = {"ms_hub_url" if asked.modelscope else "hf_hub_url": asked.hub}
+        entry |= {key: value for key, value in (("subset", asked.subset), ("split", asked.split)) if value}
+        return Added(name=_register(folder, asked.name or asked.hub.split("/")[1], entry))
+    if not asked.path:
+        raise UserError("A file or a repository is missing.", field="path")
+    path = studio.workspace.inside(asked.path, field="path")
+    if not path.exists():
+        raise UserError(f"There is no file or folder {asked.path} in the workspace.", field="path")
+    file_name = Path(os.path.relpath(path, folder)).as_posix()
+    return Added(name=_register(folder, asked.name or path.stem, {"file_name": file_name}))
+
+
+@router.delete("/datasets/{name}", status_code=204)
+def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> None:
+    """Take the entry out of dataset_info.json; its file stays."""
+    with edited(studio.workspace.inside(dataset_dir, field="dataset_dir")) as catalog:
+        if name not in catalog.entries:
+            raise Missing(f"There is no data set {name}.")
+        catalog.remove(name)
+
+
+@router.post("/datasets/{name}/look")
+def look_at_dataset(name: str, asked: Reading, studio: TheStudio) -> Look:
+    """How it is read, what can't be used and why; lengths where the settings name a model."""
+    return Look(name=name, **_ask(studio, "look", name, asked))
+
+
+@router.post("/datasets/{name}/rows")
+def dataset_rows(name: str, asked: Reading, studio: TheStudio) -> Rows:
+    return Rows(**_ask(studio, "rows", name, asked))
+
+
+@router.put("/datasets/{name}/rows/{number}")
+def save_dataset_row(
+    name: str, number: Annotated[int, "from 0"], row: NewRow, studio: TheStudio, dataset_dir: Dir = _FOLDER
+) -> Saved:
+    """Put the row in the place of another, in the file's own form; 409 where the file was changed meanwhile."""
+    if number < 0:
+        raise Missing(f"There is no row {number}.")
+    settings = {"dataset_dir": dataset_dir}
+    return Saved(**_ask(studio, "save_row", name, Reading(settings=settings), number=number, **row.model_dump()))
+
+
+@router.delete("/datasets/{name}/rows/{number}")
+def remove_dataset_row(
+    name: str,
+    number: int,
+    studio: TheStudio,
+    revision: Annotated[str, Query(max_length=5000)],
+    dataset_dir: Dir = _FOLDER,
+) -> Saved:
+    """Take one row out; it is kept in a file beside. 409 where the file was changed meanwhile."""
+    asked = Reading(settings={"dataset_dir": dataset_dir})
+    return Saved(**_ask(studio, "clean", name, asked, what="row", number=number, revision=revision))
+
+
+@router.put("/datasets/{name}/mapping")
+def map_dataset(name: str, mapping: Mapping, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Added:
+    """Say in dataset_info.json which column is what."""
+    if mapping.formatting is not None:
+        FORMATS.get(mapping.formatting, field="formatting")
+    with edited(studio.workspace.inside(dataset_dir, field="dataset_dir")) as catalog:
+        if name not in catalog.entries:
+            raise Missing(f"There is no data set {name}.")
+        entry = {key: value for key, value in catalog.entries[name].items() if key not in Mapping.model_fields}
+        given = {key: value for key, value in mapping.model_dump().items() if value}
+        catalog.put(name, {**entry, **given})
+        Catalog("dataset_info.json", catalog.entries, catalog.path.parent).entry(name)  # UserError for wrong names
+    return Added(name=name)
+
+
+@router.post("/datasets/{name}/fix")
+def fix_dataset(name: str, fix: Fix, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Saved:
+    """Take out the rows that can't be used, or those that came before; they are kept in a file beside it."""
+    asked = Reading(settings={"dataset_dir": dataset_dir})
+    return Saved(**_ask(studio, "clean", name, asked, what=fix.fix, revision=fix.revision))
+
+
+@router.post("/datasets/{name}/mask")
+def dataset_mask(name: str, asked: Reading, studio: TheStudio) -> Mask:
+    """Samples as the model sees them, token by token."""
+    return Mask(**_ask(studio, "mask", name, asked))
+
+
+def _ask(studio: Studio, do: str, name: str, asked: Reading, **more: Any) -> dict[str, Any]:
+    """Have a question about a data set of the workspace answered by the process that knows how to read it."""
+    settings = {key: value for key, value in asked.settings.items() if key in _READING_KEYS and value not in (None, "")}
+    folder = studio.workspace.inside(str(settings.get("dataset_dir") or _FOLDER), field="dataset_dir")
+    catalog = Catalog.load(folder)
+    if name in catalog:
+        entry = catalog.entry(name)
+        if entry.place == "file":
+            studio.workspace.inside(entry.location, field="dataset")
+    else:
+        _known_file(studio, folder, name)
+    child: Child = studio.children.asked()
+    try:
+        answer = child.ask(do, dataset=name, settings=settings, offset=asked.offset, limit=asked.limit, **more)
+    except UserError as error:
+        if error.field == "revision":
+            raise Clash(error.message, hint=error.hint, field=error.field) from None
+        raise
+    return {key: value for key, value in answer.items() if key not in ("id", "end", "stopped")}
+
+
+_READING_KEYS = frozenset({
+    "model_name_or_path", "model_revision", "cache_dir", "add_tokens", "add_special_tokens", "split_special_tokens",
+    "dataset_dir", "template", "stage", "cutoff_len", "train_on_prompt", "mask_history", "enable_thinking",
+    "preserve_thinking", "tool_format", "default_system", "placeholders", "max_samples", "packing", "neat_packing",
+})  # fmt: skip
+
+
+def _known_file(studio: Studio, folder: Path, name: str) -> None:
+    for place in (studio.workspace.root / name, folder / name):
+        if place.exists():
+            studio.workspace.inside(place, field="dataset")
+            return
+    raise Missing(f"There is no data set {name}.")
+
+
+def _listed(studio: Studio, catalog: Catalog, name: str) -> Listed:
+    try:
+        entry = catalog.entry(name)
+    except UserError as error:
+        return Listed(name=name, problem=error.message)
+    found = Listed(name=name, place=entry.place, formatting=entry.formatting, ranking=entry.preference is not None)
+    if entry.place != "file":
+        return found.model_copy(update={"location": entry.location})
+    path = Path(entry.location)
+    shown = studio.workspace.relative(path)
+    size = path.stat().st_size if path.is_file() else None
+    return found.model_copy(update={"location": shown, "bytes": size, "missing": not path.exists()})
+
+
+def _register(folder: Path, wanted: str, entry: dict[str, Any]) -> str:
+    """Add an entry under the name, or the next that is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with edited(folder) as catalog:
+        for known, before in catalog.entries.items():
+            if before == entry:
+                return known
+        name, number = check_name(re.sub(r'[,/\\:*?"<>|=]', "-", wanted).strip() or "data"), 2
+        while name in catalog.entries:
+            name, number = f"{wanted}_{number}", number + 1
+        catalog.put(name, entry)
+    return name

@@ -1,0 +1,85 @@
+"""How much memory a training would take, by parts."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from tunesmith.errors import UserError
+from tunesmith.web import forms
+from tunesmith.web.access import TheStudio
+from tunesmith.web.devices import CPU, devices
+
+router = APIRouter(tags=["estimates"])
+_KEPT = 64
+# Only what decides the estimate asks anew.
+_KEYS = (
+    "model_name_or_path", "model_revision", "cache_dir", "add_tokens", "add_special_tokens", "resize_vocab",
+    "trust_remote_code", "quantization_bit", "quantization_type", "double_quantization", "gradient_checkpointing",
+    "train_from_scratch", "finetuning_type", "lora_rank", "lora_target", "additional_target", "use_dora",
+    "freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules", "adapter_name_or_path", "optim",
+    "precision", "bf16", "fp16", "pure_bf16", "use_cpu", "cutoff_len", "per_device_train_batch_size",
+)  # fmt: skip
+
+
+class Asked(BaseModel):
+    settings: Annotated[dict[str, Any], Field(max_length=500)]
+    devices: Annotated[list[str], Field(max_length=64)] | None = None
+
+
+class Estimate(BaseModel):
+    """Bytes at the peak of a step over full rows, by what they are for: weights, gradients, optimizer, activations,
+    logits, runtime. available: free on the device now; memory: all it has."""
+
+    parts: dict[str, int]
+    total: int
+    available: int
+    memory: int
+    fits: bool
+    trainable: int
+    parameters: int
+    checkpointing: bool
+    note: str
+
+
+@router.post("/estimate")
+def estimate(asked: Asked, studio: TheStudio) -> Estimate:
+    settings = {key: asked.settings[key] for key in _KEYS if asked.settings.get(key) not in (None, "", [])}
+    if not settings.get("model_name_or_path"):
+        raise UserError("No model is chosen yet.", field="model_name_or_path")
+    settings.pop("trust_remote_code", None)  # nothing of a model is run to reckon its memory
+    forms.confine(forms.load("ask", settings).job, studio.workspace, exposed=studio.exposed)
+    there = devices()
+    device = next((one for one in there if one.id in (asked.devices or ())), there[0])
+    kind = "cpu" if device.id == CPU or settings.get("use_cpu") else "cuda"
+    # The room is told in quarters of a GB, so that its flutter does not ask anew.
+    free = device.free >> 28 << 28
+    key = json.dumps([settings, kind, free], sort_keys=True, default=str)
+    answer = _remembered(studio.estimates, key)
+    if answer is None:
+        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free)
+        studio.estimates[key] = answer
+        while len(studio.estimates) > _KEPT:
+            studio.estimates.popitem(last=False)
+    return Estimate(
+        parts=answer["parts"],
+        total=answer["total"],
+        available=device.free,
+        memory=device.memory,
+        fits=answer["total"] <= device.free * 0.9,
+        trainable=answer["trainable"],
+        parameters=answer["parameters"],
+        checkpointing=answer["checkpointing"],
+        note=answer["precision"],
+    )
+
+
+def _remembered(estimates: OrderedDict[str, dict[str, Any]], key: str) -> dict[str, Any] | None:
+    if key in estimates:
+        estimates.move_to_end(key)
+        return estimates[key]
+    return None

@@ -1,0 +1,174 @@
+"""Exports: what one would write and take, and how the files compare with the trained model. An export is a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from tunesmith.config.load import dump_yaml
+from tunesmith.errors import UserError
+from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.recorded import last_error
+from tunesmith.runs.files import read_json
+from tunesmith.web import forms, starting
+from tunesmith.web.access import TheStudio
+from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Missing
+
+router = APIRouter(tags=["exports"])
+_SECONDS = 600
+
+
+class Source(BaseModel):
+    """The settings that name the model of a run, a checkpoint, an adapter or a folder."""
+
+    settings: dict[str, Any]
+
+
+class Place(BaseModel):
+    place: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Asked(BaseModel):
+    settings: Annotated[dict[str, Any], Field(max_length=500)]
+
+
+class Preview(BaseModel):
+    """lines: what would be written, with sizes, and the disk and memory it takes."""
+
+    lines: list[str]
+
+
+class ExportedFile(BaseModel):
+    """agreement: share of positions with the same likeliest token; divergence: nats per token; losses on held-out
+    rows."""
+
+    file: str
+    kind: str = ""
+    size: int = 0
+    cases: int = 0
+    prompts: int = 0
+    ids: int = 0
+    agreement: float | None = None
+    divergence: float | None = None
+    loss: float | None = None
+    reference_loss: float | None = None
+    status: Literal["pass", "warn", "fail"]
+    detail: str = ""
+    fix: str = ""
+
+
+class Written(BaseModel):
+    path: str
+    bytes: int
+
+
+class Exported(BaseModel):
+    """verified: how each file compares with the trained model, where that was asked for."""
+
+    folder: str
+    files: list[Written]
+    verified: list[ExportedFile]
+    modelfile: str | None = None
+
+
+class ToVerify(BaseModel):
+    """place: an exported folder or file; run: what it came from, where it does not say so itself."""
+
+    place: Annotated[str, Field(min_length=1, max_length=1000)]
+    run: Annotated[str, Field(max_length=1000)] | None = None
+    devices: Annotated[list[str], Field(max_length=64)] = []
+
+
+class Id(BaseModel):
+    id: str
+
+
+@router.post("/export/source")
+def export_source(asked: Place, studio: TheStudio) -> Source:
+    """What a person calls a model, as settings to export (or to chat with, or to train on)."""
+    if studio.exposed:
+        studio.workspace.inside(asked.place, field="model_name_or_path")
+    files, keys = configuration_of(asked.place)
+    settings: dict[str, Any] = {}
+    for file in files:
+        settings |= forms.read_yaml(file.read_text(encoding="utf-8"), file.name)[0]
+    settings = {key: value for key, value in {**settings, **keys}.items() if key in _OF_A_MODEL and value is not None}
+    name = Path(asked.place).resolve()
+    of_run = f"{name.parent.name}-" if name.name.startswith("checkpoint-") else ""
+    return Source(settings={**settings, "export_dir": f"exports/{of_run}{name.name.removesuffix('.gguf')}"})
+
+
+@router.post("/export/preview")
+def preview_export(asked: Asked, studio: TheStudio) -> Preview:
+    """Nothing is written. UserError where the disk would not do, or the export can't be made."""
+    resolved = forms.load("export", asked.settings)
+    forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "export.yaml"
+        config.write_text(dump_yaml(resolved.job), encoding="utf-8")
+        command = [sys.executable, "-m", "tunesmith", "export", str(config), "--dry-run"]
+        try:
+            told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
+                                  timeout=_SECONDS)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UserError("The preview took too long.", hint="Start the export: it shows its progress.") from None
+    if told.returncode:
+        raise last_error(told.stderr.splitlines(), "The export can't be made.")
+    return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
+
+
+@router.post("/export/verify", status_code=201)
+def verify_export(asked: ToVerify, studio: TheStudio) -> Id:
+    """Compare an exported folder or file with the trained model; the answer is a run."""
+    place = studio.workspace.inside(asked.place, field="place")
+    if not place.exists():
+        raise UserError(f"There is no folder or file {asked.place}.", field="place")
+    arguments = [studio.workspace.relative(place), *(["--run", asked.run] if asked.run else [])]
+    if asked.run:
+        studio.workspace.inside(asked.run, field="run")
+    return Id(
+        id=starting.begin_command(
+            studio, "verify", arguments, title=place.name, asked={"place": asked.place, "run": asked.run},
+            chosen=asked.devices,
+        )
+    )  # fmt: skip
+
+
+@router.get("/runs/{run:path}/exported")
+def exported(run: str, studio: TheStudio) -> Exported:
+    """What an export wrote, with sizes and verdicts."""
+    import yaml
+
+    reader = studio.workspace.run(run)
+    config = yaml.safe_load(reader.layout.resolved.read_text(encoding="utf-8")) or {}
+    folder = config.get("export_dir") or config.get("place")
+    if not folder:
+        raise Missing(f"{run} is no export.")
+    return _written(studio, studio.workspace.inside(folder))
+
+
+def _written(studio: Studio, place: Path) -> Exported:
+    folder = place if place.is_dir() or not place.exists() else place.parent
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    record = read_json(folder / "quality.json") or {}
+    modelfile = folder / "Modelfile"
+    return Exported(
+        folder=studio.workspace.relative(folder),
+        files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],
+        verified=[ExportedFile(**row) for row in record.get("files", [])],
+        modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
+    )
+
+
+_OF_A_MODEL = frozenset({
+    "model_name_or_path", "model_revision", "adapter_name_or_path", "finetuning_type", "template", "default_system",
+    "tool_format", "enable_thinking", "add_tokens", "add_special_tokens", "resize_vocab", "rope_scaling", "cutoff_len",
+    "trust_remote_code", "dataset", "dataset_dir", "eval_dataset", "val_size", "stage", "placeholders",
+})  # fmt: skip

@@ -1,0 +1,364 @@
+"""Runs: begin, order, stop, kill, resume, delete, tag; what is in their directories."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import psutil
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from tunesmith.errors import UserError
+from tunesmith.runs.files import read_json, replace_json
+from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.read import RunReader, compare
+from tunesmith.runs.run import Run
+from tunesmith.web import starting
+from tunesmith.web.access import TheStudio
+from tunesmith.web.metrics import last_rows, thinned
+from tunesmith.web.remedies import Remedy, remedies
+from tunesmith.web.studio import Studio
+from tunesmith.web.summaries import Summary
+from tunesmith.web.workspace import Clash, Missing
+
+router = APIRouter(tags=["runs"])
+_MOST_CONFIG = 1 << 20
+_MOST_EVENTS = 500
+Word = Annotated[str, Field(max_length=60, min_length=1)]
+NOT_LISTED = frozenset({"step", "time", "attempt", "epoch"})
+
+
+class NewRun(BaseModel):
+    """devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model."""
+
+    verb: Literal["train", "export"] = "train"
+    settings: Annotated[dict[str, Any], Field(max_length=500)]
+    devices: Annotated[list[str], Field(max_length=64)] | None = None
+    trusted: bool = False
+
+
+class Id(BaseModel):
+    id: str
+
+
+class Order(BaseModel):
+    ids: Annotated[list[str], Field(max_length=10_000)]
+
+
+class Again(BaseModel):
+    devices: Annotated[list[str], Field(max_length=64)] | None = None
+
+
+class Tags(BaseModel):
+    tags: Annotated[list[Word], Field(max_length=50)]
+
+
+class CheckpointInfo(BaseModel):
+    """best: the one with the lowest evaluation loss."""
+
+    step: int
+    path: str
+    eval_loss: float | None = None
+    best: bool = False
+
+
+class FileInfo(BaseModel):
+    path: str
+    bytes: int
+
+
+class Detail(BaseModel):
+    """asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
+    remedies: settings to lay over `asked` and try again with, where it failed."""
+
+    summary: Summary
+    asked: dict[str, Any]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    last: dict[str, float | None]
+    checkpoints: list[CheckpointInfo]
+    events: list[dict[str, Any]]
+    warnings: list[str]
+    remedies: list[Remedy]
+    refused_rows: int
+    files: list[FileInfo]
+    attempt: int
+    pid: int | None
+    host: str | None
+
+
+class Difference(BaseModel):
+    key: str
+    values: list[Any]
+
+
+class Comparison(BaseModel):
+    """metrics: name → last value in each run; series: metric → points in each run."""
+
+    runs: list[Summary]
+    config: list[Difference]
+    metrics: dict[str, list[float | None]]
+    series: dict[str, list[list[tuple[int, float | None]]]]
+
+
+@router.get("/runs")
+def list_runs(studio: TheStudio, query: str = "", tag: str = "") -> list[Summary]:
+    """Those in the queue first, then the newest. query: words that all occur in name, model, status or tags."""
+    words = query.casefold().split()
+    found = []
+    for summary in studio.look().runs:
+        text = " ".join([summary.id, summary.model, summary.status, summary.kind, *summary.tags]).casefold()
+        if all(word in text for word in words) and (not tag or tag in summary.tags):
+            found.append(summary)
+    return found
+
+
+@router.post("/runs", status_code=201)
+def begin_run(asked: NewRun, studio: TheStudio) -> Id:
+    """Put a run in the queue; it starts as soon as its devices are free."""
+    begin = starting.begin_training if asked.verb == "train" else starting.begin_export
+    return Id(id=begin(studio, asked.settings, asked.devices, trusted=asked.trusted))
+
+
+@router.post("/queue/order")
+def order_queue(order: Order, studio: TheStudio) -> Order:
+    """The waiting runs in a new order; the answer is the whole queue."""
+    ordered = studio.queue.order(order.ids)
+    studio.changed()
+    return Order(ids=ordered)
+
+
+@router.get("/compare")
+def compare_runs(
+    studio: TheStudio,
+    runs: Annotated[list[str], Query(min_length=1, max_length=12)],
+    points: Annotated[int, Query(ge=10, le=5000)] = 800,
+) -> Comparison:
+    readers = [studio.workspace.run(name) for name in runs]
+    drawn = [thinned(studio.shelf.columns(run.layout.metrics), points) for run in readers]
+    lasts = [_last_values(run) for run in readers]
+    names = dict.fromkeys(name for last in lasts for name in last)
+    return Comparison(
+        runs=[_summary(studio, name) for name in runs],
+        config=[
+            Difference(key=row.key, values=list(row.values))
+            for row in compare(*(_configuration(run) for run in readers))
+        ],
+        metrics={name: [last.get(name) for last in lasts] for name in names},
+        series={
+            name: [list(one.get(name, [])) for one in drawn]
+            for name in dict.fromkeys(key for one in drawn for key in one)
+        },
+    )
+
+
+@router.post("/runs/{run:path}/stop", status_code=202)
+def stop_run(run: str, studio: TheStudio) -> Summary:
+    """Ask a run to save and end; one that waits is taken out of the queue."""
+    reader = studio.workspace.run(run)
+    state = reader.state()
+    if studio.queue.remove(run):
+        if state.active and state.pid is None:
+            Run.open(reader.path).finish("stopped")
+    elif state.active or studio.queue.launcher(run):
+        reader.layout.stop.touch()
+    else:
+        raise Clash(f"{run} is not running: it is {state.status}.")
+    studio.changed()
+    return _summary(studio, run)
+
+
+@router.post("/runs/{run:path}/kill", status_code=202)
+def kill_run(run: str, studio: TheStudio) -> Summary:
+    """End the processes of a run at once; what came after its last checkpoint is lost."""
+    reader = studio.workspace.run(run)
+    state = reader.state()
+    pids = {state.pid if state.active else None, studio.queue.launcher(run)} - {None}
+    if not pids:
+        raise Clash(f"{run} is not running: it is {state.status}.")
+    if state.active and state.host not in (None, _this_host()):
+        raise Clash(f"{run} runs on {state.host}, and from here it can only be stopped.")
+    for pid in pids:
+        assert pid is not None
+        _kill_tree(pid)
+    if reader.state().status == "killed":
+        lost = UserError("Ended at once; steps since the last checkpoint are lost.")
+        Run.open(reader.path).finish("stopped", lost)
+    studio.changed()
+    return _summary(studio, run)
+
+
+@router.post("/runs/{run:path}/resume", status_code=202)
+def resume_run(run: str, studio: TheStudio, again: Again | None = None) -> Id:
+    """Queue a run that ended early: from its last checkpoint, or from its beginning where it has none."""
+    return Id(id=starting.begin_again(studio, run, again.devices if again else None))
+
+
+@router.put("/runs/{run:path}/tags")
+def tag_run(run: str, tags: Tags, studio: TheStudio) -> Summary:
+    reader = studio.workspace.run(run)
+    unique = list(dict.fromkeys(tag.strip() for tag in tags.tags if tag.strip()))
+    replace_json(reader.layout.tags, {"tags": unique})
+    return _summary(studio, run)
+
+
+@router.get("/runs/{run:path}/files/{path:path}")
+def run_file(run: str, path: str, studio: TheStudio) -> FileResponse:
+    """A file of the run, to look at or to keep."""
+    reader = studio.workspace.run(run)
+    home = reader.path.resolve()
+    file = studio.workspace.inside(home / path)
+    if not file.is_relative_to(home) or not file.is_file():
+        raise Missing(f"The run {run} has no file {path}.")
+    shown = file.suffix in (".png", ".json", ".jsonl", ".yaml", ".log", ".md", ".txt")
+    media = None if file.suffix == ".png" else "text/plain; charset=utf-8" if shown else "application/octet-stream"
+    return FileResponse(file, media_type=media, filename=None if shown else file.name)
+
+
+@router.delete("/runs/{run:path}", status_code=204)
+def delete_run(run: str, studio: TheStudio) -> None:
+    """Delete what the run wrote. Files of anyone else in its directory stay."""
+    reader = studio.workspace.run(run)
+    state = reader.state()
+    if (state.active and state.pid is not None) or studio.queue.launcher(run):
+        raise Clash(f"{run} is at work.", hint="Stop it first.")
+    studio.queue.remove(run)
+    _delete(reader.layout)
+    studio.changed()
+
+
+@router.get("/runs/{run:path}")
+def show_run(run: str, studio: TheStudio) -> Detail:
+    reader = studio.workspace.run(run)
+    layout = reader.layout
+    state = reader.state()
+    events = reader.events()[-_MOST_EVENTS:]
+    summary = _summary(studio, run)
+    return Detail(
+        summary=summary,
+        remedies=remedies(summary.message, _configuration(reader)) if summary.status == "failed" else [],
+        asked=_mapping(layout.asked),
+        config=_configuration(reader),
+        environment=reader.environment(),
+        last=_last_values(reader),
+        checkpoints=_checkpoints(studio, reader),
+        events=events,
+        warnings=list(
+            dict.fromkeys(str(event.get("message", "")) for event in events if event.get("kind") == "warning")
+        ),
+        refused_rows=_line_count(layout.refused),
+        files=_files(reader),
+        attempt=state.attempt,
+        pid=state.pid,
+        host=state.host,
+    )
+
+
+def _summary(studio: Studio, name: str) -> Summary:
+    wanted = studio.workspace.relative(Path(name))
+    for _ in range(2):
+        for summary in studio.look().runs:
+            if summary.id == wanted:
+                return summary
+        studio.summaries.forget_search()
+    raise Missing(f"There is no run {name}.")
+
+
+def _checkpoints(studio: Studio, run: RunReader) -> list[CheckpointInfo]:
+    """The complete checkpoints with the evaluation made at their step."""
+    found = run.checkpoints()
+    series = studio.shelf.columns(run.layout.metrics).series.get("eval_loss") if found else None
+    losses = {}
+    if series is not None:
+        steps, values = series.between(None, None)
+        losses = {step: value for step, value in zip(steps.tolist(), values.tolist(), strict=True) if value == value}
+    known = {checkpoint.step: losses[checkpoint.step] for checkpoint in found if checkpoint.step in losses}
+    best = min(known, key=lambda step: known[step]) if known else None
+    return [
+        CheckpointInfo(
+            step=checkpoint.step,
+            path=studio.workspace.relative(checkpoint.path),
+            eval_loss=known.get(checkpoint.step),
+            best=checkpoint.step == best,
+        )
+        for checkpoint in found
+    ]
+
+
+def _last_values(run: RunReader) -> dict[str, float | None]:
+    newest: dict[str, float | None] = {}
+    for row in last_rows(run.layout.metrics):
+        newest.update(
+            {name: value for name, value in row.items()
+             if name not in NOT_LISTED and (value is None or isinstance(value, int | float))}
+        )  # fmt: skip
+    return newest
+
+
+def _configuration(run: RunReader) -> dict[str, Any]:
+    return _mapping(run.layout.resolved)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file; empty where it is missing or damaged."""
+    import yaml
+
+    try:
+        if path.stat().st_size > _MOST_CONFIG:
+            return {}
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _files(run: RunReader) -> list[FileInfo]:
+    return [FileInfo(path=path.name, bytes=path.stat().st_size) for path in run.layout.own_files() if path.is_file()]
+
+
+def _line_count(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
+
+
+def _delete(layout: RunLayout) -> None:
+    record = read_json(layout.state)
+    if record is None:
+        raise UserError(f"{layout.root} holds no run.")
+    for path in [*layout.own_files(), layout.previous, layout.moving]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if not any(layout.root.iterdir()):
+        layout.root.rmdir()
+
+
+def _kill_tree(pid: int) -> None:
+    """End a process and all that it started; of a group of workers the one that started them too."""
+    try:
+        process = psutil.Process(pid)
+        parent = process.parent()
+        if parent is not None and any("tunesmith.jobs.torchrun" in part for part in parent.cmdline()):
+            process = parent
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for one in family:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=5)
+
+
+def _this_host() -> str:
+    import socket
+
+    return socket.gethostname()

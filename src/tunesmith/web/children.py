@@ -1,0 +1,179 @@
+"""Processes that hold what is heavy (models, tokenizers) for the page: asked in JSON lines, freed when not used."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from tunesmith.errors import UserError
+
+_IDLE_SECONDS = 180.0
+_KEPT_WORDS = 20
+
+
+class Gone(UserError):
+    """The process ended while it was asked."""
+
+
+class Child:
+    """One process of `python -m MODULE`. Several threads may ask at once; answers carry the number of their question.
+
+    A question is `{"id": n, "do": name, …}`; answers are `{"id": n, …}` and end with one that has `end` or `error`.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.used = time.monotonic()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._words: deque[str] = deque(maxlen=_KEPT_WORDS)
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        threading.Thread(target=self._hear, daemon=True).start()
+        threading.Thread(target=self._keep_words, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def idle(self) -> float:
+        """Seconds since it was last asked; 0 while it answers."""
+        return 0.0 if self._waiting else time.monotonic() - self.used
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One question, one answer."""
+        answer: dict[str, Any] = {}
+        for part in self.stream(do, **arguments):
+            answer |= part
+        return answer
+
+    def stream(self, do: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """The parts of an answer as they come, the last one with `end`. Leaving off early asks the child to stop."""
+        number = next(self._numbers)
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._waiting[number] = answers
+        self.used = time.monotonic()
+        ended = False
+        try:
+            self._say({"id": number, "do": do, **arguments})
+            while not ended:
+                answer = answers.get()
+                if "error" in answer:
+                    ended = True
+                    raise _error_of(answer["error"])
+                ended = "end" in answer
+                yield answer
+        finally:
+            self._waiting.pop(number, None)
+            self.used = time.monotonic()
+            if not ended and self.alive:
+                self.stop(number)
+
+    def stop(self, number: int | None = None) -> None:
+        """Ask it to leave off answering: one question, or all."""
+        with suppress(UserError):
+            self._say({"id": number, "do": "stop"})
+
+    def end(self) -> None:
+        """End the process and free its memory."""
+        with suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _say(self, question: dict[str, Any]) -> None:
+        line = json.dumps(question, ensure_ascii=False).encode("utf-8") + b"\n"
+        try:
+            with self._lock:
+                assert self._process.stdin is not None
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+        except (OSError, ValueError):
+            raise self._gone() from None
+
+    def _hear(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with suppress(ValueError):
+                answer = json.loads(line)
+                if (waiting := self._waiting.get(answer.get("id"))) is not None:
+                    waiting.put(answer)
+        self._process.wait()
+        gone = self._gone()
+        for waiting in list(self._waiting.values()):
+            waiting.put({"error": {"message": gone.message, "hint": gone.hint, "gone": True}})
+
+    def _keep_words(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._words.append(line.decode("utf-8", "replace").rstrip())
+
+    def _gone(self) -> Gone:
+        killed = self._process.poll() in (-9, 137)
+        hint = "Often the memory was not enough: choose a smaller model or quantization_bit: 4." if killed else ""
+        said = next((word for word in reversed(self._words) if word.strip()), "")
+        return Gone(f"The process ended while it was asked. {said}".rstrip(), hint=hint)
+
+
+class Children:
+    """The process for short questions (`asked`), and those that hold a model, by their names."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Child] = {}
+        self._lock = threading.Lock()
+
+    def asked(self) -> Child:
+        """The one that answers questions on data, templates and memory; begun when needed, ended when idle."""
+        with self._lock:
+            child = self._named.get("")
+            if child is None or not child.alive:
+                child = self._named[""] = Child("tunesmith.jobs.questions")
+            return child
+
+    def begin(self, name: str, module: str, *arguments: str) -> Child:
+        with self._lock:
+            child = self._named[name] = Child(module, *arguments)
+        return child
+
+    def named(self, name: str) -> Child | None:
+        with self._lock:
+            return self._named.get(name)
+
+    def end(self, name: str) -> bool:
+        with self._lock:
+            child = self._named.pop(name, None)
+        if child is not None:
+            child.end()
+        return child is not None
+
+    def end_idle(self) -> None:
+        child = self.named("")
+        if child is not None and child.idle > _IDLE_SECONDS:
+            self.end("")
+
+    def end_all(self) -> None:
+        for name in list(self._named):
+            self.end(name)
+
+
+def _error_of(told: dict[str, Any]) -> UserError:
+    kind = Gone if told.get("gone") else UserError
+    return kind(told.get("message", "It failed."), hint=told.get("hint", ""), field=told.get("field"))

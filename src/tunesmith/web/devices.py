@@ -1,0 +1,68 @@
+"""What this machine has to train on, asked without torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from functools import lru_cache
+
+import psutil
+from pydantic import BaseModel
+
+from tunesmith.jobs.launch import torch_cuda_version
+
+CPU = "cpu"
+_ASK_AGAIN_SECONDS = 5
+
+
+class Device(BaseModel):
+    """memory, free: bytes. id: the number that CUDA_VISIBLE_DEVICES takes, or `cpu`."""
+
+    id: str
+    name: str
+    memory: int
+    free: int
+
+
+def devices() -> list[Device]:
+    """The GPUs that this process may use, or else the CPU."""
+    return _asked(int(time.monotonic()) // _ASK_AGAIN_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def _asked(moment: int) -> list[Device]:
+    return _gpus() or [_cpu()]
+
+
+def environment_for(chosen: list[str]) -> dict[str, str]:
+    """Variables that give a job these devices and no others."""
+    numbers = [device for device in chosen if device != CPU]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(numbers) or "-1"} if chosen else {}
+
+
+def _cpu() -> Device:
+    memory = psutil.virtual_memory()
+    return Device(id=CPU, name=f"CPU, {os.cpu_count()} cores", memory=memory.total, free=memory.available)
+
+
+def _gpus() -> list[Device]:
+    program = shutil.which("nvidia-smi")
+    if program is None or torch_cuda_version() is None:
+        return []
+    query = [program, "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, encoding="utf-8", timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = []
+    for line in told.stdout.splitlines() if told.returncode == 0 else ():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) == 4 and cells[2].isdigit() and cells[3].isdigit():
+            found.append(Device(id=cells[0], name=cells[1], memory=int(cells[2]) << 20, free=int(cells[3]) << 20))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    allowed = [name.strip() for name in visible.split(",")]
+    return [device for device in found if device.id in allowed]

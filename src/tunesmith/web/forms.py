@@ -1,0 +1,190 @@
+"""Settings as the page has them: the schema its forms are made of, the check, the same as YAML and as a command."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.describe import json_schema
+from tunesmith.config.fields import fields, help_of
+from tunesmith.config.job import SECTIONS, Job
+from tunesmith.config.load import Resolved, load_job
+from tunesmith.errors import UserError
+from tunesmith.runs.environment import is_secret
+from tunesmith.runs.run import flat_yaml
+from tunesmith.web.workspace import Workspace
+
+VERBS = ("train", "export", "chat")
+
+# The fields that LLaMA Board shows first, in its order; the others are found under Advanced.
+COMMON: Mapping[str, Sequence[str]] = {
+    "train": (
+        "model_name_or_path", "finetuning_type", "adapter_name_or_path", "quantization_bit", "template", "rope_scaling",
+        "flash_attn", "stage", "dataset_dir", "dataset", "eval_dataset", "learning_rate", "num_train_epochs",
+        "max_grad_norm", "max_samples", "precision", "cutoff_len", "per_device_train_batch_size",
+        "gradient_accumulation_steps", "val_size", "lr_scheduler_type", "lora_rank", "lora_alpha", "lora_dropout",
+        "lora_target", "output_dir",
+    ),
+    "export": (
+        "model_name_or_path", "adapter_name_or_path", "template", "export_to", "export_quant", "export_dir",
+        "export_ollama", "export_hub_model_id", "export_size", "export_quantization_bit",
+        "export_quantization_method", "export_verify",
+    ),
+    "chat": (
+        "model_name_or_path", "adapter_name_or_path", "template", "infer_dtype", "quantization_bit", "max_new_tokens",
+        "temperature", "top_p", "top_k", "repetition_penalty", "do_sample", "seed", "enable_thinking",
+        "default_system",
+    ),
+}  # fmt: skip
+_SECTIONS_OF: Mapping[str, Sequence[str]] = {
+    "train": [name for name in SECTIONS if name not in ("generation", "export")],
+    "export": ["model", "adapter", "data", "export"],
+    "chat": ["model", "adapter", "data", "generation", "training"],
+}
+_SHELL_SAFE_LINE = 100
+
+
+def schema_for(verb: str) -> dict[str, Any]:
+    """The JSON schema of the verb's fields. Of each: `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    whole = json_schema()
+    common = {name: at for at, name in enumerate(COMMON[verb])}
+    properties: dict[str, Any] = {}
+    for name, field in fields().items():
+        if field.section not in _SECTIONS_OF[verb] and name not in common:
+            continue
+        order = common.get(name)
+        properties[name] = {
+            **whole["properties"][name],
+            "x-common": order is not None,
+            "x-order": len(common) + len(properties) if order is None else order,
+            "x-secret": field.secret,
+            "x-choices": list(field.choices),
+        }
+    ordered = sorted(properties.items(), key=lambda pair: pair[1]["x-order"])
+    return {**whole, "title": verb, "properties": dict(ordered)}
+
+
+def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list[UserError]]:
+    """The job that the settings make, by the same rules as files and flags, and all that is wrong with them."""
+    try:
+        resolved = load_job([], _without_blanks(settings), verb=verb)
+    except UserError as error:
+        return None, list(error.parts)
+    if verb != "train":
+        return resolved, []
+    from tunesmith.jobs import execute
+
+    try:
+        execute.validate(resolved.job)
+    except UserError as error:
+        return resolved, [error]
+    missing = execute.missing_data(resolved.job)
+    return resolved, [missing] if missing else []
+
+
+def load(verb: str, settings: Mapping[str, Any]) -> Resolved:
+    """As `check`, for a job that is to run: UserError where anything is wrong."""
+    return load_job([], _without_blanks(settings), verb=verb)
+
+
+def secrets_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The tokens among the settings as the environment variables that the hubs' clients read."""
+    names = {"hf_hub_token": "HF_TOKEN", "ms_hub_token": "MODELSCOPE_API_TOKEN"}
+    return {names[key]: str(value) for key, value in settings.items() if key in names and value}
+
+
+def confine(job: Job, workspace: Workspace, *, exposed: bool) -> None:
+    """UserError where the job would write outside the workspace, or, for a page that others reach, read there."""
+    for key, value in (
+        ("output_dir", job.run.output_dir),
+        ("export_dir", job.export.export_dir),
+        ("tokenized_path", job.data.tokenized_path),
+        ("cache_dir", job.model.cache_dir if exposed else None),
+    ):
+        if value:
+            workspace.inside(value, field=key)
+    data = job.data
+    if not data.dataset_dir.startswith("REMOTE:") and data.dataset_dir != "ONLINE":
+        workspace.inside(data.dataset_dir, field="dataset_dir")
+        for key, names in (("dataset", data.dataset), ("eval_dataset", data.eval_dataset)):
+            for name in names:
+                if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).exists():
+                    workspace.inside(name, field=key)
+    if not exposed:
+        return
+    for key, place in (
+        ("model_name_or_path", job.model.model_name_or_path),
+        *(("adapter_name_or_path", name) for name in job.adapter.adapter_name_or_path),
+        ("resume_from_checkpoint", job.run.resume_from_checkpoint),
+    ):
+        if isinstance(place, str) and place and (Path(place).expanduser().exists() or Path(place).is_absolute()):
+            workspace.inside(place, field=key)
+
+
+def as_yaml(settings: Mapping[str, Any]) -> str:
+    """The settings as a config file; secrets are left out."""
+    return flat_yaml(_without_blanks(settings))
+
+
+def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
+    """The settings as a command, quoted for the shell; a secret shows as a variable's name at most."""
+    words = ["tunesmith", verb]
+    for key, value in _without_blanks(settings).items():
+        if not is_secret(key):
+            words.append(f"{key}={_flag_text(value)}")
+    quoted = [_powershell(word) if windows else shlex.quote(word) for word in words]
+    line = " ".join(quoted)
+    if len(line) <= _SHELL_SAFE_LINE:
+        return line
+    joint = " `\n  " if windows else " \\\n  "
+    return joint.join([" ".join(quoted[:2]), *quoted[2:]])
+
+
+def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
+    """The settings in a config file's text, LLaMA-Factory's too, with what is to be said of them."""
+    suffix = Path(name).suffix.lower()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"file{suffix if suffix in ('.yaml', '.yml', '.json') else '.yaml'}"
+        file.write_text(text, encoding="utf-8")
+        try:
+            # No rule of a verb is applied: what is missing is told in the form.
+            resolved = load_job([file], {}, verb="import")
+        except UserError as error:
+            shown = name or "the text"
+            raise UserError(
+                error.message.replace(str(file), shown), hint=error.hint.replace(str(file), shown), field=error.field
+            ) from None
+    return resolved.asked, [note.replace(str(file), name) for note in resolved.notes]
+
+
+def labels() -> dict[str, str]:
+    return {name: help_of(name) for name in fields()}
+
+
+def _without_blanks(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A field that the form left empty was not given."""
+    return {key: value for key, value in settings.items() if value is not None and value != "" and value != []}
+
+
+def _flag_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        plain = all(isinstance(item, str | int | float) and "," not in str(item) for item in value)
+        return ",".join(map(str, value)) if plain else _json(value)
+    return _json(value) if isinstance(value, Mapping) else str(value)
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _powershell(word: str) -> str:
+    """Quoted for PowerShell where it needs it."""
+    plain = all(char.isalnum() or char in "_-./:=\\" for char in word) and word.isascii()
+    return word if plain else "'" + word.replace("'", "''") + "'"

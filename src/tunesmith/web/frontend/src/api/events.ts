@@ -1,0 +1,140 @@
+// One stream of news for the whole page: the list of runs, and the metrics and log of the run that is looked at. A closed
+// stream is opened anew from the last cursor; where a proxy holds events back, the same news are fetched by polling.
+import { useEffect, useRef, useSyncExternalStore } from "react";
+import { get, url } from "./client";
+import type { Run } from "./types";
+
+export type Row = { step: number } & Record<string, number | null>;
+export interface RunNews { id: string; metrics?: Row[]; log?: string[]; reload_metrics?: boolean; reload_log?: boolean }
+export interface ListNews { complete: boolean; runs: Run[] }
+export type Link = "connecting" | "live" | "polling" | "lost";
+interface Polled { cursor: string; events: { type: string; data: unknown }[] }
+
+const DEAF_AFTER = 6_000;
+const watchers = new Set<() => void>();
+const followers = new Set<(news: RunNews) => void>();
+let link: Link = "connecting";
+let runs: Run[] | undefined;
+let cursor = "";
+let watched: string | null = null;
+let source: EventSource | null = null;
+let started = false;
+let polling = false;
+let heardAny = false;
+let failures = 0;
+
+const told = () => watchers.forEach((tell) => tell());
+const subscribe = (tell: () => void) => {
+  start();
+  watchers.add(tell);
+  return () => void watchers.delete(tell);
+};
+
+function setLink(next: Link) {
+  if (next !== link) {
+    link = next;
+    told();
+  }
+}
+
+/** The list after news of it; a list that is not complete only changes the runs it names. */
+export function merged(before: Run[] | undefined, news: ListNews): Run[] {
+  if (news.complete || !before) return news.runs;
+  const changed = new Map(news.runs.map((run) => [run.id, run]));
+  return before.map((run) => changed.get(run.id) ?? run);
+}
+
+function take(type: string, data: unknown) {
+  if (type === "runs") {
+    runs = merged(runs, data as ListNews);
+    told();
+  } else if (type === "run") followers.forEach((follow) => follow(data as RunNews));
+}
+
+function start() {
+  if (started) return;
+  started = true;
+  open();
+}
+
+function open() {
+  if (polling) return;
+  const here = new EventSource(url("events", { cursor, run: watched }));
+  source = here;
+  const deaf = setTimeout(() => {
+    if (here === source && !heardAny) void poll();
+  }, DEAF_AFTER);
+  here.onopen = () => {
+    failures = 0;
+    setLink("live");
+  };
+  for (const type of ["runs", "run"]) {
+    here.addEventListener(type, (event: MessageEvent<string>) => {
+      if (here !== source) return;
+      clearTimeout(deaf);
+      heardAny = true;
+      if (event.lastEventId) cursor = event.lastEventId;
+      setLink("live");
+      take(type, JSON.parse(event.data));
+    });
+  }
+  here.onerror = () => {
+    if (here !== source) return;
+    clearTimeout(deaf);
+    setLink("lost");
+    if (here.readyState !== EventSource.CLOSED) return;
+    // The browser has given up; after a refused cursor or a server that was away, begin anew.
+    if (failures > 1) cursor = "";
+    setTimeout(() => here === source && open(), Math.min(5_000, 400 * 2 ** failures++));
+  };
+}
+
+async function poll() {
+  source?.close();
+  source = null;
+  polling = true;
+  for (;;) {
+    try {
+      const { cursor: next, events } = await get<Polled>("poll", { cursor, run: watched });
+      cursor = next;
+      setLink("polling");
+      events.forEach((event) => take(event.type, event.data));
+    } catch {
+      setLink("lost");
+    }
+    await new Promise((again) => setTimeout(again, 1_500));
+  }
+}
+
+function watch(run: string | null, from = "0.0.0") {
+  if (run === watched) return;
+  watched = run;
+  cursor = `${cursor.split(".")[0] || "-"}.${from}`;
+  if (!started || polling) return;
+  source?.close();
+  open();
+}
+
+/** All runs, kept up to date; undefined until they are known. */
+export const useRuns = () => useSyncExternalStore(subscribe, () => runs);
+export const useLink = () => useSyncExternalStore(subscribe, () => link);
+
+/** Follows one run's metrics and log from a place in its files; null waits until that is known. */
+export function useRunNews(run: string, from: string | null, follow: (news: RunNews) => void): void {
+  const latest = useRef(follow);
+  latest.current = follow;
+  const ready = from !== null;
+  useEffect(() => {
+    if (!ready) return;
+    const hear = (news: RunNews) => news.id === run && latest.current(news);
+    followers.add(hear);
+    start();
+    watch(run, from);
+    return () => {
+      followers.delete(hear);
+      if (watched === run) watch(null);
+    };
+    // Only the first place counts: from there on the stream keeps its own.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [run, ready]);
+}

@@ -1,0 +1,1316 @@
+// Made by `npm run types`; don't edit it by hand.
+export type paths = Record<string, never>;
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /**
+         * About
+         * @description memory and disk in bytes. language: what the system speaks, as the page's first choice.
+         */
+        About: {
+            /** Version */
+            version: string;
+            /** Workspace */
+            workspace: string;
+            /** Language */
+            language: string;
+            /** Devices */
+            devices: components["schemas"]["Device"][];
+            /** Memory Total */
+            memory_total: number;
+            /** Memory Free */
+            memory_free: number;
+            /** Disk Free */
+            disk_free: number;
+            /** Exposed */
+            exposed: boolean;
+            /** Cpus */
+            cpus: number;
+            /** Python */
+            python: string;
+        };
+        /** Added */
+        Added: {
+            /** Name */
+            name: string;
+        };
+        /** Again */
+        Again: {
+            /** Devices */
+            devices?: string[] | null;
+        };
+        /**
+         * Bar
+         * @description Rows of `from` to `to` tokens.
+         */
+        Bar: {
+            /** From */
+            from: number;
+            /** To */
+            to: number;
+            /** Count */
+            count: number;
+        };
+        /**
+         * Checked
+         * @description resolved: every field with its value, where the settings make a job; notes tell what has no effect.
+         */
+        Checked: {
+            /** Ok */
+            ok: boolean;
+            /** Problems */
+            problems: components["schemas"]["Problem"][];
+            /** Notes */
+            notes: string[];
+            /** Resolved */
+            resolved: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * CheckpointInfo
+         * @description best: the one with the lowest evaluation loss.
+         */
+        CheckpointInfo: {
+            /** Step */
+            step: number;
+            /** Path */
+            path: string;
+            /** Eval Loss */
+            eval_loss?: number | null;
+            /**
+             * Best
+             * @default false
+             */
+            best: boolean;
+        };
+        /** Command */
+        Command: {
+            /** Yaml */
+            yaml: string;
+            /** Cli */
+            cli: string;
+            /** Windows */
+            windows: string;
+        };
+        /**
+         * Comparison
+         * @description metrics: name → last value in each run; series: metric → points in each run.
+         */
+        Comparison: {
+            /** Runs */
+            runs: components["schemas"]["Summary"][];
+            /** Config */
+            config: components["schemas"]["Difference"][];
+            /** Metrics */
+            metrics: {
+                [key: string]: (number | null)[];
+            };
+            /** Series */
+            series: {
+                [key: string]: [
+                    number,
+                    number | null
+                ][][];
+            };
+        };
+        /**
+         * Conversation
+         * @description content: what the page keeps of it (messages, settings, model); revision: given back when saving.
+         */
+        Conversation: {
+            /** Id */
+            id: string;
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /**
+             * Updated
+             * @default 0
+             */
+            updated: number;
+            /**
+             * Revision
+             * @default
+             */
+            revision: string;
+            /**
+             * Content
+             * @default {}
+             */
+            content: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Curves
+         * @description series: metric → [step, value or null where it was no number]. total: points before thinning.
+         *
+         *     cursor: where the page's event stream goes on from.
+         */
+        Curves: {
+            /** Series */
+            series: {
+                [key: string]: [
+                    number,
+                    number | null
+                ][];
+            };
+            /** Total */
+            total: {
+                [key: string]: number;
+            };
+            /** Words */
+            words: components["schemas"]["Word"][];
+            /** Offset */
+            offset: number;
+        };
+        /**
+         * Cutoff
+         * @description What a cutoff_len would cut off, and how full packed rows would be (a share of 1).
+         */
+        Cutoff: {
+            /** Cutoff */
+            cutoff: number;
+            /** Truncated Rows */
+            truncated_rows: number;
+            /** Truncated Tokens */
+            truncated_tokens: number;
+            /** Packed Rows */
+            packed_rows: number;
+            /** Fill */
+            fill: number;
+        };
+        /** DataFile */
+        DataFile: {
+            /** Path */
+            path: string;
+            /** Bytes */
+            bytes: number;
+            /** Encoding */
+            encoding: string;
+        };
+        /**
+         * Detail
+         * @description asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
+         *     remedies: settings to lay over `asked` and try again with, where it failed.
+         */
+        Detail: {
+            summary: components["schemas"]["Summary"];
+            /** Asked */
+            asked: {
+                [key: string]: unknown;
+            };
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            /** Environment */
+            environment: {
+                [key: string]: unknown;
+            };
+            /** Last */
+            last: {
+                [key: string]: number | null;
+            };
+            /** Checkpoints */
+            checkpoints: components["schemas"]["CheckpointInfo"][];
+            /** Events */
+            events: {
+                [key: string]: unknown;
+            }[];
+            /** Warnings */
+            warnings: string[];
+            /** Remedies */
+            remedies: components["schemas"]["Remedy"][];
+            /** Refused Rows */
+            refused_rows: number;
+            /** Files */
+            files: components["schemas"]["FileInfo"][];
+            /** Attempt */
+            attempt: number;
+            /** Pid */
+            pid: number | null;
+            /** Host */
+            host: string | null;
+        };
+        /**
+         * Device
+         * @description memory, free: bytes. id: the number that CUDA_VISIBLE_DEVICES takes, or `cpu`.
+         */
+        Device: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Memory */
+            memory: number;
+            /** Free */
+            free: number;
+        };
+        /** Difference */
+        Difference: {
+            /** Key */
+            key: string;
+            /** Values */
+            values: unknown[];
+        };
+        /**
+         * Estimate
+         * @description Bytes at the peak of a step over full rows, by what they are for: weights, gradients, optimizer, activations,
+         *     logits, runtime. available: free on the device now; memory: all it has.
+         */
+        Estimate: {
+            /** Parts */
+            parts: {
+                [key: string]: number;
+            };
+            /** Total */
+            total: number;
+            /** Available */
+            available: number;
+            /** Memory */
+            memory: number;
+            /** Fits */
+            fits: boolean;
+            /** Trainable */
+            trainable: number;
+            /** Parameters */
+            parameters: number;
+            /** Checkpointing */
+            checkpointing: boolean;
+            /** Note */
+            note: string;
+        };
+        /** Event */
+        Event: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "runs" | "run";
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Exported
+         * @description verified: how each file compares with the trained model, where that was asked for.
+         */
+        Exported: {
+            /** Folder */
+            folder: string;
+            /** Files */
+            files: components["schemas"]["Written"][];
+            /** Verified */
+            verified: components["schemas"]["ExportedFile"][];
+            /** Modelfile */
+            modelfile?: string | null;
+        };
+        /**
+         * ExportedFile
+         * @description agreement: share of positions with the same likeliest token; divergence: nats per token; losses on held-out
+         *     rows.
+         */
+        ExportedFile: {
+            /** File */
+            file: string;
+            /**
+             * Kind
+             * @default
+             */
+            kind: string;
+            /**
+             * Size
+             * @default 0
+             */
+            size: number;
+            /**
+             * Cases
+             * @default 0
+             */
+            cases: number;
+            /**
+             * Prompts
+             * @default 0
+             */
+            prompts: number;
+            /**
+             * Ids
+             * @default 0
+             */
+            ids: number;
+            /** Agreement */
+            agreement?: number | null;
+            /** Divergence */
+            divergence?: number | null;
+            /** Loss */
+            loss?: number | null;
+            /** Reference Loss */
+            reference_loss?: number | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pass" | "warn" | "fail";
+            /**
+             * Detail
+             * @default
+             */
+            detail: string;
+            /**
+             * Fix
+             * @default
+             */
+            fix: string;
+        };
+        /** FileInfo */
+        FileInfo: {
+            /** Path */
+            path: string;
+            /** Bytes */
+            bytes: number;
+        };
+        /** Finding */
+        Finding: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pass" | "warn" | "fail";
+            /** What */
+            what: string;
+            /** Detail */
+            detail: string;
+            /**
+             * Fix
+             * @default
+             */
+            fix: string;
+        };
+        /** Fix */
+        Fix: {
+            /**
+             * Fix
+             * @enum {string}
+             */
+            fix: "refused" | "duplicates";
+            /** Revision */
+            revision: string;
+        };
+        /** Help */
+        Help: {
+            /** Key */
+            key: string;
+            /** Text */
+            text: string;
+        };
+        /** Id */
+        Id: {
+            /** Id */
+            id: string;
+        };
+        /** Imported */
+        Imported: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Notes */
+            notes: string[];
+        };
+        /** Lengths */
+        Lengths: {
+            /** Histogram */
+            histogram: components["schemas"]["Bar"][];
+            /** Cutoffs */
+            cutoffs: components["schemas"]["Cutoff"][];
+            /** Total */
+            total: number;
+            /** Longest */
+            longest: number;
+            /** Median */
+            median: number;
+        };
+        /**
+         * Listed
+         * @description place: a file, or a repository on a hub. missing: the file is not there. problem: of its entry.
+         */
+        Listed: {
+            /** Name */
+            name: string;
+            /**
+             * Place
+             * @default
+             */
+            place: string;
+            /**
+             * Location
+             * @default
+             */
+            location: string;
+            /** Bytes */
+            bytes?: number | null;
+            /**
+             * Missing
+             * @default false
+             */
+            missing: boolean;
+            /** Formatting */
+            formatting?: string | null;
+            /**
+             * Ranking
+             * @default false
+             */
+            ranking: boolean;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+        };
+        /**
+         * Log
+         * @description attempt: whose log, 0 for what was printed at the start. offset: bytes, for the event stream.
+         */
+        Log: {
+            /** Lines */
+            lines: string[];
+            /** Attempt */
+            attempt: number;
+            /** Offset */
+            offset: number;
+            /** Complete */
+            complete: boolean;
+        };
+        /**
+         * Look
+         * @description How a data set is read. found: the columns there are; columns, tags: what stands for what; problem: why it can't
+         *     be read at all. lengths: only where a model is named.
+         */
+        Look: {
+            /** Name */
+            name: string;
+            /** Files */
+            files: components["schemas"]["DataFile"][];
+            /** Revision */
+            revision: string;
+            /** Found */
+            found: string[];
+            /** Format */
+            format?: string | null;
+            problem?: components["schemas"]["Told"] | null;
+            /**
+             * Columns
+             * @default {}
+             */
+            columns: {
+                [key: string]: string;
+            };
+            /**
+             * Tags
+             * @default {}
+             */
+            tags: {
+                [key: string]: string;
+            };
+            /**
+             * Rows
+             * @default 0
+             */
+            rows: number;
+            /**
+             * Usable
+             * @default 0
+             */
+            usable: number;
+            /**
+             * Reasons
+             * @default {}
+             */
+            reasons: {
+                [key: string]: number;
+            };
+            /**
+             * Refusals
+             * @default []
+             */
+            refusals: components["schemas"]["RefusedRow"][];
+            /**
+             * Duplicates
+             * @default 0
+             */
+            duplicates: number;
+            /**
+             * Near Duplicates
+             * @default 0
+             */
+            near_duplicates: number;
+            /**
+             * Contradictions
+             * @default 0
+             */
+            contradictions: number;
+            /**
+             * Placeholders
+             * @default {}
+             */
+            placeholders: {
+                [key: string]: number;
+            };
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            lengths?: components["schemas"]["Lengths"] | null;
+        };
+        /**
+         * Mapping
+         * @description How the entry is to be read: a format, and columns or tags by the names of dataset_info.json.
+         */
+        Mapping: {
+            /** Formatting */
+            formatting?: string | null;
+            /**
+             * Columns
+             * @default {}
+             */
+            columns: {
+                [key: string]: string | null;
+            };
+            /**
+             * Tags
+             * @default {}
+             */
+            tags: {
+                [key: string]: string | null;
+            };
+        };
+        /** Mask */
+        Mask: {
+            /** Samples */
+            samples: components["schemas"]["Sample"][];
+            /** Notes */
+            notes: string[];
+            /** Template */
+            template: string | null;
+        };
+        /**
+         * ModelChoice
+         * @description path: relative to the workspace, or a hub id. base: the model that a run or adapter was made for.
+         */
+        ModelChoice: {
+            /** Path */
+            path: string;
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "run" | "checkpoint" | "model" | "gguf";
+            /** Base */
+            base?: string | null;
+        };
+        /** NewRow */
+        NewRow: {
+            /** Row */
+            row: {
+                [key: string]: unknown;
+            };
+            /** Revision */
+            revision: string;
+        };
+        /**
+         * NewRun
+         * @description devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model.
+         */
+        NewRun: {
+            /**
+             * Verb
+             * @default train
+             * @enum {string}
+             */
+            verb: "train" | "export";
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Devices */
+            devices?: string[] | null;
+            /**
+             * Trusted
+             * @default false
+             */
+            trusted: boolean;
+        };
+        /** News */
+        News: {
+            /** Cursor */
+            cursor: string;
+            /** Events */
+            events: components["schemas"]["Event"][];
+        };
+        /**
+         * Option
+         * @description One option of a command. kind: text, number, switch, choice or list.
+         */
+        Option: {
+            /** Name */
+            name: string;
+            /** Help */
+            help: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Choices
+             * @default []
+             */
+            choices: string[];
+            /** Default */
+            default?: unknown;
+        };
+        /** Order */
+        Order: {
+            /** Ids */
+            ids: string[];
+        };
+        /** Piece */
+        Piece: {
+            /** Text */
+            text: string;
+            /** Ids */
+            ids: number[];
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "trained" | "masked" | "truncated" | "special";
+            /** Trained */
+            trained: boolean;
+        };
+        /** Place */
+        Place: {
+            /** Place */
+            place: string;
+        };
+        /**
+         * Preview
+         * @description lines: what would be written, with sizes, and the disk and memory it takes.
+         */
+        Preview: {
+            /** Lines */
+            lines: string[];
+        };
+        /** Problem */
+        Problem: {
+            /** Field */
+            field: string | null;
+            /** Message */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
+            /**
+             * Level
+             * @default error
+             * @enum {string}
+             */
+            level: "error" | "note";
+        };
+        /**
+         * Question
+         * @description base: answer without the adapter. seed: left out or negative, another each time (the answer tells which).
+         */
+        Question: {
+            /** Messages */
+            messages: components["schemas"]["Turn"][];
+            /** System */
+            system?: string | null;
+            /**
+             * Tools
+             * @default []
+             */
+            tools: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Settings
+             * @default {}
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Seed */
+            seed?: number | null;
+            /**
+             * Base
+             * @default false
+             */
+            base: boolean;
+        };
+        /**
+         * Reading
+         * @description The settings that decide how rows are read: model, template, stage, cutoff_len and the like.
+         */
+        Reading: {
+            /**
+             * Settings
+             * @default {}
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /**
+             * Limit
+             * @default 20
+             */
+            limit: number;
+        };
+        /**
+         * Refusal
+         * @description What every answer with a status from 400 on holds. field: the config key or parameter at fault.
+         */
+        Refusal: {
+            /** Message */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
+            /** Field */
+            field?: string | null;
+        };
+        /** RefusedRow */
+        RefusedRow: {
+            /** File */
+            file: string;
+            /** Line */
+            line: number;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * Rejected
+         * @description Rows that were held back, with their reasons, as the job wrote them.
+         */
+        Rejected: {
+            /** Rows */
+            rows: {
+                [key: string]: unknown;
+            }[];
+            /** More */
+            more: boolean;
+        };
+        /**
+         * Remedy
+         * @description what: for translation; settings: laid over the run's own.
+         */
+        Remedy: {
+            /** What */
+            what: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
+        /** Rows */
+        Rows: {
+            /** Rows */
+            rows: components["schemas"]["ShownRow"][];
+            /** Editable */
+            editable: boolean;
+            /** Revision */
+            revision: string;
+            problem?: components["schemas"]["Told"] | null;
+        };
+        /** Sample */
+        Sample: {
+            /** Number */
+            number: number;
+            /** Line */
+            line: number;
+            /** Problem */
+            problem: string | null;
+            /**
+             * Tokens
+             * @default 0
+             */
+            tokens: number;
+            /**
+             * Trained
+             * @default 0
+             */
+            trained: number;
+            /** Pieces */
+            pieces: components["schemas"]["Piece"][];
+        };
+        /** Samples */
+        Samples: {
+            /** Samples */
+            samples: {
+                [key: string]: unknown;
+            }[];
+        };
+        /** Sent */
+        Sent: {
+            /** Name */
+            name: string;
+            /** File */
+            file: string;
+        };
+        /**
+         * Session
+         * @description tuned: there is an adapter, so that the model can answer without it too. room: most tokens it takes.
+         */
+        Session: {
+            /** Session */
+            session: string;
+            /**
+             * Status
+             * @default loading
+             * @enum {string}
+             */
+            status: "loading" | "ready" | "failed";
+            /** Model */
+            model: string;
+            /** Adapter */
+            adapter?: string | null;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Tuned
+             * @default false
+             */
+            tuned: boolean;
+            /** Room */
+            room?: number | null;
+            /**
+             * Template
+             * @default
+             */
+            template: string;
+            /** System */
+            system?: string | null;
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Message
+             * @default
+             */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
+        };
+        /**
+         * ShownRow
+         * @description row: null where it can't be read; text is then its line. problem: why it is not used.
+         */
+        ShownRow: {
+            /** Number */
+            number: number;
+            /** File */
+            file: string;
+            /** Line */
+            line: number;
+            /** Row */
+            row: {
+                [key: string]: unknown;
+            } | null;
+            /** Text */
+            text?: string | null;
+            /** Problem */
+            problem?: string | null;
+        };
+        /**
+         * Source
+         * @description The settings that name the model of a run, a checkpoint, an adapter or a folder.
+         */
+        Source: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Summary
+         * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+         */
+        Summary: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "starting" | "running" | "stopping" | "finished" | "failed" | "stopped" | "killed";
+            /** Progress */
+            progress?: number | null;
+            /**
+             * Step
+             * @default 0
+             */
+            step: number;
+            /** Steps */
+            steps?: number | null;
+            /**
+             * Epoch
+             * @default 0
+             */
+            epoch: number;
+            /** Eta */
+            eta?: number | null;
+            /** Last Loss */
+            last_loss?: number | null;
+            /**
+             * Tags
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Created
+             * @default 0
+             */
+            created: number;
+            /** Started */
+            started?: number | null;
+            /** Ended */
+            ended?: number | null;
+            /** Queue Position */
+            queue_position?: number | null;
+            /**
+             * Devices
+             * @default []
+             */
+            devices: string[];
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Resumable
+             * @default false
+             */
+            resumable: boolean;
+            /**
+             * Message
+             * @default
+             */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
+        };
+        /** Tags */
+        Tags: {
+            /** Tags */
+            tags: string[];
+        };
+        /** Text */
+        Text: {
+            /** Text */
+            text: string;
+            /**
+             * Name
+             * @default config.yaml
+             */
+            name: string;
+        };
+        /**
+         * ToAdd
+         * @description path: a file or folder of the workspace; hub: a repository. name: left out, after the file.
+         */
+        ToAdd: {
+            /** Path */
+            path?: string | null;
+            /** Hub */
+            hub?: string | null;
+            /**
+             * Modelscope
+             * @default false
+             */
+            modelscope: boolean;
+            /** Name */
+            name?: string | null;
+            /** Subset */
+            subset?: string | null;
+            /** Split */
+            split?: string | null;
+            /**
+             * Dataset Dir
+             * @default data
+             */
+            dataset_dir: string;
+        };
+        /** ToKeep */
+        ToKeep: {
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /** Content */
+            content: {
+                [key: string]: unknown;
+            };
+            /** Revision */
+            revision?: string | null;
+        };
+        /**
+         * ToLoad
+         * @description model: a run, a checkpoint, a folder, a GGUF file or a hub id.
+         */
+        ToLoad: {
+            /** Model */
+            model: string;
+            /** Adapter */
+            adapter?: string | null;
+            /**
+             * Settings
+             * @default {}
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Trusted
+             * @default false
+             */
+            trusted: boolean;
+        };
+        /** ToSave */
+        ToSave: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Revision */
+            revision?: string | null;
+        };
+        /**
+         * ToSend
+         * @description name: a data set in a .jsonl file, made where there is none of that name.
+         */
+        ToSend: {
+            /** Name */
+            name: string;
+            /**
+             * Dataset Dir
+             * @default data
+             */
+            dataset_dir: string;
+            /** Messages */
+            messages: components["schemas"]["Turn"][];
+            /** System */
+            system?: string | null;
+            /**
+             * Tools
+             * @default []
+             */
+            tools: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * ToVerify
+         * @description place: an exported folder or file; run: what it came from, where it does not say so itself.
+         */
+        ToVerify: {
+            /** Place */
+            place: string;
+            /** Run */
+            run?: string | null;
+            /**
+             * Devices
+             * @default []
+             */
+            devices: string[];
+        };
+        /** Told */
+        Told: {
+            /** Message */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
+            /** Field */
+            field?: string | null;
+        };
+        /**
+         * Turn
+         * @description A message as OpenAI's interface writes it.
+         */
+        Turn: {
+            /** Role */
+            role: string;
+            /**
+             * Content
+             * @default
+             */
+            content: string | null;
+            /** Reasoning Content */
+            reasoning_content?: string | null;
+            /** Tool Calls */
+            tool_calls?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** Tool Call Id */
+            tool_call_id?: string | null;
+            /** Name */
+            name?: string | null;
+        };
+        /** Uploaded */
+        Uploaded: {
+            /** Path */
+            path: string;
+        };
+        /**
+         * Word
+         * @description sign: what it is, for translation; values: what the sentence names. step: where, best: the checkpoint to take.
+         */
+        Word: {
+            /**
+             * Sign
+             * @enum {string}
+             */
+            sign: "not_a_number" | "diverging" | "rate_too_high" | "spike" | "overfitting" | "plateau" | "good";
+            /**
+             * Level
+             * @enum {string}
+             */
+            level: "info" | "warning" | "error";
+            /** Message */
+            message: string;
+            /**
+             * Fix
+             * @default
+             */
+            fix: string;
+            /** Step */
+            step?: number | null;
+            /**
+             * Values
+             * @default {}
+             */
+            values: {
+                [key: string]: number;
+            };
+        };
+        /** Written */
+        Written: {
+            /** Path */
+            path: string;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
+         * Saved
+         * @description revision: changes with the content; given back when saving, so that nobody's work is overwritten unseen.
+         */
+        tunesmith__web__api__arguments__Saved: {
+            /** Name */
+            name: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /** Revision */
+            revision: string;
+        };
+        /**
+         * Asked
+         * @description sources: files and folders of the workspace. api_key: handed to the process in its environment, never kept.
+         */
+        tunesmith__web__api__authoring__Asked: {
+            /** Sources */
+            sources: string[];
+            /** Options */
+            options: {
+                [key: string]: unknown;
+            };
+            /** Api Key */
+            api_key?: string | null;
+        };
+        /** Asked */
+        tunesmith__web__api__configuration__Asked: {
+            /**
+             * Verb
+             * @default train
+             * @enum {string}
+             */
+            verb: "train" | "export" | "chat";
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
+        /** Saved */
+        tunesmith__web__api__datasets__Saved: {
+            /** Revision */
+            revision: string;
+            /**
+             * Removed
+             * @default 0
+             */
+            removed: number;
+        };
+        /** Asked */
+        tunesmith__web__api__estimates__Asked: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Devices */
+            devices?: string[] | null;
+        };
+        /** Asked */
+        tunesmith__web__api__exports__Asked: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

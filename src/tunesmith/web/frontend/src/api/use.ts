@@ -1,0 +1,60 @@
+import { useCallback, useEffect, useRef, useState } from "react";
+import { ApiError } from "./client";
+
+export interface Resource<T> { data: T | undefined; error: ApiError | null; loading: boolean; reload: () => void; set: (value: T) => void }
+
+/** What a request answers, asked again when `key` changes or on reload; the old answer stays until the new is there. */
+export function useResource<T>(key: string | null, ask: (signal: AbortSignal) => Promise<T>): Resource<T> {
+  const [state, setState] = useState<{ key: string | null; data?: T; error: ApiError | null; loading: boolean }>({ key, error: null, loading: key !== null });
+  const [turn, setTurn] = useState(0);
+  const asking = useRef(ask);
+  asking.current = ask;
+  useEffect(() => {
+    if (key === null) return;
+    const control = new AbortController();
+    setState((old) => ({ key, data: old.key === key || old.data !== undefined ? old.data : undefined, error: null, loading: true }));
+    asking.current(control.signal).then(
+      (data) => !control.signal.aborted && setState({ key, data, error: null, loading: false }),
+      (reason: unknown) => !control.signal.aborted && setState((old) => ({ key, data: old.data, error: told(reason), loading: false })),
+    );
+    return () => control.abort();
+  }, [key, turn]);
+  const reload = useCallback(() => setTurn((n) => n + 1), []);
+  const set = useCallback((data: T) => setState((old) => ({ ...old, data, error: null })), []);
+  return { data: state.data, error: state.error, loading: state.loading, reload, set };
+}
+
+export function told(reason: unknown): ApiError {
+  if (reason instanceof ApiError) return reason;
+  return new ApiError(0, reason instanceof Error ? reason.message : String(reason));
+}
+
+/** A value that follows `value` once it has rested for `wait` ms. */
+export function useRested<T>(value: T, wait: number): T {
+  const [rested, setRested] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(value), wait);
+    return () => clearTimeout(timer);
+  }, [value, wait]);
+  return rested;
+}
+
+/** State that this browser remembers; `clean` takes out what it must not. */
+export function useKept<T>(key: string, start: T, clean: (value: T) => T = (value) => value): [T, (value: T) => void] {
+  const [value, setValue] = useState<T>(() => {
+    try {
+      const kept = localStorage.getItem(`tunesmith.${key}`);
+      return kept === null ? start : (JSON.parse(kept) as T);
+    } catch {
+      return start;
+    }
+  });
+  const keep = useCallback((next: T) => {
+    setValue(next);
+    try {
+      localStorage.setItem(`tunesmith.${key}`, JSON.stringify(clean(next)));
+    } catch { /* a full or forbidden store only forgets */ }
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [key]);
+  return [value, keep];
+}

@@ -1,0 +1,62 @@
+import { useId, type ReactNode } from "react";
+import type { Problem } from "../api/types";
+import { fieldWords, named, t, type FieldWords } from "../i18n";
+import { LABELS } from "../i18n/labels";
+import { toText, type FieldSpec } from "./schema";
+
+/** `per_device_train_batch_size` without a label of its own reads "Per device train batch size". */
+const plain = (name: string) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+export const labelOf = (name: string): string => fieldWords(name)?.[0] ?? (LABELS as FieldWords)[name]?.[0] ?? plain(name);
+export const helpOf = (field: FieldSpec): string => fieldWords(field.name)?.[1] ?? field.help;
+
+/** Help with `code` in it. */
+export function Help({ text }: { text: string }): ReactNode {
+  return text.split("`").map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part));
+}
+
+interface Props { field: FieldSpec; text: string | undefined; problems: Problem[]; suggestions?: string[]; onChange: (text: string) => void }
+
+export function Field({ field, text, problems, suggestions, onChange }: Props) {
+  const id = useId();
+  const value = text ?? toText(field.fallback);
+  const wrong = problems.some((problem) => problem.level === "error");
+  const described = `${id}-help${problems.length ? ` ${id}-problem` : ""}`;
+  const shared = { id, "aria-describedby": described, "aria-invalid": wrong || undefined };
+  const offered = [...new Set([...(suggestions ?? []), ...field.suggestions])];
+  const changed = text !== undefined && text !== toText(field.fallback);
+  const wide = field.kind === "mapping";
+  return (
+    <div className={["field", field.kind === "boolean" && "check", wide && "wide", changed && "changed"].filter(Boolean).join(" ")} data-field={field.name}>
+      {field.kind === "boolean" && <input type="checkbox" {...shared} checked={value === "true"} onChange={(event) => onChange(String(event.target.checked))} />}
+      <div className="name">
+        <label htmlFor={id}>{labelOf(field.name)}</label>
+        <span className="key" title={field.name}>{field.name}</span>
+      </div>
+      {field.kind === "choice" && (
+        <select {...shared} value={value} onChange={(event) => onChange(event.target.value)}>
+          {field.nullable && <option value="">{t("form.none")}</option>}
+          {field.choices.map((choice) => <option key={choice} value={choice}>{choiceWord(field.name, choice)}</option>)}
+        </select>
+      )}
+      {field.kind !== "boolean" && field.kind !== "choice" && (
+        <input
+          {...shared} value={value} onChange={(event) => onChange(event.target.value)} spellCheck={false} autoComplete="off"
+          type={field.secret ? "password" : "text"} inputMode={field.kind === "integer" ? "numeric" : undefined}
+          list={offered.length ? `${id}-list` : undefined} placeholder={field.nullable && field.fallback === null ? (field.help.includes("Left out") ? t("form.auto") : t("form.none")) : undefined}
+        />
+      )}
+      {offered.length > 0 && <datalist id={`${id}-list`}>{offered.map((one) => <option key={one} value={one} />)}</datalist>}
+      <p className="help" id={`${id}-help`}><Help text={helpOf(field)} /></p>
+      {problems.length > 0 && (
+        <div id={`${id}-problem`}>
+          {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}>{problem.message} {problem.hint}</p>)}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function choiceWord(name: string, choice: string): string {
+  const words = named(`choice.${name}`, choice);
+  return words === choice ? (choice === "true" ? t("yes") : choice === "false" ? t("no") : choice) : `${words} (${choice})`;
+}

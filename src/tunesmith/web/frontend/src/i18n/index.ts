@@ -1,0 +1,102 @@
+// Words of the page. English is the pattern that the other dictionaries are typed after, so a missing word does not compile.
+import { useSyncExternalStore } from "react";
+import { en } from "./en";
+
+export type Plural = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
+export type Key = keyof typeof en;
+export type Words = Record<Key, string | Plural>;
+/** Label and help of a setting. */
+export type FieldWords = Record<string, readonly [label: string, help?: string]>;
+
+export const LANGUAGES = { en: "English", "zh-TW": "繁體中文", "zh-CN": "简体中文" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Words; fields: FieldWords }>> = {
+  "zh-TW": () => import("./zh-TW"),
+  "zh-CN": () => import("./zh-CN"),
+};
+
+let language: Language = "en";
+let words: Words = en;
+let fields: FieldWords = {};
+const watchers = new Set<() => void>();
+
+export function guess(wanted: readonly string[]): Language {
+  for (const tag of wanted) {
+    if (/^zh\b.*(tw|hk|mo|hant)/i.test(tag)) return "zh-TW";
+    if (/^zh/i.test(tag)) return "zh-CN";
+    if (/^en/i.test(tag)) return "en";
+  }
+  return "en";
+}
+
+export async function setLanguage(next: Language): Promise<void> {
+  const loaded = next === "en" ? { words: en as Words, fields: {} } : await loaders[next]();
+  ({ words, fields } = loaded);
+  language = next;
+  document.documentElement.lang = next;
+  watchers.forEach((tell) => tell());
+}
+
+export function fill(text: string, values: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name];
+    return value === undefined ? whole : typeof value === "number" ? number(value) : value;
+  });
+}
+
+export function t(key: Key, values: Record<string, string | number> = {}): string {
+  const entry: string | Plural = words[key];
+  if (typeof entry === "string") return fill(entry, values);
+  const rule = new Intl.PluralRules(language).select(Number(values["n"] ?? 0));
+  return fill(entry[rule] ?? entry.other, values);
+}
+
+/** A word for something the server names, or its own name. */
+export function named(prefix: string, name: string): string {
+  const key = `${prefix}.${name}`;
+  return key in words ? t(key as Key) : name;
+}
+
+export const fieldWords = (name: string) => fields[name];
+
+export function useLanguage(): Language {
+  return useSyncExternalStore((tell) => (watchers.add(tell), () => void watchers.delete(tell)), () => language);
+}
+
+export function number(value: number, digits?: number): string {
+  return new Intl.NumberFormat(language, digits === undefined ? { maximumFractionDigits: 4 } : { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
+export const percent = (share: number, digits = 0) =>
+  new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(share);
+
+export function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const at = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
+  return `${number(count / 1000 ** at, at < 3 ? 0 : 1)} ${units[at]}`;
+}
+
+/** A measured value: as many digits as say something. */
+export function measure(value: number): string {
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e7) return number(value, 0);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(2);
+  return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
+}
+
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const pad = (n: number) => String(n).padStart(2, "0");
+  if (hours >= 48) return t("time.days", { n: Math.round(hours / 24) });
+  return hours ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
+}
+
+export function when(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  const today = date.toDateString() === new Date().toDateString();
+  const clock = { hour: "numeric", minute: "2-digit" } as const;
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
+  return new Intl.DateTimeFormat(language, today ? clock : { ...year, month: "short", day: "numeric", ...clock }).format(date);
+}

@@ -1,0 +1,209 @@
+import { useEffect, useRef, useState } from "react";
+import { get, post, put, remove, stream, ApiError } from "../api/client";
+import type { ChatPart, ChatSession, Conversation, ConversationHead, Json, Settings } from "../api/types";
+import { told, useKept, useResource } from "../api/use";
+import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
+import { t, when } from "../i18n";
+import { useRoute } from "../router";
+import { Bar, Button, Empty, Failure, Labelled, Note, Page } from "../ui/parts";
+import { attempt } from "../ui/toast";
+import { ChatTurn } from "./chat-turn";
+import { useModels } from "./models";
+import { SendToDataset } from "./chat-send";
+
+interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
+const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
+
+const numeric = (text: string): Json => (text.trim() === "" ? null : Number(text));
+
+function settingsOf(asking: Asking): Settings {
+  const { temperature, top_p, top_k, max_new_tokens, thinking } = asking;
+  const all: Settings = { temperature: numeric(temperature), top_p: numeric(top_p), top_k: numeric(top_k), max_new_tokens: numeric(max_new_tokens), enable_thinking: thinking };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null && !Number.isNaN(value)));
+}
+
+export function ChatPage() {
+  const route = useRoute();
+  const [session, setSession] = useState<ChatSession | null>(null);
+  const [asking, setAsking] = useKept<Asking>("asking", ASKING);
+  const [compare, setCompare] = useKept("chat.compare", true);
+  const [turns, setTurns] = useState<Turn[]>([]);
+  const [conversation, setConversation] = useState<string | null>(null);
+  const [control, setControl] = useState<AbortController | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [sending, setSending] = useState<number | null>(null);
+  const saved = useResource<ConversationHead[]>("conversations", (signal) => get("conversations", {}, signal));
+  const end = useRef<HTMLDivElement>(null);
+  const tools = toolsIn(asking.tools);
+  const ready = session?.status === "ready" ? session : null;
+  const both = compare && Boolean(ready?.tuned);
+
+  useEffect(() => { void end.current?.scrollIntoView({ block: "nearest" }); }, [turns]);
+
+  /** Ask, and ask the base model after it; what was said until a stop stands. */
+  const answer = async (before: Turn[]) => {
+    if (!ready) return;
+    const own = new AbortController();
+    setControl(own);
+    setError(null);
+    let now: Turn[] = [...before, opened(both)];
+    setTurns(now);
+    const seed = numeric(asking.seed) ?? Math.floor(Math.random() * 2 ** 31);
+    const question = { messages: messagesOf(before), system: asking.system.trim() || null, tools: tools.tools, settings: settingsOf(asking), seed };
+    try {
+      for (const side of both ? (["answer", "base"] as const) : (["answer"] as const)) {
+        for await (const part of stream<ChatPart>(`chat/${ready.session}/answer`, { ...question, base: side === "base" }, own.signal)) {
+          now = heard(now, part, side);
+          setTurns(now);
+        }
+      }
+    } catch (reason) {
+      if (!own.signal.aborted) setError(told(reason));
+    }
+    setControl(null);
+    const id = conversation ?? `c${Date.now().toString(36)}`;
+    setConversation(id);
+    await put(`conversations/${id}`, { title: titleOf(now), content: { system: asking.system, turns: now } }).then(saved.reload, () => undefined);
+  };
+  const stop = () => control?.abort();
+  const begin = () => { setTurns([]); setConversation(null); setError(null); };
+  const open = (id: string) => attempt(async () => {
+    const { content } = await get<Conversation>(`conversations/${id}`);
+    setTurns((content.turns ?? []) as unknown as Turn[]);
+    setAsking({ ...asking, system: content.system ?? "" });
+    setConversation(id);
+  });
+  const edit = (at: number, text: string) => {
+    const turn = turns[at]!;
+    if (turn.role === "assistant") setTurns(turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text } } : one)));
+    else void answer([...turns.slice(0, at), { role: turn.role, text }]);
+  };
+  return (
+    <Page title={t("chat.title")} lead={t("chat.lead")} actions={turns.length > 0 && <Button icon="plus" onClick={begin}>{t("chat.new")}</Button>}>
+      <div className="columns chat">
+        <section className="card flush chat-box" aria-label={t("chat.title")}>
+          <div className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
+            {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
+            {turns.map((turn, n) => (
+              <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready}
+                onEdit={(text) => edit(n, text)} onSend={() => setSending(n)}
+                onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n)) : undefined} />
+            ))}
+            {error && <Failure error={error} />}
+            <div ref={end} />
+          </div>
+          <Composer disabled={!ready} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
+        </section>
+        <aside className="side stack" aria-label={t("chat.side")}>
+          <Loader session={session} setSession={setSession} wanted={route.query.get("run") ?? route.query.get("model")} />
+          {ready?.tuned && (
+            <section className="card"><label className="row"><input type="checkbox" checked={compare} onChange={(event) => setCompare(event.target.checked)} /><strong>{t("chat.compare")}</strong></label><p className="muted small" style={{ marginTop: "var(--s1)" }}>{t("chat.compare.text")}</p></section>
+          )}
+          <details className="card" open>
+            <summary><h2>{t("chat.settings")}</h2></summary>
+            <div className="stack" style={{ marginTop: "var(--s4)", gap: "var(--s3)" }}>
+              <Labelled label={t("chat.system")}>{(id) => <textarea id={id} rows={3} value={asking.system} onChange={(event) => setAsking({ ...asking, system: event.target.value })} />}</Labelled>
+              <div className="halves" style={{ gap: "var(--s3)", gridTemplateColumns: "1fr 1fr" }}>
+                {(["temperature", "top_p", "top_k", "max_new_tokens"] as const).map((name) => <Labelled key={name} label={t(`chat.${name}`)}>{(id) => <input id={id} inputMode="decimal" value={asking[name]} onChange={(event) => setAsking({ ...asking, [name]: event.target.value })} />}</Labelled>)}
+              </div>
+              <Labelled label={t("chat.seed")} help={t("chat.seed.help")}>{(id) => <input id={id} inputMode="numeric" value={asking.seed} placeholder={t("chat.random")} onChange={(event) => setAsking({ ...asking, seed: event.target.value })} />}</Labelled>
+              <label className="row"><input type="checkbox" checked={asking.thinking} onChange={(event) => setAsking({ ...asking, thinking: event.target.checked })} />{t("chat.thinking")}</label>
+              <Labelled label={t("chat.tools")} help={tools.problem ? <span className="bad">{t("chat.tools.wrong", { why: tools.problem })}</span> : tools.names.length ? tools.names.join(", ") : t("chat.tools.help")}>{(id) => <textarea id={id} className="mono" rows={3} spellCheck={false} value={asking.tools} onChange={(event) => setAsking({ ...asking, tools: event.target.value })} />}</Labelled>
+            </div>
+          </details>
+          {saved.data && saved.data.length > 0 && (
+            <section className="card"><header><h2>{t("chat.saved")}</h2></header>
+              <ul className="list">{saved.data.slice(0, 30).map((one) => (
+                <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
+                  <button type="button" className="plain grow" aria-current={one.id === conversation || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
+                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void attempt(async () => { await remove(`conversations/${one.id}`); saved.reload(); if (one.id === conversation) begin(); })} />
+                </li>
+              ))}</ul>
+            </section>
+          )}
+        </aside>
+      </div>
+      {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
+    </Page>
+  );
+}
+
+function Loader({ session, setSession, wanted }: { session: ChatSession | null; setSession: (session: ChatSession | null) => void; wanted: string | null }) {
+  const models = useModels();
+  const [chosen, setChosen] = useState("");
+  const [error, setError] = useState<ApiError | null>(null);
+  const known = useResource<ChatSession[]>("chat", (signal) => get("chat", {}, signal));
+  const value = chosen || wanted || "";
+  const name = session?.name || (session?.adapter ?? session?.model ?? "").split("/").at(-1);
+  useEffect(() => {
+    const loaded = known.data?.find((one) => one.status !== "failed");
+    if (loaded && !session && (!wanted || loaded.model === wanted)) setSession(loaded);
+    // Only what was loaded before this page came counts.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [known.data]);
+  useEffect(() => {
+    if (session?.status !== "loading") return;
+    const timer = setInterval(() => void get<ChatSession>(`chat/${session.session}`).then(
+      (now) => {
+        if (now.status === "failed") { setError(new ApiError(400, now.message, now.hint)); setSession(null); }
+        else if (now.status === "ready") setSession(now);
+      },
+      (reason: unknown) => { setError(told(reason)); setSession(null); },
+    ), 700);
+    return () => clearInterval(timer);
+  }, [session, setSession]);
+  const load = async () => {
+    setError(null);
+    try {
+      setSession(await post<ChatSession>("chat/load", { model: value }));
+    } catch (reason) {
+      setError(told(reason));
+    }
+  };
+  const unload = async () => {
+    if (session && await attempt(() => remove(`chat/${session.session}`))) setSession(null);
+  };
+  return (
+    <section className="card stack">
+      {session ? (
+        <>
+          {session.status === "ready"
+            ? <Note tone="good"><p className="strong clip" title={session.model}>{name}</p><p className="small">{t("chat.loaded")}</p></Note>
+            : <div className="stack tight"><strong className="clip">{name}</strong><Bar value={null} label={t("chat.loading")} /><p className="muted small">{t("chat.loading")}</p></div>}
+          {session.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
+          <Button onClick={() => void unload()}>{t("chat.unload")}</Button>
+        </>
+      ) : (
+        <>
+          <Labelled label={t("chat.model")} help={t("chat.model.help")}>{(id) => <>
+            <input id={id} list={`${id}-list`} value={value} spellCheck={false} onChange={(event) => setChosen(event.target.value)} />
+            <datalist id={`${id}-list`}>{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
+          </>}</Labelled>
+          <Button kind="primary" disabled={!value} onClick={() => void load()}>{t("chat.load")}</Button>
+          {error && <Failure error={error} />}
+        </>
+      )}
+    </section>
+  );
+}
+
+function Composer({ disabled, busy, tools, onSend, onStop }: { disabled: boolean; busy: boolean; tools: boolean; onSend: (role: "user" | "tool", text: string) => void; onStop: () => void }) {
+  const [text, setText] = useState("");
+  const [role, setRole] = useState<"user" | "tool">("user");
+  const send = () => {
+    if (!text.trim() || disabled || busy) return;
+    onSend(tools ? role : "user", text);
+    setText("");
+    setRole("user");
+  };
+  return (
+    <form className="composer" onSubmit={(event) => { event.preventDefault(); send(); }}>
+      {tools && <select aria-label={t("chat.role")} value={role} onChange={(event) => setRole(event.target.value as "user" | "tool")} style={{ width: "auto" }}><option value="user">{t("chat.user")}</option><option value="tool">{t("chat.tool")}</option></select>}
+      <textarea
+        rows={2} value={text} aria-label={t("chat.message")} placeholder={t("chat.message")} disabled={disabled} onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => { if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) { event.preventDefault(); send(); } }}
+      />
+      {busy ? <Button icon="stop" onClick={onStop}>{t("chat.stop")}</Button> : <Button type="submit" kind="primary" icon="send" disabled={disabled || !text.trim()}>{t("chat.send")}</Button>}
+    </form>
+  );
+}

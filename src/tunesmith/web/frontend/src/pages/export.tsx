@@ -1,0 +1,125 @@
+import { useMemo, useState } from "react";
+import { post, get, ApiError } from "../api/client";
+import { useRuns } from "../api/events";
+import type { Schema, Settings } from "../api/types";
+import { told, useResource, useRested } from "../api/use";
+import { useCheck } from "../form/check";
+import { Field, Help, helpOf, labelOf } from "../form/field";
+import { SettingsForm } from "../form/form";
+import { EXPORT, fieldsFor } from "../form/layout";
+import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
+import { t, when } from "../i18n";
+import { go, href, useRoute } from "../router";
+import { Bar, Button, Failure, Page, StatusBadge, Waiting } from "../ui/parts";
+import { CommandDialog } from "./arguments";
+import { useModels } from "./models";
+
+export function ExportPage() {
+  const schema = useResource<Schema>("export", (signal) => get("schema", { verb: "export" }, signal));
+  const fields = useMemo(() => (schema.data ? fieldsFor("export", fieldsOf(schema.data)) : null), [schema.data]);
+  const done = (useRuns() ?? []).filter((run) => run.kind === "export");
+  return (
+    <Page title={t("export.title")} lead={t("export.lead")}>
+      {schema.error && <Failure error={schema.error} retry={schema.reload} />}
+      {!fields && !schema.error && <div className="columns"><div className="card"><Waiting rows={8} /></div><div className="card"><Waiting rows={4} /></div></div>}
+      {fields && <ExportForm fields={fields} />}
+      {done.length > 0 && (
+        <section className="card flush"><header><h2>{t("export.before")}</h2></header>
+          <ul className="list" style={{ marginTop: "var(--s3)" }}>{done.slice(0, 20).map((run) => (
+            <li key={run.id} className="set"><a className="strong grow" href={href("runs", run.id)}>{run.name}</a><StatusBadge status={run.status} />{run.status === "running" && <span style={{ width: 120 }}><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></span>}<span className="muted small">{when(run.created)}</span></li>
+          ))}</ul>
+        </section>
+      )}
+    </Page>
+  );
+}
+
+function ExportForm({ fields }: { fields: FieldSpec[] }) {
+  const models = useModels();
+  const wanted = useRoute().query.get("run") ?? "";
+  const [from, setFrom] = useState(wanted);
+  const [texts, setTexts] = useState<Texts>({ export_to: "gguf", export_quant: "q4_k_m" });
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [command, setCommand] = useState(false);
+  const place = useRested(from.trim(), 400);
+  const source = useResource<{ settings: Settings }>(place || null, (signal) => post("export/source", { place }, signal));
+  const known = place && !source.error ? source.data?.settings : undefined;
+  const settings = useMemo<Settings>(() => ({ ...known, ...settingsOf(texts, fields) }), [known, texts, fields]);
+  const check = useCheck("export", settings);
+  const key = useRested(JSON.stringify(settings), 800);
+  const preview = useResource<{ lines: string[] }>(known && check?.ok ? key : null, (signal) => post("export/preview", { settings: JSON.parse(key) }, signal));
+  const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
+  const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
+  const start = async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      go(href("runs", (await post<{ id: string }>("runs", { verb: "export", settings })).id));
+    } catch (reason) {
+      setError(told(reason));
+    }
+    setBusy(false);
+  };
+  const find = (name: string) => fields.find((field) => field.name === name);
+  const choice = (name: string) => {
+    const field = find(name);
+    return field && <Choices key={name} field={field} text={texts[name] ?? ""} offered={field.choices.length ? field.choices : OFFERED[name]!} onChange={(text) => change(name, text)} />;
+  };
+  const gguf = (texts["export_to"] ?? "").split(",").includes("gguf") || Boolean(texts["export_ollama"]);
+  return (
+    <div className="columns">
+      <div className="stack">
+        <section className="card"><div className="fields">
+          <div className="field wide">
+            <div className="name"><label htmlFor="from">{t("export.from")}</label></div>
+            <input id="from" list="from-list" value={from} spellCheck={false} onChange={(event) => setFrom(event.target.value)} />
+            <datalist id="from-list">{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
+            <p className="help">{t("export.from.help")}</p>
+          </div>
+          {choice("export_to")}
+          {gguf && choice("export_quant")}
+          {["export_ollama", "export_hub_model_id", "export_dir"].map((name) => {
+            const field = find(name);
+            return field && <Field key={name} field={field} text={texts[name]} problems={problems.filter((one) => one.field === name)} onChange={(text) => change(name, text)} />;
+          })}
+        </div></section>
+        <SettingsForm fields={fields.filter((field) => !SHOWN.has(field.name))} groups={EXPORT} texts={texts} problems={problems} onChange={change} />
+      </div>
+      <aside className="side stack" aria-label={t("train.side")}>
+        <section className="card stack">
+          <Button kind="primary" icon="export" busy={busy} disabled={!known || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
+          {error && <Failure error={error} />}
+          {place && source.error && <Failure error={source.error} />}
+          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
+          {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
+          <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
+        </section>
+        <section className="card stack tight" aria-label={t("export.preview")}>
+          <h2>{t("export.preview")}</h2>
+          {preview.error && <p className="small muted">{preview.error.message}</p>}
+          {!preview.data && !preview.error && <p className="small muted">{known ? t("export.preview.counting") : t("export.preview.none")}</p>}
+          {preview.data && <pre className="small" aria-busy={preview.loading}>{preview.data.lines.join("\n")}</pre>}
+        </section>
+      </aside>
+      {command && <CommandDialog verb="export" settings={settings} onClose={() => setCommand(false)} />}
+    </div>
+  );
+}
+
+const OFFERED: Record<string, string[]> = { export_to: ["gguf", "safetensors", "adapter-gguf"], export_quant: ["q4_k_m", "q5_k_m", "q6_k", "q8_0", "f16", "bf16", "q4_0", "q3_k_m", "q2_k", "f32"] };
+const SHOWN = new Set(["export_to", "export_quant", "export_ollama", "export_hub_model_id", "export_dir", "model_name_or_path", "adapter_name_or_path"]);
+
+/** Several of a few words, to tick. */
+function Choices({ field, text, offered, onChange }: { field: FieldSpec; text: string; offered: string[]; onChange: (text: string) => void }) {
+  const chosen = text.split(",").map((one) => one.trim()).filter(Boolean);
+  const toggle = (one: string) => onChange((chosen.includes(one) ? chosen.filter((other) => other !== one) : [...chosen, one]).join(","));
+  return (
+    <fieldset className="field wide" data-field={field.name}>
+      <legend className="name" style={{ marginBottom: 5 }}><strong>{labelOf(field.name)}</strong></legend>
+      <div className="row">{[...new Set([...offered, ...chosen])].map((one) => <button key={one} type="button" className="tag big" aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>{one}</button>)}</div>
+      <p className="help"><Help text={helpOf(field)} /></p>
+    </fieldset>
+  );
+}
+

@@ -1,0 +1,35 @@
+import { post } from "../api/client";
+import type { Estimate, Settings } from "../api/types";
+import { useResource, useRested } from "../api/use";
+import { bytes, named, percent, t } from "../i18n";
+
+const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
+
+/** How much memory the training would take, against what the device has free. */
+export function Memory({ settings, devices }: { settings: Settings; devices: string[] | null }) {
+  const key = useRested(JSON.stringify({ settings, devices }), 500);
+  const model = Boolean((JSON.parse(key) as { settings: Settings }).settings["model_name_or_path"]);
+  const estimate = useResource<Estimate>(model ? key : null, (signal) => post("estimate", JSON.parse(key), signal));
+  const data = model && !estimate.error ? estimate.data : undefined;
+  const room = data ? Math.max(data.available, data.total, 1) : 1;
+  return (
+    <section className="card stack tight" aria-busy={estimate.loading} aria-label={t("memory.title")}>
+      <div className="row apart"><h2>{t("memory.title")}</h2>{data && <strong className={data.fits ? undefined : "bad"}>{bytes(data.total)}</strong>}</div>
+      <div className="memory" role="img" aria-label={data ? t("memory.told", { total: bytes(data.total), free: bytes(data.available) }) : t("memory.none")}>
+        {data && Object.entries(data.parts).map(([part, size], n) => <i key={part} style={{ width: percent(size / room, 2).replace(",", "."), background: `var(${COLOURS[n % 6]})` }} />)}
+        {data && data.total > data.available && <b style={{ insetInlineStart: `${(100 * data.available) / room}%` }} />}
+      </div>
+      {data ? (
+        <>
+          <ul className="memory-parts small">
+            {Object.entries(data.parts).filter(([, size]) => size > 0).map(([part, size]) => (
+              <li key={part}><i style={{ background: `var(${COLOURS[Object.keys(data.parts).indexOf(part) % 6]})` }} />{named("memory.part", part)}<span>{bytes(size)}</span></li>
+            ))}
+          </ul>
+          <p className={`small ${data.fits ? "muted" : "bad"}`}>{data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}</p>
+          {data.note && <p className="small muted">{data.note}</p>}
+        </>
+      ) : <p className="small muted">{estimate.error ? estimate.error.message : model ? t("memory.counting") : t("memory.none")}</p>}
+    </section>
+  );
+}

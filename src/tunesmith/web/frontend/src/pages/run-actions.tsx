@@ -1,0 +1,60 @@
+import { useState } from "react";
+import { post, put, remove, segment } from "../api/client";
+import { isActive, type Run } from "../api/types";
+import { t } from "../i18n";
+import { Confirm, Dialog, type Question } from "../ui/dialog";
+import { Button, Labelled } from "../ui/parts";
+import { attempt } from "../ui/toast";
+import { go, href } from "../router";
+
+/** What can be done with a run, as buttons; what can't be taken back asks first. */
+export function RunActions({ run, small, here }: { run: Run; small?: boolean; here?: boolean }) {
+  const [question, setQuestion] = useState<Question | null>(null);
+  const [tagging, setTagging] = useState(false);
+  const path = `runs/${segment(run.id)}`;
+  const name = { name: run.name };
+  const active = isActive(run.status);
+  return (
+    <>
+      {(run.status === "running" || run.status === "starting") && (
+        <Button small={small} icon="stop" onClick={() => void attempt(() => post(`${path}/stop`), t("run.stopping", name))}>{t("run.stop")}</Button>
+      )}
+      {run.status === "queued" && (
+        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`))}>{t("run.unqueue")}</Button>
+      )}
+      {active && run.status !== "queued" && (
+        <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
+          title: t("run.kill.title", name), text: t("run.kill.text"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
+        })} />
+      )}
+      {run.resumable && (
+        <Button small={small} icon="play" onClick={() => void attempt(() => post(`${path}/resume`), t("run.resumed", name))}>{t("run.resume")}</Button>
+      )}
+      <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
+      {!active && (
+        <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion({
+          title: t("run.delete.title", name), text: t("run.delete.text", { id: run.id }), action: t("run.delete"), danger: true,
+          run: async () => { await remove(path); if (here) go(href("runs")); },
+        })} />
+      )}
+      {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
+      {tagging && <Tagging run={run} onClose={() => setTagging(false)} />}
+    </>
+  );
+}
+
+function Tagging({ run, onClose }: { run: Run; onClose: () => void }) {
+  const [text, setText] = useState(run.tags.join(", "));
+  const save = async () => {
+    const tags = text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean);
+    if (await attempt(() => put(`runs/${segment(run.id)}/tags`, { tags }))) onClose();
+  };
+  return (
+    <Dialog narrow title={t("run.tags.title", { name: run.name })} onClose={onClose} footer={<>
+      <Button onClick={onClose}>{t("cancel")}</Button>
+      <Button kind="primary" onClick={() => void save()}>{t("save")}</Button>
+    </>}>
+      <Labelled label={t("run.tags")} help={t("run.tags.help")}>{(id) => <input id={id} value={text} onChange={(event) => setText(event.target.value)} />}</Labelled>
+    </Dialog>
+  );
+}

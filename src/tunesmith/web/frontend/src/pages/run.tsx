@@ -1,0 +1,162 @@
+import { useState } from "react";
+import { get, segment, url } from "../api/client";
+import { useRuns, useRunNews } from "../api/events";
+import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
+import { useResource } from "../api/use";
+import { extended } from "../curve/data";
+import { bytes, duration, measure, named, percent, t, when } from "../i18n";
+import { href, useRoute } from "../router";
+import { Bar, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { RunActions } from "./run-actions";
+import { RunCurves, Words } from "./run-curves";
+import { RunLog } from "./run-log";
+import { RunRows } from "./run-rows";
+import { RunSamples } from "./run-samples";
+import { Verdict } from "./verdict";
+
+const TABS = ["curve", "rows", "log", "samples", "config", "files"] as const;
+const AUTHORING = /^data (make|roles|convert)$/;
+
+export function RunPage() {
+  const route = useRoute();
+  const id = route.id;
+  const detail = useResource<RunDetail>(id, (signal) => get(`runs/${segment(id)}`, {}, signal));
+  const [range, setRange] = useState<[number, number] | null>(null);
+  const window = range ? { from: Math.floor(range[0]), to: Math.ceil(range[1]) } : {};
+  const metrics = useResource<Metrics>(`${id}?${range?.join("-") ?? ""}`, (signal) => get(`runs/${segment(id)}/metrics`, { points: 2000, ...window }, signal));
+  const log = useResource<Log>(id, (signal) => get(`runs/${segment(id)}/log`, { tail: 2000 }, signal));
+  const from = metrics.data && log.data ? `${metrics.data.offset}.${log.data.attempt}.${log.data.offset}` : null;
+  useRunNews(id, from, (news) => {
+    if (news.reload_log) log.reload();
+    else if (news.log && log.data) log.set({ ...log.data, lines: [...log.data.lines, ...news.log].slice(-6000) });
+    if (news.reload_metrics) metrics.reload();
+    else if (news.metrics && metrics.data && !range) {
+      const series = extended(metrics.data.series, news.metrics);
+      if (!series) metrics.reload();
+      else metrics.set({ ...metrics.data, series });
+    }
+  });
+  const live = useRuns()?.find((run) => run.id === id);
+  const run: Run | undefined = live ?? detail.data?.summary;
+  const statusNow = live?.status;
+  const [statusThen, setStatusThen] = useState(statusNow);
+  if (statusNow !== statusThen) {
+    setStatusThen(statusNow);
+    if (statusThen !== undefined) { detail.reload(); metrics.reload(); }
+  }
+  const training = run?.kind === "train";
+  const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
+  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
+  const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
+  const crumb = { href: href("runs"), text: t("nav.runs") };
+  if (!run) {
+    return <Page title={id.split("/").at(-1) ?? id} crumb={crumb}>{detail.error ? <Failure error={detail.error} retry={detail.reload} /> : <div className="card"><Waiting rows={6} /></div>}</Page>;
+  }
+  const usable = ["finished", "stopped"].includes(run.status) && training;
+  return (
+    <Page
+      title={run.name} crumb={crumb}
+      lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
+      actions={<>
+        {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
+        {usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
+        <RunActions run={run} here />
+      </>}
+    >
+      {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
+      {!isActive(run.status) && run.message && (
+        <Note tone="bad" action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
+          <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
+        </Note>
+      )}
+      {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
+      {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
+      <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
+      {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
+        <>
+          <RunCurves key={id} run={run} metrics={metrics.data} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
+          <Words words={metrics.data.words} />
+        </>
+      ) : <div className="card"><Waiting rows={8} /></div>)}
+      {tab === "rows" && made && <RunRows run={run} name={made} folder={String(detail.data?.asked["dataset_dir"] ?? "data")} />}
+      {tab === "log" && <RunLog id={id} log={log} />}
+      {tab === "samples" && <RunSamples id={id} />}
+      {tab === "config" && (detail.data ? <Config detail={detail.data} /> : <div className="card"><Waiting /></div>)}
+      {tab === "files" && (detail.data ? <Files detail={detail.data} /> : <div className="card"><Waiting /></div>)}
+    </Page>
+  );
+}
+
+function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
+  const last = (name: string) => metrics?.series[name]?.at(-1)?.[1] ?? null;
+  const busy = isActive(run.status);
+  const now = Date.now() / 1000;
+  const spent = run.started === null ? null : (run.ended ?? now) - run.started;
+  const evaluated = last("eval_loss");
+  const speed = last("tokens_per_second");
+  const facts: [string, string][] = [
+    [t("fact.step"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : run.step ? measure(run.step) : "–"],
+    [t("fact.loss"), run.last_loss === null ? "–" : measure(run.last_loss)],
+    ...(evaluated === null ? [] : [[t("fact.eval_loss"), measure(evaluated)] as [string, string]]),
+    ...(speed === null ? [] : [[t("fact.speed"), measure(Math.round(speed))] as [string, string]]),
+    [t("fact.time"), spent === null ? "–" : duration(spent)],
+    [t("fact.left"), run.eta === null ? "–" : duration(run.eta)],
+  ];
+  return (
+    <section className="card stack" aria-label={t("run.summary")}>
+      {busy && run.status !== "queued" && (
+        <div className="row" style={{ flexWrap: "nowrap" }}>
+          <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
+          {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
+        </div>
+      )}
+      {run.status === "queued" && run.queue_position !== null && <p className="muted">{t("run.place", { place: run.queue_position })}</p>}
+      {run.kind === "train" && <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
+    </section>
+  );
+}
+
+const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+export function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
+  return (
+    <section className="card">
+      <header><h2>{caption}</h2></header>
+      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl>
+    </section>
+  );
+}
+
+function Config({ detail }: { detail: RunDetail }) {
+  return (
+    <>
+      {detail.summary.kind === "train" && <div className="row"><a className="button" href={href("train", "", { run: detail.summary.id })}>{t("run.again")}</a></div>}
+      <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
+      <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
+      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl></details>
+    </>
+  );
+}
+
+function Files({ detail }: { detail: RunDetail }) {
+  const { checkpoints, files, summary } = detail;
+  if (!checkpoints.length && !files.length) return <div className="card"><Empty icon="file" title={t("run.nofiles")}>{t("run.nofiles.text")}</Empty></div>;
+  return (
+    <>
+      {checkpoints.length > 0 && (
+        <section className="card flush"><header><h2>{t("run.checkpoints")}</h2></header>
+          <div className="scroll"><table className="table"><thead><tr><th>{t("curve.step")}</th><th>{t("run.path")}</th><th className="end">{t("fact.eval_loss")}</th></tr></thead><tbody>
+            {checkpoints.map((one) => <tr key={one.path}><td className="nowrap">{measure(one.step)} {one.best && <span className="badge plain" data-tone="good">{t("run.best")}</span>}</td><td className="mono">{one.path}</td><td className="end">{one.eval_loss === null ? "–" : measure(one.eval_loss)}</td></tr>)}
+          </tbody></table></div>
+        </section>
+      )}
+      {files.length > 0 && (
+        <section className="card flush"><header><h2>{t("run.tab.files")}</h2></header>
+          <div className="scroll"><table className="table"><thead><tr><th>{t("run.file")}</th><th className="end">{t("run.size")}</th></tr></thead><tbody>
+            {files.map((one) => <tr key={one.path}><td><a href={url(`runs/${segment(summary.id)}/files/${segment(one.path)}`)} target="_blank" rel="noreferrer">{one.path}</a></td><td className="end nowrap">{bytes(one.bytes)}</td></tr>)}
+          </tbody></table></div>
+        </section>
+      )}
+    </>
+  );
+}

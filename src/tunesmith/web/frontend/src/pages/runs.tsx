@@ -1,0 +1,98 @@
+import { useState } from "react";
+import { post } from "../api/client";
+import { useRuns } from "../api/events";
+import { isActive, type Run } from "../api/types";
+import { duration, measure, named, percent, t, when } from "../i18n";
+import { href } from "../router";
+import { Bar, Button, Empty, Page, Pick, Search, StatusBadge, Waiting } from "../ui/parts";
+import { attempt } from "../ui/toast";
+import { RunActions } from "./run-actions";
+
+type Filter = "all" | "active" | "finished" | "failed";
+
+export function RunsPage() {
+  const runs = useRuns();
+  const [query, setQuery] = useState("");
+  const [filter, setFilter] = useState<Filter>("all");
+  const [tag, setTag] = useState<string | null>(null);
+  const [chosen, setChosen] = useState<string[]>([]);
+  const tags = [...new Set((runs ?? []).flatMap((run) => run.tags))].sort();
+  const shown = (runs ?? []).filter((run) => passes(run, filter) && (!tag || run.tags.includes(tag)) && mentions(run, query));
+  const picked = chosen.filter((id) => runs?.some((run) => run.id === id));
+  const choose = (id: string, on: boolean) => setChosen(on ? [...picked, id] : picked.filter((one) => one !== id));
+  return (
+    <Page title={t("runs.title")} lead={t("runs.lead")} actions={<a className="button primary" href={href("train")}>{t("runs.new")}</a>}>
+      {runs && runs.length > 0 && (
+        <div className="row">
+          <Search value={query} onChange={setQuery} label={t("runs.search")} />
+          <Pick label={t("runs.filter")} value={filter} onChange={setFilter} options={(["all", "active", "finished", "failed"] as const).map((one) => [one, t(`runs.filter.${one}`)])} />
+          {tags.map((one) => <button key={one} type="button" className="tag" aria-pressed={tag === one} onClick={() => setTag(tag === one ? null : one)}>{one}</button>)}
+          <span className="grow" />
+          {picked.length > 1 && <a className="button" href={href("compare", "", { run: picked })}>{t("runs.compare", { n: picked.length })}</a>}
+        </div>
+      )}
+      <section className="card flush" aria-label={t("runs.title")}>
+        {!runs && <Waiting rows={5} />}
+        {runs?.length === 0 && (
+          <Empty icon="runs" title={t("runs.empty")} actions={<><a className="button primary" href={href("train")}>{t("runs.new")}</a><a className="button" href={href("data")}>{t("runs.empty.data")}</a></>}>
+            {t("runs.empty.text")}
+          </Empty>
+        )}
+        {runs && runs.length > 0 && shown.length === 0 && <Empty icon="search" title={t("runs.none")}>{t("runs.none.text")}</Empty>}
+        <ul className="list">
+          {shown.map((run) => <RunRow key={run.id} run={run} all={runs!} chosen={picked.includes(run.id)} choose={(on) => choose(run.id, on)} />)}
+        </ul>
+      </section>
+    </Page>
+  );
+}
+
+function passes(run: Run, filter: Filter): boolean {
+  if (filter === "active") return isActive(run.status);
+  if (filter === "finished") return run.status === "finished" || run.status === "stopped";
+  return filter === "all" || run.status === "failed" || run.status === "killed";
+}
+
+const mentions = (run: Run, query: string) =>
+  query.toLowerCase().split(/\s+/).every((word) => `${run.id} ${run.name} ${run.kind} ${run.model} ${run.tags.join(" ")}`.toLowerCase().includes(word));
+
+function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: boolean; choose: (on: boolean) => void }) {
+  const queue = all.filter((one) => one.status === "queued");
+  const place = queue.findIndex((one) => one.id === run.id);
+  const move = (by: number) => {
+    const ids = queue.map((one) => one.id);
+    ids.splice(place + by, 0, ...ids.splice(place, 1));
+    void attempt(() => post("queue/order", { ids }));
+  };
+  const busy = isActive(run.status) && run.status !== "queued";
+  return (
+    <li className="run">
+      <input type="checkbox" checked={chosen} onChange={(event) => choose(event.target.checked)} aria-label={t("runs.choose", { name: run.name })} />
+      <div className="run-name">
+        <a href={href("runs", run.id)}>{run.name}</a>
+        <p className="muted small">
+          {named("kind", run.kind)}{run.model && ` · ${run.model}`}
+          {run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}
+        </p>
+      </div>
+      <div className="run-state">
+        <StatusBadge status={run.status} />
+        {busy && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
+        {busy && <span className="muted small nowrap">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
+        {run.status === "queued" && <span className="muted small">{t("run.place", { place: run.queue_position ?? place + 1 })}</span>}
+        {!busy && run.message && <span className="muted small clip" title={run.message}>{run.message}</span>}
+        {!busy && !run.message && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
+      </div>
+      <div className="run-loss">
+        <span className="muted small">{t("run.loss")}</span>
+        <strong>{run.last_loss === null ? "–" : measure(run.last_loss)}</strong>
+      </div>
+      <span className="run-when muted small nowrap">{when(run.created)}</span>
+      <div className="run-actions">
+        {run.status === "queued" && place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
+        {run.status === "queued" && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
+        <RunActions run={run} small />
+      </div>
+    </li>
+  );
+}

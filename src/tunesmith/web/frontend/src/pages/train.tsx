@@ -1,0 +1,145 @@
+import { useEffect, useMemo, useState } from "react";
+import { ApiError, get, post, segment } from "../api/client";
+import type { About, RunDetail, Schema, Settings } from "../api/types";
+import { told, useKept, useResource } from "../api/use";
+import { useCheck } from "../form/check";
+import { SettingsForm } from "../form/form";
+import { fieldsFor, TRAIN } from "../form/layout";
+import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
+import { labelOf } from "../form/field";
+import { t } from "../i18n";
+import { go, href, useRoute } from "../router";
+import { Confirm } from "../ui/dialog";
+import { Button, Failure, Page, Waiting } from "../ui/parts";
+import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
+import { DataChoice } from "./data-choice";
+import { Memory } from "./memory";
+import { useModels } from "./models";
+
+const NOTHING: Texts = {};
+/** What belongs to one run only, and is not carried over to the next. */
+const OWN = new Set(["output_dir", "resume_from_checkpoint", "overwrite_output_dir", "run_name"]);
+
+const withoutSecrets = (texts: Texts): Texts => Object.fromEntries(Object.entries(texts).filter(([name]) => !isSecret(name)));
+
+export function TrainPage() {
+  const route = useRoute();
+  const schema = useResource<Schema>("train", (signal) => get("schema", { verb: "train" }, signal));
+  const about = useResource<About>("about", (signal) => get("about", {}, signal));
+  const from = route.query.get("run");
+  const before = useResource<RunDetail>(from, (signal) => get(`runs/${segment(from!)}`, {}, signal));
+  const [texts, setTexts] = useKept<Texts>("train", NOTHING, withoutSecrets);
+  const dataset = route.query.get("dataset");
+  useEffect(() => {
+    if (before.data) {
+      setTexts(textsOf(Object.fromEntries(Object.entries(before.data.asked).filter(([name]) => !OWN.has(name)))));
+      go(href("train"));
+    }
+  }, [before.data, setTexts]);
+  useEffect(() => {
+    if (dataset) {
+      setTexts({ ...texts, dataset });
+      go(href("train"));
+    }
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [dataset]);
+  const fields = useMemo(() => (schema.data ? fieldsFor("train", fieldsOf(schema.data)) : null), [schema.data]);
+  return (
+    <Page title={t("train.title")} lead={t("train.lead")}>
+      {schema.error && <Failure error={schema.error} retry={schema.reload} />}
+      {!fields && !schema.error && <div className="columns"><div className="card"><Waiting rows={10} /></div><div className="card"><Waiting rows={4} /></div></div>}
+      {fields && <TrainForm fields={fields} about={about.data} texts={texts} setTexts={setTexts} />}
+    </Page>
+  );
+}
+
+/** In the page's own words: the two things that no training can do without. */
+function needed(field: string | null, settings: Settings): string | null {
+  if (field === "model_name_or_path" && !settings["model_name_or_path"]) return t("train.need.model");
+  return field === "dataset" && !settings["dataset"] ? t("train.need.data") : null;
+}
+
+function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; about: About | undefined; texts: Texts; setTexts: (texts: Texts) => void }) {
+  const settings = useMemo(() => settingsOf(texts, fields), [texts, fields]);
+  const check = useCheck("train", settings);
+  const models = useModels();
+  const [devices, setDevices] = useState<string[] | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [asking, setAsking] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [open, setOpen] = useState<"command" | "save" | "load" | "import" | null>(null);
+  const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
+  const take = (next: Settings) => { setTexts(textsOf(next)); setOpen(null); };
+  const begin = async (trusted: boolean) => {
+    const body = { verb: "train", settings, devices, trusted };
+    const { id } = await post<{ id: string }>("runs", body);
+    setTexts(Object.fromEntries(Object.entries(texts).filter(([name]) => !OWN.has(name))));
+    go(href("runs", id));
+  };
+  const start = async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      await begin(false);
+    } catch (reason) {
+      const refusal = told(reason);
+      if (refusal.field === "trust_remote_code" && refusal.status === 409) setAsking(refusal);
+      else setError(refusal);
+    }
+    setBusy(false);
+  };
+  const placed = new Set(fields.map((field) => field.name));
+  const elsewhere = (check?.problems ?? []).filter((problem) => !problem.field || !placed.has(problem.field));
+  const wrong = (check?.problems ?? []).filter((problem) => problem.level === "error");
+  const untouched = Object.keys(settings).length === 0;
+  const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
+  return (
+    <div className="columns train">
+      <SettingsForm
+        fields={fields} groups={TRAIN} texts={texts} problems={problems} onChange={change}
+        suggestions={{ model_name_or_path: models.filter((one) => one.kind === "model" || one.kind === "gguf").map((one) => one.path), adapter_name_or_path: models.filter((one) => one.kind !== "model" && one.kind !== "gguf").map((one) => one.path) }}
+        special={{ dataset: <DataChoice key="dataset" text={texts["dataset"] ?? ""} folder={texts["dataset_dir"] ?? "data"} problems={problems.filter((one) => one.field === "dataset")} onChange={(text) => change("dataset", text)} /> }}
+      />
+      <aside className="side stack" aria-label={t("train.side")}>
+        <section className="card stack">
+          <Button kind="primary" icon="play" busy={busy} disabled={check !== null && !check.ok} onClick={() => void start()}>{t("train.start")}</Button>
+          {error && <Failure error={error} />}
+          {wrong.length > 0 && (
+            <ul className="stack tight small" aria-label={t("train.missing")}>
+              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></>}</li>)}
+            </ul>
+          )}
+          {check?.ok && <p className="small good">{t("train.ok")}</p>}
+          {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
+          {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
+          {about && about.devices.length > 1 && (
+            <fieldset className="stack tight">
+              <legend><strong>{t("train.devices")}</strong></legend>
+              {about.devices.map((device) => {
+                const on = devices === null || devices.includes(device.id);
+                const all = about.devices.map((one) => one.id);
+                return <label key={device.id} className="row small"><input type="checkbox" checked={on} onChange={() => { const next = (devices ?? all).filter((id) => id !== device.id); setDevices(on ? (next.length ? next : null) : [...(devices ?? []), device.id]); }} />{device.name}</label>;
+              })}
+            </fieldset>
+          )}
+        </section>
+        <Memory settings={settings} devices={devices} />
+        <section className="card stack tight">
+          <Button icon="copy" onClick={() => setOpen("command")}>{t("train.command")}</Button>
+          <div className="stack tight">
+            <Button onClick={() => setOpen("save")}>{t("train.save")}</Button>
+            <Button onClick={() => setOpen("load")}>{t("train.load")}</Button>
+          </div>
+          <Button icon="file" onClick={() => setOpen("import")}>{t("train.import")}</Button>
+          {!untouched && <Button kind="quiet" onClick={() => setTexts(NOTHING)}>{t("train.clear")}</Button>}
+        </section>
+      </aside>
+      {open === "command" && <CommandDialog verb="train" settings={settings} onClose={() => setOpen(null)} />}
+      {open === "save" && <SaveDialog settings={settings} onClose={() => setOpen(null)} />}
+      {open === "load" && <LoadDialog onTake={take} onClose={() => setOpen(null)} />}
+      {open === "import" && <ImportDialog onTake={take} onClose={() => setOpen(null)} />}
+      {asking && <Confirm onClose={() => setAsking(null)} question={{ title: t("trust.title"), text: `${asking.message} ${asking.hint}`, action: t("trust.action"), danger: true, run: () => begin(true) }} />}
+    </div>
+  );
+}
+

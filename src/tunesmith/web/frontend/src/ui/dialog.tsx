@@ -1,0 +1,51 @@
+import { useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { told } from "../api/use";
+import { t } from "../i18n";
+import { Button, Failure } from "./parts";
+import type { ApiError } from "../api/client";
+
+export function Dialog({ title, onClose, children, footer, narrow }: { title: string; onClose: () => void; children: ReactNode; footer?: ReactNode; narrow?: boolean }) {
+  const box = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = box.current;
+    if (dialog && !dialog.open) dialog.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog ref={box} className={narrow ? "narrow" : undefined} aria-labelledby={id} onCancel={(event) => { event.preventDefault(); onClose(); }}>
+      <header>
+        <h2 id={id}>{title}</h2>
+        <Button kind="quiet" small icon="close" title={t("close")} onClick={onClose} />
+      </header>
+      {children}
+      {footer && <footer>{footer}</footer>}
+    </dialog>
+  );
+}
+
+export interface Question { title: string; text: string; action: string; danger?: boolean; run: () => Promise<unknown> }
+
+/** Asks before something that can't be taken back, and stays open with the reason if it fails. */
+export function Confirm({ question, onClose }: { question: Question; onClose: () => void }) {
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const run = async () => {
+    setBusy(true);
+    try {
+      await question.run();
+      onClose();
+    } catch (reason) {
+      setError(told(reason));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog narrow title={question.title} onClose={onClose} footer={<>
+      <Button onClick={onClose}>{t("cancel")}</Button>
+      <Button kind="primary" danger={question.danger} busy={busy} onClick={() => void run()}>{question.action}</Button>
+    </>}>
+      <div className="stack"><p>{question.text}</p>{error && <Failure error={error} />}</div>
+    </Dialog>
+  );
+}

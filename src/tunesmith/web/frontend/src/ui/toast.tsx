@@ -1,0 +1,44 @@
+import { useSyncExternalStore } from "react";
+import { told } from "../api/use";
+import { t } from "../i18n";
+import { Button, Note } from "./parts";
+
+interface Toast { id: number; tone: "good" | "bad"; text: string; hint: string }
+let toasts: Toast[] = [];
+let next = 1;
+const watchers = new Set<() => void>();
+const change = (now: Toast[]) => { toasts = now; watchers.forEach((tell) => tell()); };
+const drop = (id: number) => change(toasts.filter((toast) => toast.id !== id));
+
+export function say(text: string, tone: Toast["tone"] = "good", hint = ""): void {
+  const id = next++;
+  change([...toasts.slice(-2), { id, tone, text, hint }]);
+  setTimeout(() => drop(id), tone === "bad" ? 12_000 : 4_000);
+}
+
+/** Runs something and says so if it fails; whether it worked. */
+export async function attempt(work: () => Promise<unknown>, done?: string): Promise<boolean> {
+  try {
+    await work();
+    if (done) say(done);
+    return true;
+  } catch (reason) {
+    const error = told(reason);
+    say(error.status === 0 ? t("error.unreachable") : error.message, "bad", error.hint);
+    return false;
+  }
+}
+
+export function Toasts() {
+  const shown = useSyncExternalStore((tell) => (watchers.add(tell), () => void watchers.delete(tell)), () => toasts);
+  return (
+    <div className="toasts" aria-live="polite">
+      {shown.map((toast) => (
+        <Note key={toast.id} tone={toast.tone} action={<Button kind="quiet" small icon="close" title={t("close")} onClick={() => drop(toast.id)} />}>
+          <p>{toast.text}</p>
+          {toast.hint && <p>{toast.hint}</p>}
+        </Note>
+      ))}
+    </div>
+  );
+}

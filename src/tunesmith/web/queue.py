@@ -1,0 +1,190 @@
+"""What waits to be run, and what was started: one after another on each device, in a file that outlives the server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import UserError
+from tunesmith.jobs.launch import start_detached
+from tunesmith.jobs.recorded import last_error
+from tunesmith.runs.files import read_json, replace_json
+from tunesmith.runs.layout import RunLayout, is_run
+from tunesmith.runs.processes import birth, is_alive
+from tunesmith.runs.read import RunReader
+from tunesmith.runs.run import Run
+from tunesmith.web.devices import environment_for
+
+_TOLD = 4000
+"""Bytes of a launch log that tell why a process ended before its run began."""
+
+
+@dataclass(slots=True)
+class Job:
+    """run: its directory relative to the workspace. module, arguments: what is started.
+
+    devices: those it takes for itself; none for work that needs no device and starts at once. pid, born: its process,
+    once it was started.
+    """
+
+    run: str
+    module: str
+    arguments: list[str]
+    devices: list[str]
+    pid: int | None = None
+    born: str | None = None
+    began: float = 0.0
+    log_from: int = 0
+    """Where its words begin in the launch log, which earlier processes wrote to as well."""
+
+
+class Queue:
+    """The file is the truth: it is read when the server begins and replaced at every change."""
+
+    def __init__(self, path: Path, busy: Callable[[], Collection[str]] = tuple) -> None:
+        """busy: ids of the runs that are at work, also those that nobody queued."""
+        self._path = path
+        self._busy = busy
+        self._lock = threading.RLock()
+        # Tokens that a form brought along: handed to the process that needs them, never written anywhere.
+        self._secrets: dict[str, dict[str, str]] = {}
+        record = read_json(path) or {}
+        self._waiting = [job for item in record.get("waiting", []) if (job := _job_from(item))]
+        self._started = [job for item in record.get("started", []) if (job := _job_from(item))]
+
+    def add(self, job: Job, secrets: dict[str, str] | None = None) -> None:
+        with self._lock:
+            self._waiting = [other for other in self._waiting if other.run != job.run]
+            self._waiting.append(job)
+            if secrets:
+                self._secrets[job.run] = secrets
+            self._write()
+
+    def remove(self, run: str) -> bool:
+        """Take a waiting job out; whether it was there."""
+        with self._lock:
+            before = len(self._waiting)
+            self._waiting = [job for job in self._waiting if job.run != run]
+            self._secrets.pop(run, None)
+            if len(self._waiting) == before:
+                return False
+            self._write()
+            return True
+
+    def order(self, runs: Sequence[str]) -> list[str]:
+        """Put the waiting jobs in this order; those that it does not name follow as they were."""
+        with self._lock:
+            rank = {run: at for at, run in enumerate(runs)}
+            self._waiting.sort(key=lambda job: rank.get(job.run, len(rank)))
+            self._write()
+            return [job.run for job in self._waiting]
+
+    def waiting(self) -> list[str]:
+        with self._lock:
+            return [job.run for job in self._waiting]
+
+    def place(self, run: str) -> tuple[str, int, list[str]] | None:
+        """(`waiting`, its number from 1, devices) or (`started`, 0, devices) while its process lives."""
+        with self._lock:
+            for number, job in enumerate(self._waiting, 1):
+                if job.run == run:
+                    return "waiting", number, job.devices
+            for job in self._started:
+                if job.run == run:
+                    return "started", 0, job.devices
+        return None
+
+    def launcher(self, run: str) -> int | None:
+        """The process that was started for a run, while it lives."""
+        with self._lock:
+            return next((job.pid for job in self._started if job.run == run and _lives(job)), None)
+
+    def tick(self) -> bool:
+        """Start what can start and let go of what has ended; whether anything changed."""
+        with self._lock:
+            ended = [job for job in self._started if not _lives(job)]
+            self._started = [job for job in self._started if job not in ended]
+            for job in ended:
+                _tell_early_end(job)
+            began = self._start_due()
+            if ended or began:
+                self._write()
+            return bool(ended or began)
+
+    def _start_due(self) -> bool:
+        if not self._waiting:
+            return False
+        own = {job.run for job in self._started}
+        foreign = [run for run in self._busy() if run not in own]
+        taken = {device for job in self._started for device in job.devices}
+        began = False
+        for job in list(self._waiting):
+            # Somebody else's training may hold any device, so whoever needs one waits for its end.
+            if job.devices and (foreign or taken & set(job.devices)):
+                taken |= set(job.devices)  # nobody overtakes on the same device
+                continue
+            self._start(job)
+            taken |= set(job.devices)
+            began = True
+        return began
+
+    def _start(self, job: Job) -> None:
+        self._waiting.remove(job)
+        if not is_run(Path(job.run)):
+            return  # the directory was deleted meanwhile
+        log = RunLayout(Path(job.run)).launch_log
+        job.log_from = log.stat().st_size if log.is_file() else 0
+        environment = {**environment_for(job.devices), **self._secrets.pop(job.run, {})}
+        try:
+            job.pid = start_detached(Path(job.run), job.arguments, module=job.module, environment=environment)
+        except (OSError, ValueError, UserError) as error:
+            told = error if isinstance(error, UserError) else UserError(f"It could not be started: {error}")
+            Run.open(Path(job.run)).finish("failed", told)
+            return
+        job.born, job.began = birth(job.pid), time.time()
+        self._started.append(job)
+
+    def _write(self) -> None:
+        record = {
+            "waiting": [asdict(job) for job in self._waiting],
+            "started": [asdict(job) for job in self._started],
+        }
+        replace_json(self._path, record)
+
+
+def _lives(job: Job) -> bool:
+    return job.pid is not None and is_alive(job.pid, job.born)
+
+
+def _job_from(record: Any) -> Job | None:
+    """A job as the file has it; None for what no version of ours wrote."""
+    if not isinstance(record, dict):
+        return None
+    try:
+        return Job(**record)
+    except TypeError:
+        return None
+
+
+def _tell_early_end(job: Job) -> None:
+    """Where the process ended before it took up the run, the run says so: it would seem to wait for ever."""
+    with suppress(UserError):
+        reader = RunReader(Path(job.run))
+        state = reader.state()
+        took_it_up = (state.started or 0.0) >= job.began or state.created > job.began
+        if took_it_up or (state.ended or 0.0) >= job.began:
+            return
+        Run.open(Path(job.run)).finish("failed", _last_words(reader.layout.launch_log, job.log_from))
+
+
+def _last_words(log: Path, start: int) -> UserError:
+    try:
+        text = log.read_bytes()[start:][-_TOLD:].decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    return last_error(text.splitlines())

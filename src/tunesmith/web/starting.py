@@ -1,0 +1,208 @@
+"""From settings to a run that waits its turn: the directory is made, the queue starts the process."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.load import Resolved, dump_yaml, load_job
+from tunesmith.errors import UserError
+from tunesmith.jobs import execute
+from tunesmith.jobs.launch import start_detached
+from tunesmith.jobs.recorded import last_error
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import RunLayout, is_run
+from tunesmith.runs.processes import birth, is_alive
+from tunesmith.runs.run import Run, flat_yaml
+from tunesmith.web import forms
+from tunesmith.web.devices import CPU, devices
+from tunesmith.web.queue import Job
+from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Clash
+
+RECORDED = "tunesmith.jobs.recorded"
+AUTHORED = ("data make", "data roles")
+_PATIENCE_SECONDS = 60.0
+
+
+class Unconfirmed(Clash):
+    """Something that a person has to agree to first."""
+
+
+def begin_training(
+    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool = False
+) -> str:
+    """Queue a training; its id. trusted: somebody agreed to run the model's own code. UserError for anything wrong."""
+    resolved = forms.load("train", _without_secrets(settings))
+    _ask_for_trust(resolved, trusted)
+    forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+    if not settings.get("output_dir"):
+        resolved = _with_free_folder(resolved)
+    run = execute.queue(resolved).root
+    arguments = ["train", (run / "resolved.yaml").as_posix()]
+    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
+
+
+def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
+    """Go on with a run that ended early: training from its last checkpoint, another command from its beginning."""
+    run = studio.workspace.run(name)
+    state = run.state()
+    if state.active and state.pid is not None:
+        raise Clash(f"{name} is at work already.")
+    if name in studio.queue.waiting():
+        raise Clash(f"{name} is in the queue already.")
+    path = Path(name)
+    if state.kind in AUTHORED and run.layout.journal.is_file():
+        command = [str(word) for word in (run.environment().get("command") or [])[1:]]
+        if not command:
+            raise Clash("This run does not say how it was started.", hint="Start it anew.")
+        return begin_authoring(studio, path, command, {})
+    if state.kind != "train":
+        kept = _recorded_arguments(run.layout.root)
+        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})
+    if state.status == "finished":
+        raise Clash(f"{name} has finished; there is nothing left to resume.", hint="Start a new run from its adapter.")
+    if not state.attempt:  # it never began
+        Run.open(run.path).update(status="queued", ended=None, error=None)
+        arguments = ["train", (path / run.layout.resolved.name).as_posix()]
+        return _enqueue(studio, path, "tunesmith", arguments, _known(chosen) or [device.id for device in devices()], {})
+    checkpoints = run.checkpoints()
+    if not checkpoints:
+        raise Clash(f"{name} has no complete checkpoint to resume from.", hint="Start it anew with its settings.")
+    last = path / checkpoints[-1].path.name
+    given = {"output_dir": path.as_posix(), "resume_from_checkpoint": last.as_posix()}
+    resolved = load_job([run.layout.resolved], given, verb="train")
+    execute.queue(resolved)
+    arguments = [
+        "train",
+        (path / run.layout.resolved.name).as_posix(),
+        *(f"{key}={text}" for key, text in given.items()),
+    ]
+    return _enqueue(studio, path, "tunesmith", arguments, _devices(chosen, resolved), {})
+
+
+def begin_command(
+    studio: Studio,
+    verb: str,
+    arguments: Sequence[str],
+    *,
+    title: str,
+    asked: Mapping[str, Any],
+    chosen: Sequence[str] = (),
+    secrets: Mapping[str, str] | None = None,
+    resolved: str | None = None,
+) -> str:
+    """Queue `tunesmith VERB ARGUMENTS` over a run directory of its own; its id.
+
+    title: names the directory. asked: what the page asked for, kept as the run's configuration. resolved: the text of
+    a config file that the command is to read; it is put in front of the arguments.
+    """
+    devices_taken = _known(chosen)
+    path = _free(Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    run = Run.create(path, flat_yaml(asked), resolved or flat_yaml(asked), kind=verb)
+    given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
+    run.add_environment(arguments=given)
+    return _enqueue(studio, path, RECORDED, [path.as_posix(), *given], devices_taken, dict(secrets or {}))
+
+
+def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: Mapping[str, str]) -> str:
+    """Start a job that keeps a run directory of its own; its id, once it has taken up its run. UserError where it ends
+    before that, in its own words."""
+    layout = RunLayout(run)
+    log_from = layout.launch_log.stat().st_size if layout.launch_log.is_file() else 0
+    before = (read_json(layout.state) or {}).get("attempt", 0)
+    pid = start_detached(run, command, environment=secrets)
+    born, deadline = birth(pid), time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if (read_json(layout.state) or {}).get("attempt", 0) > before:
+            studio.changed()
+            return studio.workspace.relative(run)
+        if not is_alive(pid, born):
+            said = layout.launch_log.read_bytes()[log_from:].decode("utf-8", "replace").splitlines()
+            if not is_run(run):  # nothing of it is to be seen in the list
+                shutil.rmtree(layout.logs, ignore_errors=True)
+                with suppress(OSError):
+                    run.rmdir()
+            raise last_error(said)
+        time.sleep(0.1)
+    raise UserError("The job has not begun its run yet.", hint=f"Look at {layout.launch_log}.")
+
+
+def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool) -> str:
+    resolved = forms.load("export", _without_secrets(settings))
+    _ask_for_trust(resolved, trusted)
+    if not resolved.job.export.export_dir:
+        raise UserError("Where to is missing.", hint="For example: exports/mine", field="export_dir")
+    forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+    title = Path(resolved.job.export.export_dir).name
+    return begin_command(
+        studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(chosen, resolved),
+        secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
+    )  # fmt: skip
+
+
+def _enqueue(
+    studio: Studio, run: Path, module: str, arguments: list[str], chosen: list[str], secrets: dict[str, str]
+) -> str:
+    name = studio.workspace.relative(run)
+    studio.queue.add(Job(run.as_posix(), module, arguments, chosen), secrets)
+    studio.changed()
+    return name
+
+
+def _devices(chosen: Sequence[str] | None, resolved: Resolved) -> list[str]:
+    """The devices that the job takes for itself: those chosen, else all there are."""
+    return [CPU] if resolved.job.training.use_cpu else _known(chosen) or [device.id for device in devices()]
+
+
+def _known(chosen: Sequence[str] | None) -> list[str]:
+    """The devices that were chosen; UserError for one that there is not."""
+    there = list(dict.fromkeys([*(device.id for device in devices()), CPU]))
+    unknown = [device for device in chosen or () if device not in there]
+    if unknown:
+        raise UserError(f"There is no device {unknown[0]!r}.", hint=f"There are: {', '.join(there)}.", field="devices")
+    return list(dict.fromkeys(chosen or ()))
+
+
+def _ask_for_trust(resolved: Resolved, trusted: bool) -> None:
+    model = resolved.job.model
+    if model.trust_remote_code and not trusted:
+        raise Unconfirmed(
+            f"trust_remote_code runs Python code out of {model.model_name_or_path} on this machine.",
+            hint="Agree only if you trust its author.",
+            field="trust_remote_code",
+        )
+
+
+def _with_free_folder(resolved: Resolved) -> Resolved:
+    """The default folder holds the time in seconds: of two that begin in the same one gets another name."""
+    job = resolved.job
+    folder = _free(Path(job.run.output_dir)).as_posix()
+    return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)))
+
+
+def _free(path: Path) -> Path:
+    number, candidate = 2, path
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}_{number}"), number + 1
+    return candidate
+
+
+def _plain_name(title: str) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in title)[:60].strip(".-") or "job"
+
+
+def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("hf_hub_token", "ms_hub_token")}
+
+
+def _recorded_arguments(root: Path) -> list[str]:
+    kept = (read_json(RunLayout(root).environment) or {}).get("arguments")
+    if not isinstance(kept, list) or not kept:
+        raise Clash("This run does not say how it was started.", hint="Start it anew.")
+    return [str(argument) for argument in kept]

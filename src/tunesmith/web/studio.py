@@ -1,0 +1,94 @@
+"""Everything that the endpoints share, and the one thread that keeps the queue going."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.runs.state import process_lives
+from tunesmith.web.children import Children
+from tunesmith.web.metrics import Shelf
+from tunesmith.web.queue import Queue
+from tunesmith.web.sessions import Sessions
+from tunesmith.web.summaries import Summaries, Summary
+from tunesmith.web.workspace import Workspace
+
+_TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The list of runs at one moment. digest: equal lists have equal ones, in every server."""
+
+    runs: tuple[Summary, ...]
+    digest: str
+
+
+class Studio:
+    """exposed: other machines reach the page, so that only what lies in the workspace may be named."""
+
+    def __init__(self, workspace: Workspace, *, exposed: bool = False) -> None:
+        self.workspace, self.exposed = workspace, exposed
+        self.queue = Queue(workspace.own("queue.json"), self._at_work)
+        self.summaries = Summaries(workspace, self.queue)
+        self.shelf = Shelf()
+        self.children = Children()
+        self.sessions = Sessions(self.children)
+        self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._listed = Listed((), "")
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        self.look()
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._keep_going, name="queue", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Let go of what lives in this process; runs go on."""
+        self._ended.set()
+        self.children.end_all()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    @property
+    def listed(self) -> Listed:
+        """The list as of the last half second."""
+        return self._listed
+
+    def look(self) -> Listed:
+        """The list as it is now."""
+        runs = tuple(self.summaries.all())
+        if runs != self._listed.runs or not self._listed.digest:
+            text = "\n".join(run.model_dump_json() for run in runs)
+            self._listed = Listed(runs, hashlib.blake2b(text.encode("utf-8"), digest_size=6).hexdigest())
+        return self._listed
+
+    def changed(self) -> None:
+        """A run was made, queued or deleted: start what can start, and show it at once."""
+        self.queue.tick()
+        self.summaries.forget_search()
+        self.look()
+
+    def _keep_going(self) -> None:
+        while not self._ended.wait(_TICK_SECONDS):
+            try:
+                if self.queue.tick():
+                    self.summaries.forget_search()
+                self.look()
+                self.children.end_idle()
+            except Exception as error:  # a full disk or a damaged folder must not stop the queue for good
+                print(f"studio: {type(error).__name__}: {error}", flush=True)
+
+    def _at_work(self) -> list[str]:
+        """Ids of the runs whose process lives, whoever started it."""
+        return [summary.id for summary in self._listed.runs if self._works(summary)]
+
+    def _works(self, summary: Summary) -> bool:
+        if summary.status not in ("running", "stopping"):
+            return False
+        return process_lives(self.workspace.run(summary.id).state())

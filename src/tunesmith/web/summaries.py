@@ -1,0 +1,163 @@
+"""The list of runs as the page shows it, kept up to date at the price of a glance at each run's files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import is_run
+from tunesmith.runs.read import RunReader, list_runs, seconds_left
+from tunesmith.web.metrics import last_rows
+from tunesmith.web.queue import Queue
+from tunesmith.web.workspace import Workspace
+
+Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
+_SEARCH_SECONDS = 10.0
+
+
+class Summary(BaseModel):
+    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1."""
+
+    id: str
+    name: str
+    kind: str
+    status: Status
+    progress: float | None = None
+    step: int = 0
+    steps: int | None = None
+    epoch: float = 0.0
+    eta: float | None = None
+    last_loss: float | None = None
+    tags: list[str] = []
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    queue_position: int | None = None
+    devices: list[str] = []
+    model: str = ""
+    resumable: bool = False
+    message: str = ""
+    hint: str = ""
+
+
+class Summaries:
+    """version grows whenever something in the list is not as it was."""
+
+    def __init__(self, workspace: Workspace, queue: Queue) -> None:
+        self._workspace, self._queue = workspace, queue
+        self._runs: dict[str, RunReader] = {}
+        self._known: dict[str, tuple[tuple[Any, ...], Summary]] = {}
+        self._searched = -_SEARCH_SECONDS
+        self._lock = threading.Lock()
+        self.version = 0
+
+    def forget_search(self) -> None:
+        """Look for runs anew at the next call: one was made or deleted."""
+        self._searched = -_SEARCH_SECONDS
+
+    def all(self) -> list[Summary]:
+        """Newest first; what waits in the queue at its place in front."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._searched >= _SEARCH_SECONDS:
+                self._searched = now
+                self._runs = {self._workspace.relative(run.path): run for run in list_runs()}
+            listed = [self._summary(name, run) for name, run in self._runs.items() if is_run(run.path)]
+            names = {summary.id for summary in listed}
+            if gone := self._known.keys() - names:
+                self.version += 1
+                for name in gone:
+                    del self._known[name]
+        waiting = [summary for summary in listed if summary.queue_position is not None]
+        others = [summary for summary in listed if summary.queue_position is None]
+        waiting.sort(key=lambda summary: summary.queue_position or 0)
+        return [*waiting, *sorted(others, key=lambda summary: summary.created, reverse=True)]
+
+    def _summary(self, name: str, run: RunReader) -> Summary:
+        place = self._queue.place(name)
+        mark = (*_marks(run), place)
+        before = self._known.get(name)
+        if before is not None and before[0] == mark and before[1].status not in ("running", "stopping", "starting"):
+            return before[1]
+        fresh = self._read(name, run, place)
+        if before is None or before[1] != fresh:
+            self.version += 1
+        self._known[name] = (mark, fresh)
+        return fresh
+
+    def _read(self, name: str, run: RunReader, place: tuple[str, int, list[str]] | None) -> Summary:
+        state = run.state()
+        rows = last_rows(run.layout.metrics)
+        losses = [row["loss"] for row in rows if isinstance(row.get("loss"), int | float)]
+        status: Status = state.status
+        position: int | None = None
+        devices: list[str] = []
+        if place is not None:
+            word, number, devices = place
+            if word == "waiting":
+                status, position = "queued", number
+            elif not state.active or state.pid is None:
+                status = "starting"
+        active = status in ("queued", "starting", "running", "stopping")
+        error = {} if active else state.error or {}
+        progress = min(1.0, state.step / state.steps) if state.steps else None
+        return Summary(
+            id=name,
+            name=run.path.name,
+            kind=state.kind,
+            status=status,
+            progress=1.0 if status == "finished" else progress,
+            step=state.step,
+            steps=state.steps,
+            epoch=state.epoch,
+            eta=seconds_left(state, rows) if status == "running" else None,
+            last_loss=losses[-1] if losses else None,
+            tags=tags_of(run),
+            created=state.created,
+            started=state.started,
+            ended=state.ended,
+            queue_position=position,
+            devices=devices,
+            model=_model_of(run),
+            resumable=not active
+            and status != "finished"
+            and (state.kind != "train" or not state.attempt or bool(run.checkpoints())),
+            message=error.get("message", ""),
+            hint=error.get("hint", ""),
+        )
+
+
+def tags_of(run: RunReader) -> list[str]:
+    tags = (read_json(run.layout.tags) or {}).get("tags", [])
+    return [tag for tag in tags if isinstance(tag, str)]
+
+
+def _marks(run: RunReader) -> tuple[Any, ...]:
+    """What changes when anything of a run does that the list shows."""
+    return (*map(_mark, (run.layout.state, run.layout.metrics, run.layout.tags, run.layout.stop)),)
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size
+
+
+def _model_of(run: RunReader) -> str:
+    """The base model, out of the resolved configuration without parsing all of it."""
+    try:
+        with run.layout.resolved.open(encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key == "model_name_or_path":
+                    return value.strip().strip("'\"")
+    except OSError:
+        pass
+    return ""

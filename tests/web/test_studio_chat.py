@@ -1,0 +1,141 @@
+"""Chat: a model in a process of its own, that answers, stops, and is gone when it is unloaded."""
+
+import json
+import os
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+from starlette.testclient import TestClient
+from tests.web.serving import wait_for
+
+from tunesmith.web.children import Child, Gone
+from tunesmith.web.studio import Studio
+
+
+def ready(client: TestClient, session: str) -> dict[str, object]:
+    def loaded() -> dict[str, object] | None:
+        told: dict[str, object] = client.get(f"/api/chat/{session}").json()
+        return told if told["status"] != "loading" else None
+
+    found: dict[str, object] = wait_for(loaded, "the model to load")
+    return found
+
+
+def parts_of(text: str) -> list[dict[str, object]]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_model_answers_equally_for_equal_seeds_and_is_gone_when_unloaded(
+    client: TestClient, studio: Studio, tiny_model: str
+) -> None:
+    loading = client.post("/api/chat/load", json={"model": tiny_model, "settings": {"use_cpu": True}})
+    assert loading.status_code == 202
+    session = loading.json()["session"]
+    assert ready(client, session)["status"] == "ready"
+    child = studio.children.named(session)
+    assert child is not None
+    pid = child._process.pid
+
+    def ask(**more: object) -> list[dict[str, object]]:
+        asked = {"messages": [{"role": "user", "content": "Hi"}], "settings": {"max_new_tokens": 8}, **more}
+        return parts_of(client.post(f"/api/chat/{session}/answer", json=asked).text)
+
+    first, again = ask(seed=5), ask(seed=5)
+    assert first[-1]["kind"] == "done" and first[-1]["seed"] == 5 and first[-1]["tokens"] == 8
+    said = "".join(str(part["text"]) for part in first[:-1])
+    assert said == "".join(str(part["text"]) for part in again[:-1]) == first[-1]["content"]
+    assert "adapter" in str(ask(base=True)[-1]["message"])
+    assert ask(settings={"temperature": -1})[-1]["kind"] == "error"
+    assert ask(messages=[{"role": "assistant", "content": "x"}])[-1]["kind"] == "error"
+
+    assert client.delete(f"/api/chat/{session}").status_code == 204
+    assert not psutil.pid_exists(pid)
+    assert client.post(f"/api/chat/{session}/answer", json={"messages": [{"role": "user"}]}).status_code == 404
+
+
+def test_a_model_that_is_not_there_is_told_of(client: TestClient) -> None:
+    session = client.post("/api/chat/load", json={"model": "models/nothing"}).json()["session"]
+    told = ready(client, session)
+    assert told["status"] == "failed" and "models/nothing" in str(told["message"])
+    assert client.post(f"/api/chat/{session}/answer", json={"messages": [{"role": "user"}]}).status_code == 409
+
+
+def test_conversations_are_kept_and_nobody_is_overwritten_unseen(client: TestClient) -> None:
+    content = {"messages": [{"role": "user", "content": "你好"}]}
+    first = client.put("/api/conversations/c1", json={"title": "Eins", "content": content}).json()
+    assert client.put("/api/conversations/c1", json={"content": {}, "revision": "old"}).status_code == 409
+    assert client.get("/api/conversations/c1").json()["content"] == content
+    assert [one["title"] for one in client.get("/api/conversations").json()] == ["Eins"]
+    second = client.put("/api/conversations/c1", json={"content": {}, "revision": first["revision"]})
+    assert second.status_code == 200
+    assert client.delete("/api/conversations/c1").status_code == 204
+    assert client.get("/api/conversations/c1").status_code == 404
+    assert client.get("/api/conversations/..%2Fqueue").status_code == 404
+
+
+def test_a_good_answer_becomes_a_row(client: TestClient, workspace: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    for _ in range(2):
+        sent = client.post("/api/chat/send_to_dataset", json={"name": "good", "messages": turns, "system": "Be kind."})
+        assert sent.status_code == 201
+    look = client.post("/api/datasets/good/look", json={}).json()
+    assert look["usable"] == 2 and look["format"] == "openai"
+    alpaca = workspace / "data" / "plain.jsonl"
+    alpaca.write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")
+    client.post("/api/datasets/add", json={"path": "data/plain.jsonl"})
+    assert client.post("/api/chat/send_to_dataset", json={"name": "plain", "messages": turns}).status_code == 201
+    assert json.loads(alpaca.read_text(encoding="utf-8").splitlines()[1])["output"] == "Hello!"
+    refused = client.post("/api/chat/send_to_dataset", json={"name": "numbers", "messages": turns})
+    assert refused.status_code == 400 and ".jsonl" in refused.json()["message"]
+
+
+@pytest.fixture
+def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
+    """A child that counts, and dies when asked."""
+    module = """
+        import os
+        from tunesmith.jobs.lines import serve
+
+        def count(question, stopped):
+            for number in range(question["to"]):
+                if stopped.wait(0.01):
+                    return
+                yield {"number": number}
+
+        def die(question, stopped):
+            print("out of luck", file=__import__("sys").stderr, flush=True)
+            os._exit(3)
+            yield {}
+
+        serve({"count": count, "die": die})
+    """
+    (tmp_path / "counting_child.py").write_text(textwrap.dedent(module), encoding="utf-8")
+    source = Path(__file__).parents[2] / "src"
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(source)]))
+
+    return Child("counting_child")
+
+
+def test_an_answer_is_left_off_when_its_reader_leaves(counting: Child) -> None:
+    parts = counting.stream("count", to=10_000)
+    assert next(parts)["number"] == 0
+    parts.close()  # type: ignore[attr-defined]
+    assert [part["number"] for part in counting.stream("count", to=3) if "number" in part] == [0, 1, 2]
+    counting.end()
+    assert not counting.alive
+
+
+def test_a_child_that_dies_says_its_last_words(counting: Child) -> None:
+    with pytest.raises(Gone, match="out of luck"):
+        counting.ask("die")
+    with pytest.raises(Gone):
+        counting.ask("count", to=1)
+
+
+def test_what_a_child_does_not_know_is_refused(counting: Child) -> None:
+    with pytest.raises(Exception, match="no operation 'fly'"):
+        counting.ask("fly")
+    counting.end()

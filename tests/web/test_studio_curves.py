@@ -1,0 +1,225 @@
+"""Curves: read once, thinned without losing a peak, and put into words."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from tunesmith.runs.run import Run
+from tunesmith.web import metrics
+from tunesmith.web.diagnosis import of_evaluation, of_loss
+from tunesmith.web.metrics import Columns, fewer, last_rows, thinned
+
+
+def write(path: Path, rows: list[dict[str, object]], mode: str = "w") -> None:
+    with path.open(mode, encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def report(step: int, attempt: int = 1, **values: float | None) -> dict[str, object]:
+    return {"step": step, "attempt": attempt, "time": float(step), "learning_rate": 1e-4, **values}
+
+
+def values_of(columns: Columns, name: str = "loss") -> list[tuple[int, float]]:
+    steps, values = columns.series[name].between(None, None)
+    return list(zip(steps.tolist(), values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("at_once", [1 << 40, 1])
+def test_reading_by_rows_and_at_once_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(metrics, "_AT_ONCE", at_once)
+    path = tmp_path / "metrics.jsonl"
+    rows = [report(step, loss=10.0 / step, tokens=step * 100) for step in range(1, 200)]
+    rows[49]["loss"] = None
+    rows.insert(100, {"step": 100, "attempt": 1, "time": 1.0, "eval_loss": 0.5})
+    write(path, rows)
+    columns = Columns(path).refresh()
+    loss = values_of(columns)
+    assert len(loss) == 199 and loss[0] == (1, 10.0) and math.isnan(loss[49][1])
+    assert values_of(columns, "eval_loss") == [(100, 0.5)]
+    assert values_of(columns, "tokens")[-1] == (199, 19900.0)
+
+
+def test_only_what_is_new_is_read_and_retaken_steps_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, [report(step, loss=float(step)) for step in range(1, 11)])
+    columns = Columns(path).refresh()
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 11, "attempt": 1, "lo')  # half a line
+    before = columns.offset
+    assert columns.refresh().offset == before
+    with path.open("a", encoding="utf-8") as file:
+        file.write('ss": 11.0, "time": 0}\n')
+    assert values_of(columns.refresh())[-1] == (11, 11.0)
+    write(path, [report(6, attempt=2, loss=0.5)], "a")
+    assert values_of(columns.refresh()) == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0), (6, 0.5)]
+
+
+def test_a_file_that_was_started_afresh_is_read_afresh(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, [report(step, loss=1.0) for step in range(1, 50)])
+    columns = Columns(path).refresh()
+    write(path, [report(1, loss=2.0)])
+    assert values_of(columns.refresh()) == [(1, 2.0)]
+
+
+def test_thinning_keeps_ends_peaks_and_gaps() -> None:
+    steps = np.arange(1, 100_001)
+    values = np.sin(steps / 5000)
+    values[33_333], values[66_666] = 50.0, -50.0
+    values[77_777] = math.nan
+    few_steps, few = fewer(steps, values, 500)
+    assert len(few) <= 520
+    assert few_steps[0] == 1 and few_steps[-1] == 100_000 and (np.diff(few_steps) > 0).all()
+    assert 50.0 in few and -50.0 in few
+    assert np.isnan(few[few_steps == 77_778]).all() and (few_steps == 77_778).any()
+
+
+def test_a_range_is_thinned_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, [report(step, loss=float(step)) for step in range(1, 5001)])
+    columns = Columns(path).refresh()
+    assert len(thinned(columns, 100)["loss"]) <= 100
+    part = thinned(columns, 100, first=1000, last=1050)["loss"]
+    assert [step for step, _ in part] == list(range(1000, 1051))
+
+
+def test_the_last_rows_are_read_from_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, [report(step, loss=float(step)) for step in range(1, 5001)])
+    rows = last_rows(path, 2000)
+    assert rows[-1]["step"] == 5000 and 1 < len(rows) < 50
+
+
+def course(shape: str, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """A loss as it looks in a training: falling, with noise."""
+    steps = np.arange(1, count + 1)
+    noise = np.random.default_rng(0).normal(0, 0.04, count)
+    falling = 1.2 + 2 * np.exp(-steps / (count / 4)) + noise
+    if shape == "spike":
+        falling[count // 2] = 7.0
+    if shape == "nan":
+        falling[count // 2] = math.nan
+    if shape == "too high":
+        falling = 2.5 + steps / count * 6 + 5 * noise
+    if shape == "comes back up":
+        falling[count * 2 // 3 :] += np.linspace(0, 1.5, count - count * 2 // 3)
+    if shape == "flat":
+        falling = 1.2 + 2 * np.exp(-steps / (count / 40)) + noise
+    if shape == "still falling":
+        falling = 3.2 - 2 * steps / count + noise
+    return steps, falling
+
+
+@pytest.mark.parametrize(
+    ("shape", "signs"),
+    [
+        ("still falling", set()),
+        ("spike", {"spike"}),
+        ("nan", {"not_a_number"}),
+        ("too high", {"rate_too_high"}),
+        ("comes back up", {"diverging"}),
+        ("flat", {"plateau"}),
+    ],
+)
+def test_a_course_is_put_into_words(shape: str, signs: set[str]) -> None:
+    steps, values = course(shape)
+    assert {word.sign for word in of_loss(steps, values)} == signs
+
+
+def test_a_word_names_its_step() -> None:
+    assert of_loss(*course("spike"))[0].step == 201
+    assert of_loss(*course("nan"))[0].step == 201
+
+
+def test_little_is_said_of_little() -> None:
+    assert of_loss(np.arange(1, 6), np.array([3.0, 9.0, 1.0, 5.0, 2.0])) == []
+
+
+def test_learning_by_heart_names_the_best_checkpoint() -> None:
+    steps = np.arange(100, 1100, 100)
+    values = np.array([2.0, 1.5, 1.2, 1.0, 1.05, 1.15, 1.25, 1.4, 1.5, 1.7])
+    (word,) = of_evaluation(steps, values, [200, 350, 600])
+    assert word.sign == "overfitting" and word.step == 400 and word.values["checkpoint"] == 350
+    assert "checkpoint 350" in word.fix
+    (word,) = of_evaluation(steps, np.sort(values)[::-1], [])
+    assert word.sign == "good"
+    assert of_evaluation(steps, np.full(10, 1.0), []) == []
+
+
+def trained(name: str, reports: int) -> Run:
+    run = Run.create(Path(name), {"stage": "sft"}, f"stage: sft\nlearning_rate: {reports / 1e5}\n")
+    run.begin_attempt()
+    run.update(steps=reports)
+    for step in range(1, reports + 1):
+        run.metric(step, loss=3.0 / step, learning_rate=1e-4)
+    run.run_log("epoch 1 done")
+    run.run_log("第二行 saved")
+    return run
+
+
+def test_the_page_follows_a_run_by_its_cursor(client: TestClient, workspace: Path) -> None:
+    run = trained("saves/a", 50)
+    curves = client.get("/api/runs/saves/a/metrics?points=20").json()
+    assert len(curves["series"]["loss"]) <= 20 and curves["total"]["loss"] == 50
+    log = client.get("/api/runs/saves/a/log").json()
+    assert log["lines"][-1] == "第二行 saved"
+    assert client.get("/api/runs/saves/a/log?query=SAVED").json()["lines"] == ["第二行 saved"]
+
+    cursor = f"-.{curves['offset']}.{log['attempt']}.{log['offset']}"
+    first = client.get("/api/poll", params={"run": "saves/a", "cursor": cursor}).json()
+    assert [event["type"] for event in first["events"]] == ["runs"]
+    assert client.get("/api/poll", params={"run": "saves/a", "cursor": first["cursor"]}).json()["events"] == []
+
+    run.metric(51, loss=0.01)
+    run.run_log("more")
+    news = client.get("/api/poll", params={"run": "saves/a", "cursor": first["cursor"]}).json()
+    event = next(event["data"] for event in news["events"] if event["type"] == "run")
+    assert [row["step"] for row in event["metrics"]] == [51] and event["log"] == ["more"]
+
+
+def test_a_page_that_fell_far_behind_loads_anew(client: TestClient, workspace: Path) -> None:
+    trained("saves/a", 2000)
+    news = client.get("/api/poll", params={"run": "saves/a", "cursor": "-.0.1.0"}).json()
+    event = next(event["data"] for event in news["events"] if event["type"] == "run")
+    assert event["reload_metrics"] and "metrics" not in event
+
+
+def test_a_cursor_of_nobody_is_refused(client: TestClient) -> None:
+    assert client.get("/api/poll?cursor=nonsense").status_code == 400
+
+
+def test_runs_are_listed_tagged_searched_compared_and_deleted(client: TestClient, workspace: Path) -> None:
+    for name, reports in (("saves/a", 10), ("saves/b", 20)):
+        trained(name, reports).finish("finished")
+    (workspace / "saves" / "a" / "notes-of-mine.txt").write_text("mine", encoding="utf-8")
+    assert client.put("/api/runs/saves/b/tags", json={"tags": ["best", " best ", "中文"]}).json()["tags"] == [
+        "best",
+        "中文",
+    ]
+    assert [run["id"] for run in client.get("/api/runs?query=BEST finished").json()] == ["saves/b"]
+    assert [run["id"] for run in client.get("/api/runs?tag=中文").json()] == ["saves/b"]
+    compared = client.get("/api/compare?runs=saves/a&runs=saves/b").json()
+    assert [row["key"] for row in compared["config"]] == ["learning_rate"]
+    assert compared["metrics"]["loss"] == [0.3, 0.15] and len(compared["series"]["loss"][1]) == 20
+    lines = client.get("/api/runs/saves/a/metrics.csv").text.splitlines()
+    assert lines[0] == "step,learning_rate,loss" and len(lines) == 11
+    detail = client.get("/api/runs/saves/a").json()
+    assert detail["last"]["loss"] == 0.3 and detail["config"]["stage"] == "sft"
+
+    assert client.delete("/api/runs/saves/a").status_code == 204
+    assert [path.name for path in (workspace / "saves" / "a").iterdir()] == ["notes-of-mine.txt"]
+    assert client.get("/api/runs/saves/a").status_code == 404
+    assert client.delete("/api/runs/saves/b").status_code == 204
+    assert not (workspace / "saves" / "b").exists()
+
+
+def test_a_run_at_work_is_not_deleted(client: TestClient, workspace: Path) -> None:
+    trained("saves/a", 3)
+    assert client.delete("/api/runs/saves/a").status_code == 409
+    assert client.post("/api/runs/saves/a/stop").json()["status"] == "stopping"

@@ -1,0 +1,164 @@
+"""Data in the studio: what is told of it, and changing it without losing anything."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from starlette.testclient import TestClient
+
+from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.editing import keep_rows, replace_row
+from tunesmith.data.sources import SourceFile, locate, read_rows
+from tunesmith.errors import UserError
+from tunesmith.text.rows import RowError
+
+ROWS = [
+    {"instruction": "一", "output": "1"},
+    {"instruction": "two, too", "output": "2"},
+    {"instruction": "3", "output": "3"},
+]
+
+
+def written(path: Path) -> SourceFile:
+    """ROWS in the form that the file's name asks for."""
+    if path.suffix == ".json":
+        path.write_text(json.dumps(ROWS, ensure_ascii=False), encoding="utf-8")
+    elif path.suffix == ".jsonl":
+        path.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS) + "\n", encoding="utf-8")
+    elif path.suffix == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    else:
+        mark = "\t" if path.suffix == ".tsv" else ","
+        lines = [mark.join(f'"{cell}"' for cell in row.values()) for row in ROWS]
+        path.write_text("\n".join([mark.join(ROWS[0]), *lines]) + "\n", encoding="utf-8")
+    (source,) = locate(DatasetEntry(name="x", place="file", location=str(path)), path.parent)
+    return source
+
+
+def rows_of(source: SourceFile) -> list[object]:
+    return [row.row for row in read_rows([source])]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".tsv", ".parquet"])
+def test_one_row_is_replaced_and_the_others_stay(tmp_path: Path, suffix: str) -> None:
+    source = written(tmp_path / f"rows{suffix}")
+    changed = {"instruction": 'zwei\n"2"', "output": "新"}
+    replace_row(source, 1, changed)
+    assert rows_of(source) == [ROWS[0], changed, ROWS[2]]
+    with pytest.raises(UserError, match="no row 3"):
+        replace_row(source, 3, changed)
+    assert rows_of(source) == [ROWS[0], changed, ROWS[2]]
+    assert [path.name for path in tmp_path.iterdir()] == [f"rows{suffix}"]
+
+
+def test_a_broken_line_is_replaced_and_other_lines_stay_to_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a" :  1}\n{broken\n\n{"b":2}')
+    replace_row(SourceFile(path, "utf-8"), 1, {"fixed": True})
+    assert path.read_bytes() == b'{"a" :  1}\n{"fixed": true}\n\n{"b":2}'
+
+
+def test_a_table_keeps_its_columns(tmp_path: Path) -> None:
+    source = written(tmp_path / "rows.csv")
+    with pytest.raises(UserError, match="no column 'new'"):
+        replace_row(source, 0, {"instruction": "a", "output": "b", "new": "c"})
+    assert rows_of(source) == ROWS
+
+
+def test_rows_that_are_taken_out_are_kept_beside(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{broken\n{"a": 3}\n', encoding="utf-8")
+    source = SourceFile(path, "utf-8")
+    assert keep_rows(source, lambda at, row: not isinstance(row.row, RowError), tmp_path / "rows.removed.txt") == 1
+    assert rows_of(source) == [{"a": 1}, {"a": 3}]
+    (line,) = (tmp_path / "rows.removed.txt").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["line"] == 2 and "not JSON" in json.loads(line)["reason"]
+    assert keep_rows(source, lambda at, row: True, tmp_path / "rows.removed.txt") == 0
+
+
+def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Path) -> None:
+    again = '{"question": "a?", "reply": "b"}\n'
+    body = again + "{bad\n" + again + '{"question": "c?", "reply": "d 好"}\n'
+    assert client.post("/api/datasets/upload?name=mine.jsonl", content=body.encode()).json() == {"name": "mine"}
+    listed = {entry["name"]: entry for entry in client.get("/api/datasets").json()}
+    assert list(listed) == ["mine", "numbers"] and listed["mine"]["bytes"] == len(body.encode())
+
+    look = client.post("/api/datasets/mine/look", json={"settings": {"model_name_or_path": tiny_model}}).json()
+    assert (look["format"], look["rows"], look["usable"], look["duplicates"]) == ("alpaca", 4, 3, 1)
+    assert look["refusals"][0]["line"] == 2 and look["columns"]["prompt"] == "question"
+    assert look["lengths"]["longest"] > 0 and look["lengths"]["cutoffs"][0]["fill"] > 0
+
+    shown = client.post("/api/datasets/mine/rows", json={"offset": 1, "limit": 2}).json()
+    assert [row["number"] for row in shown["rows"]] == [1, 2] and shown["rows"][0]["text"] == "{bad"
+    fixed = {"row": {"question": "e?", "reply": "f"}, "revision": shown["revision"]}
+    saved = client.put("/api/datasets/mine/rows/1", json=fixed)
+    assert saved.status_code == 200 and saved.json()["revision"] != shown["revision"]
+    assert client.put("/api/datasets/mine/rows/1", json=fixed).status_code == 409
+    done = client.post("/api/datasets/mine/fix", json={"fix": "duplicates", **saved.json()}).json()
+    assert done["removed"] == 1
+
+    asked = {"settings": {"model_name_or_path": tiny_model}, "offset": 2, "limit": 1}
+    (sample,) = client.post("/api/datasets/mine/mask", json=asked).json()["samples"]
+    text = "".join(piece["text"] for piece in sample["pieces"])
+    learned = "".join(piece["text"] for piece in sample["pieces"] if piece["trained"])
+    assert "c?" in text and learned.startswith("d 好") and "c?" not in learned
+    assert {"special", "masked", "trained"} <= {piece["kind"] for piece in sample["pieces"]}
+    asked["settings"]["cutoff_len"] = 16  # type: ignore[index]
+    (cut,) = client.post("/api/datasets/mine/mask", json=asked).json()["samples"]
+    kept = sum(len(piece["ids"]) for piece in cut["pieces"] if piece["kind"] != "truncated")
+    assert kept == 16 and cut["tokens"] == sample["tokens"] > 16
+
+
+def test_columns_that_tell_nothing_are_named_by_a_person(client: TestClient, workspace: Path) -> None:
+    client.post("/api/datasets/upload?name=odd.jsonl", content=b'{"Q1": "a", "A1": "b"}\n')
+    look = client.post("/api/datasets/odd/look", json={}).json()
+    assert look["format"] is None and look["found"] == ["Q1", "A1"] and "Q1" in look["problem"]["message"]
+    assert client.put("/api/datasets/odd/mapping", json={"columns": {"promt": "Q1"}}).status_code == 400
+    told = client.put("/api/datasets/odd/mapping", json={"columns": {"prompt": "Q1", "response": "A1"}})
+    assert told.status_code == 200
+    assert client.post("/api/datasets/odd/look", json={}).json()["usable"] == 1
+    info = json.loads((workspace / "data" / "dataset_info.json").read_text(encoding="utf-8"))
+    assert list(info) == ["numbers", "odd"]
+
+
+@pytest.mark.parametrize("name", ["../x.jsonl", "x.exe", ".jsonl", "a\x00.jsonl", "x|y.jsonl"])
+def test_a_file_is_put_where_it_belongs_or_nowhere(client: TestClient, workspace: Path, name: str) -> None:
+    answer = client.post("/api/datasets/upload", params={"name": name}, content=b'{"text": "x"}\n')
+    assert answer.status_code in (201, 400)
+    outside = {path.name for path in workspace.parent.iterdir()}
+    assert outside == {"workspace"}
+    assert not any(path.name.endswith(".part") for path in (workspace / "data").iterdir())
+
+
+def test_a_second_file_of_the_name_gets_another(client: TestClient, workspace: Path) -> None:
+    for wanted in ("twice", "twice_2"):
+        content = json.dumps({"instruction": wanted, "output": "x"}).encode()
+        assert client.post("/api/datasets/upload?name=twice.jsonl", content=content).json()["name"] == wanted
+    assert client.post("/api/datasets/upload?name=empty.jsonl", content=b"").status_code == 400
+    assert not (workspace / "data" / "empty.jsonl").exists()
+
+
+def test_a_file_of_the_workspace_or_a_hub_is_added(client: TestClient, workspace: Path) -> None:
+    (workspace / "elsewhere").mkdir()
+    (workspace / "elsewhere" / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")
+    assert client.post("/api/datasets/add", json={"path": "elsewhere/x.jsonl"}).json() == {"name": "x"}
+    assert client.post("/api/datasets/x/look", json={}).json()["usable"] == 1
+    assert client.post("/api/datasets/add", json={"hub": "owner/rows", "split": "test"}).json() == {"name": "rows"}
+    assert client.post("/api/datasets/add", json={"path": "/etc/passwd"}).status_code == 400
+    assert client.post("/api/datasets/add", json={"hub": "no repository"}).status_code == 400
+    assert client.delete("/api/datasets/x").status_code == 204
+    assert (workspace / "elsewhere" / "x.jsonl").exists()
+
+
+def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:
+    def total(**settings: object) -> dict[str, dict[str, int]]:
+        asked = {"settings": {"model_name_or_path": tiny_model, "use_cpu": True, "cutoff_len": 256, **settings}}
+        told: dict[str, dict[str, int]] = client.post("/api/estimate", json=asked).json()
+        return told["parts"] | {"total": told["total"]}  # type: ignore[dict-item, return-value]
+
+    small, large = total(lora_rank=4), total(lora_rank=64)
+    assert set(small) == {"weights", "gradients", "optimizer", "activations", "logits", "runtime", "total"}
+    assert large["optimizer"] > small["optimizer"] and large["activations"] == small["activations"]
+    assert client.post("/api/estimate", json={"settings": {}}).json()["field"] == "model_name_or_path"

@@ -1,0 +1,102 @@
+"""Forms mean what files and flags mean."""
+
+import shlex
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tunesmith.config.fields import fields
+from tunesmith.config.load import load_job, parse_arguments
+from tunesmith.web.forms import COMMON, schema_for
+
+
+@pytest.mark.parametrize("verb", COMMON)
+def test_the_schema_has_the_common_fields_first_with_help(verb: str) -> None:
+    properties = schema_for(verb)["properties"]
+    common = [name for name, field in properties.items() if field["x-common"]]
+    assert common == list(COMMON[verb])
+    assert all(field["description"] and field["x-section"] for field in properties.values())
+
+
+def test_every_field_of_a_training_is_in_its_form() -> None:
+    shown = schema_for("train")["properties"]
+    assert {name for name, field in fields().items() if field.section not in ("generation", "export")} <= set(shown)
+
+
+def test_every_mistake_is_told_at_its_field(client: TestClient) -> None:
+    settings = {"model_name_or_path": "some/model", "dataset": "numbers", "learning_rate": "fast", "lora_rank": 0}
+    told = client.post("/api/config/check", json={"settings": settings}).json()
+    assert not told["ok"]
+    assert {problem["field"] for problem in told["problems"]} == {"learning_rate", "lora_rank"}
+    told = client.post(
+        "/api/config/check", json={"settings": settings | {"learning_rate": 1e-4, "lora_rank": 8}}
+    ).json()
+    assert told["ok"] and told["resolved"]["lora_rank"] == 8
+    told = client.post(
+        "/api/config/check", json={"settings": {"model_name_or_path": "m/x", "dataset": "numbres"}}
+    ).json()
+    assert told["problems"][0]["field"] == "dataset" and "numbers" in told["problems"][0]["hint"]
+    told = client.post("/api/config/check", json={"settings": {"modle_name_or_path": "x"}}).json()
+    assert told["problems"][0]["field"] == "modle_name_or_path"
+
+
+AWKWARD: dict[str, Any] = {
+    "model_name_or_path": "my models/it's $HOME",
+    "dataset": ["a b", "c"],
+    "placeholders": {"name": 'Ada "the" Lab; rm -rf /', "author": "作者"},
+    "learning_rate": 2e-05,
+    "use_dora": True,
+    "lora_target": "q_proj,v_proj",
+    "hf_hub_token": "hf_secret",
+    "output_dir": "saves/`x`",
+}
+
+
+def test_file_and_command_say_what_the_form_says(client: TestClient) -> None:
+    told = client.post("/api/config/command", json={"settings": AWKWARD}).json()
+    assert "hf_secret" not in str(told)
+    meant = load_job([], {key: value for key, value in AWKWARD.items() if key != "hf_hub_token"}, verb="ask").job
+    program, verb, *arguments = shlex.split(told["cli"].replace("\\\n", " "))
+    assert (program, verb) == ("tunesmith", "train")
+    files, overrides = parse_arguments(arguments)
+    assert not files and load_job([], overrides, verb="ask").job == meant
+    read = client.post("/api/config/import", json={"text": told["yaml"], "name": "mine.yaml"}).json()
+    assert load_job([], read["settings"], verb="ask").job == meant
+
+
+def test_powershell_has_its_own_quotes(client: TestClient) -> None:
+    told = client.post("/api/config/command", json={"settings": AWKWARD}).json()
+    assert "'model_name_or_path=my models/it''s $HOME'" in told["windows"] and " `\n" in told["windows"]
+
+
+def test_llama_factorys_file_is_read(client: TestClient) -> None:
+    text = "model_name_or_path: a/b\nstage: sft\ndo_train: true\nfinetuning_type: lora\nbf16: true\n"
+    told = client.post("/api/config/import", json={"text": text, "name": "llama3_lora_sft.yaml"}).json()
+    assert told["settings"]["model_name_or_path"] == "a/b" and told["settings"]["finetuning_type"] == "lora"
+    wrong = client.post("/api/config/import", json={"text": "a: [1", "name": "x.yaml"})
+    assert wrong.status_code == 400 and wrong.json()["message"].startswith("x.yaml, line 1")
+
+
+def test_arguments_are_saved_and_nobody_is_overwritten_unseen(client: TestClient) -> None:
+    first = client.put("/api/arguments/我的 1", json={"settings": {"learning_rate": 0.001, "hf_hub_token": "hf_x"}})
+    assert first.status_code == 200
+    seen = client.get("/api/arguments/我的 1").json()
+    assert seen["settings"] == {"learning_rate": 0.001} and client.get("/api/arguments").json() == ["我的 1"]
+    mine = {"settings": {"learning_rate": 0.002}, "revision": seen["revision"]}
+    assert client.put("/api/arguments/我的 1", json=mine).status_code == 200
+    assert client.put("/api/arguments/我的 1", json=mine).status_code == 409
+    assert client.put("/api/arguments/..%2Fx", json=mine).status_code in (400, 404)
+    assert client.delete("/api/arguments/我的 1").status_code == 204
+    assert client.delete("/api/arguments/我的 1").status_code == 404
+
+
+def test_help_of_a_key(client: TestClient) -> None:
+    assert "Adam" in client.get("/api/help/optim").json()["text"] or client.get("/api/help/optim").status_code == 200
+    assert "learning_rate" in client.get("/api/help/learning_rat").json()["hint"]
+
+
+def test_what_is_malformed_is_told_as_everything_else(client: TestClient) -> None:
+    told = client.post("/api/config/check", json={"settings": 5})
+    assert told.status_code == 422 and set(told.json()) == {"message", "hint", "field"}
+    assert client.get("/api/nothing").status_code == 404

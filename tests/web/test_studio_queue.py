@@ -1,0 +1,120 @@
+"""One after another on each device, in an order that people may change, kept in a file."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from tests.web.serving import wait_for
+
+from tunesmith.runs.read import RunReader
+from tunesmith.runs.run import Run
+from tunesmith.web import queue as queue_module
+from tunesmith.web.queue import Job, Queue
+
+
+def waiting(name: str, *devices: str) -> Job:
+    Run.create(Path(name), {"name": name}, f"name: {name}\n")
+    return Job(name, "tunesmith", ["version"], list(devices))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Processes that the queue believes to have started: run → pid. They live until they are taken out."""
+    processes: dict[str, int] = {}
+    pids = itertools.count(1000)
+
+    def start(run: Path, arguments: list[str], *, module: str, environment: dict[str, str]) -> int:
+        processes[run.as_posix()] = next(pids)
+        return processes[run.as_posix()]
+
+    monkeypatch.setattr(queue_module, "start_detached", start)
+    monkeypatch.setattr(queue_module, "birth", lambda pid: "born")
+    monkeypatch.setattr(queue_module, "is_alive", lambda pid, born: pid in processes.values())
+    return processes
+
+
+def test_each_device_has_one_run_and_nobody_overtakes_on_it(workspace: Path, started: dict[str, int]) -> None:
+    queue = Queue(workspace / "queue.json")
+    for job in (waiting("a", "0"), waiting("b", "0", "1"), waiting("c", "1"), waiting("d", "2"), waiting("e")):
+        queue.add(job)
+    queue.tick()
+    assert list(started) == ["a", "d", "e"]
+    del started["a"]
+    queue.tick()
+    assert "b" in started and "c" not in started
+    del started["b"]
+    queue.tick()
+    assert "c" in started
+
+
+def test_the_order_is_changed_and_outlives_the_server(workspace: Path, started: dict[str, int]) -> None:
+    queue = Queue(workspace / "queue.json")
+    for name in ("a", "b", "c", "d"):
+        queue.add(waiting(name, "0"))
+    queue.tick()
+    assert queue.order(["d", "nobody", "b"]) == ["d", "b", "c"]
+
+    again = Queue(workspace / "queue.json")
+    assert again.waiting() == ["d", "b", "c"]
+    assert again.place("d") == ("waiting", 1, ["0"]) and again.place("a") == ("started", 0, ["0"])
+    again.tick()
+    assert list(started) == ["a"]
+    del started["a"]
+    again.tick()
+    assert list(started) == ["d"]
+
+
+def test_a_run_that_nobody_queued_is_waited_for(workspace: Path, started: dict[str, int]) -> None:
+    foreign = ["by-hand"]
+    queue = Queue(workspace / "queue.json", lambda: foreign)
+    queue.add(waiting("a", "0"))
+    queue.add(waiting("light"))
+    queue.tick()
+    assert list(started) == ["light"]
+    foreign.clear()
+    queue.tick()
+    assert "a" in started
+
+
+def test_secrets_go_to_the_process_and_to_no_file(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, str] = {}
+
+    def start(run: Path, arguments: list[str], *, module: str, environment: dict[str, str]) -> int:
+        given.update(environment)
+        return 1
+
+    monkeypatch.setattr(queue_module, "start_detached", start)
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "3"), {"HF_TOKEN": "hf_secret"})
+    assert "hf_secret" not in (workspace / "queue.json").read_text(encoding="utf-8")
+    queue.tick()
+    assert given == {"CUDA_VISIBLE_DEVICES": "3", "HF_TOKEN": "hf_secret"}
+
+
+def test_a_process_that_ends_before_its_run_began_is_told_of(workspace: Path) -> None:
+    Run.create(Path("a"), {}, "stage: sft\n")
+    queue = Queue(workspace / "queue.json")
+    queue.add(Job("a", "tunesmith", ["train", "no-such-file.yaml"], ["cpu"]))
+    wait_for(lambda: queue.tick() and RunReader(Path("a")).state().status == "failed", "the early end")
+    error = RunReader(Path("a")).state().error
+    assert error is not None and "no-such-file.yaml" in error["message"]
+    assert queue.place("a") is None
+
+
+def test_a_damaged_queue_file_is_no_end(workspace: Path) -> None:
+    path = workspace / "queue.json"
+    path.write_text('{"waiting": [{"run": "a"}, 5], "started": ', encoding="utf-8")
+    assert Queue(path).waiting() == []
+    path.write_text(json.dumps({"waiting": [{"run": "a"}, 5, None], "started": [{"x": 1}]}), encoding="utf-8")
+    assert Queue(path).waiting() == []
+
+
+def test_a_deleted_run_is_passed_over(workspace: Path, started: dict[str, int]) -> None:
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "0"))
+    queue.add(waiting("b", "0"))
+    (workspace / "a" / "state.json").unlink()
+    queue.tick()
+    queue.tick()
+    assert list(started) == ["b"]
