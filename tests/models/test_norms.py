@@ -51,6 +51,24 @@ def test_norms_of_another_kind_are_left_alone(tiny_model_dir: TinyModel) -> None
     assert not [layer for layer in model.modules() if isinstance(layer, LeanRMSNorm)]
 
 
+def test_a_norm_that_rounds_at_another_place_is_left_alone() -> None:
+    """GPT-OSS keeps its weights in float32 and comes back to the input's dtype at the very end."""
+
+    class OtherRMSNorm(LeanRMSNorm):
+        def forward(self, hidden: Tensor) -> Tensor:
+            wide = hidden.float()
+            return (self.weight * wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)).to(hidden.dtype)
+
+    class NeedsMoreRMSNorm(LeanRMSNorm):
+        def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:  # type: ignore[override]
+            return hidden * gate
+
+    weight = torch.nn.Parameter(torch.rand(64))
+    model = torch.nn.Sequential(OtherRMSNorm(weight, 1e-6), NeedsMoreRMSNorm(weight, 1e-6))
+    use_lean_norms(model)
+    assert [type(layer) for layer in model] == [OtherRMSNorm, NeedsMoreRMSNorm]
+
+
 def test_what_is_kept_for_the_backward_pass_is_the_input_alone() -> None:
     layer = LeanRMSNorm(torch.nn.Parameter(torch.ones(64, dtype=torch.bfloat16), requires_grad=False), 1e-6)
     hidden = torch.randn(32, 64, dtype=torch.bfloat16, requires_grad=True)

@@ -58,7 +58,9 @@ def export(job: Job) -> int:
         before = earlier_files(model.folder)
         written = _write(job, model, console)
         modelfile = write_modelfile(job, model, written)
-        remember_files(model.folder, [*(path.name for path in written if path.is_file()), "Modelfile", QUALITY])
+        remember_files(
+            model.folder, [*(path.name for path in written if path.is_file()), "Modelfile", QUALITY, "quality.json"]
+        )
         _card(job, model, written)
         findings = _verified(job, model, written, console)
         failed = any(finding.status == "fail" for finding in findings)
@@ -122,7 +124,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
         chosen = template_for(job.data, tokenizer)
         if not chosen.agrees:
             use_template(folder, chosen.template.portable(thinking=job.data.enable_thinking))
-        ends = settle_ends(source, folder, tokenizer, chosen.template.stop_words)
+        ends = settle_ends(source, folder, tokenizer if chosen.agrees else Tokenizer.load(folder))
         target = Path(job.export.export_dir or Path("exports") / located.name)
         name = short_model_name(job.export.export_ollama or target.name)
         exact = text_part(opening(dtype=torch.float32)) if gguf.mixes(job) else source
@@ -245,9 +247,9 @@ def _verified(
         return []
     if found:
         console.print(quality_table(found))
+        save_quality(found, model.folder)
     if model.folder.is_dir() and not asked:
         (model.folder / QUALITY).unlink(missing_ok=True)  # an earlier export's, of other files
-        save_quality(found, model.folder)
     if len(found) > 1 and model.folder.is_dir():
         plot_quality(found, model.folder / QUALITY)
     findings = [*(quality.verdict for quality in found), *broken]

@@ -157,8 +157,10 @@ def _activations(config: PreTrainedConfig, rows: Rows, size: int, checkpointing:
     probabilities = heads * rows.length
     if probabilities * rows.length * size > _PLAIN_ATTENTION_BYTES:
         probabilities = 0  # the fused kernel recomputes them
-    norms = 2 * hidden  # their inputs (models/norms.py)
-    layer = (linear_inputs + attention + probabilities + 4 * inner + norms) * size
+    norms = 2 * hidden * size  # their inputs (models/norms.py)
+    if config.model_type.startswith("gemma"):  # norms of another kind, and four of them
+        norms = 4 * (2 * 4 * hidden + hidden * size)
+    layer = (linear_inputs + attention + probabilities + 4 * inner) * size + norms
     ends = rows.tokens * hidden * (size + 8)
     if checkpointing:
         return rows.tokens * (layers * hidden * size + layer) + ends

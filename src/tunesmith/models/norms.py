@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 _MARK = "stays_in_float32"
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of what a layer may be given
 
 
 class LeanRMSNorm(nn.Module):
@@ -65,17 +66,26 @@ def use_lean_norms(model: nn.Module) -> None:
 
 
 def _lean(layer: nn.Module) -> LeanRMSNorm | None:
-    """The same layer, keeping less; None where its outputs would differ in a single bit."""
+    """The same layer, keeping less; None where its outputs would differ in a single bit or in their dtype."""
     parameters = dict(layer.named_parameters())
     eps = getattr(layer, "variance_epsilon", getattr(layer, "eps", None))
-    if list(parameters) != ["weight"] or not isinstance(eps, float):
+    if list(parameters) != ["weight"] or not isinstance(eps, float) or parameters["weight"].is_meta:
         return None
     weight = parameters["weight"]
     lean = LeanRMSNorm(weight, eps).train(layer.training)
     chance = torch.Generator().manual_seed(0)
-    probe = torch.randn(4, weight.shape[-1], generator=chance).to(weight.device, weight.dtype)
+    probe = torch.randn(4, weight.shape[-1], generator=chance).to(weight.device)
     with torch.no_grad():
-        return lean if torch.equal(lean(probe), layer(probe)) else None
+        return lean if all(_agree(lean, layer, probe.to(dtype)) for dtype in _DTYPES) else None
+
+
+def _agree(lean: LeanRMSNorm, layer: nn.Module, probe: Tensor) -> bool:
+    try:
+        theirs = layer(probe)
+    except Exception:  # it takes something else, whatever that is: not ours to replace
+        return False
+    ours = lean(probe)
+    return isinstance(theirs, Tensor) and ours.dtype == theirs.dtype and torch.equal(ours, theirs)
 
 
 def upcast_norms(model: nn.Module) -> None:

@@ -81,8 +81,7 @@ def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list
         execute.validate(resolved.job)
     except UserError as error:
         return resolved, [error]
-    missing = execute.missing_data(resolved.job)
-    return resolved, [missing] if missing else []
+    return resolved, execute.obstacles(resolved.job)
 
 
 def load(verb: str, settings: Mapping[str, Any]) -> Resolved:
