@@ -15,6 +15,7 @@ from tunesmith.export.verify import Quality
 from tunesmith.finding import Finding
 from tunesmith.jobs.handles import TrainedRun
 from tunesmith.jobs.opened import progress, terminal
+from tunesmith.models.gguf.file import open_gguf
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
 
@@ -351,3 +352,24 @@ def test_verify_needs_to_know_the_trained_model(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     assert main(["verify", "a.gguf"]) == 2
     assert "--run RUN" in capsys.readouterr().err
+
+
+def test_a_base_that_tells_little_still_ends_its_answers(tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
+    """An end token that config.json alone knows, and no tokenizer_config.json for the template to stand in."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model_dir("llama"), base)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    first = config["eos_token_id"]
+    (base / "config.json").write_text(json.dumps(config | {"eos_token_id": [first, 5]}), encoding="utf-8")
+    (base / "generation_config.json").write_text('{"temperature": 0.5}', encoding="utf-8")
+    (base / "tokenizer_config.json").unlink()
+    asked = [f"model_name_or_path={base}", "template=chatml", "export_to=safetensors,gguf", "export_quant=f16"]
+    assert main(["export", *asked, "export_dir=out", "export_verify=false"]) == 0
+    generation = json.loads(Path("out/generation_config.json").read_text(encoding="utf-8"))
+    assert {first, 5} <= set(generation["eos_token_id"])
+    assert "<|im_start|>" in Path("out/chat_template.jinja").read_text(encoding="utf-8")
+    tokenizer = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
+    text = next(word for word, number in tokenizer["model"]["vocab"].items() if number == 5)
+    assert f'PARAMETER stop "{text}"' in Path("out/Modelfile").read_text(encoding="utf-8")
+    (written,) = Path("out").glob("*.gguf")
+    assert "im_start" in open_gguf(written).metadata["tokenizer.chat_template"]
