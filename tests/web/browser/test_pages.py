@@ -104,6 +104,20 @@ def test_the_command_of_the_form_is_quoted_and_keeps_secrets(
     assert "hf_secret" not in kept
 
 
+@pytest.mark.parametrize("proxy", ["holds back", "refuses"])
+def test_news_come_by_polling_where_a_proxy_lets_no_stream_through(
+    proxy: str, built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    server = serve()
+    page = open_page("en-US")
+    page.route("**/api/events*", lambda route: route.abort() if proxy == "refuses" else None)
+    page.goto(f"{server.url}#/runs")
+    expect(page.locator(".link-state")).to_have_attribute("data-link", "polling")
+    expect(page.get_by_text("Nothing has run yet")).to_be_visible()
+    Run.create(workspace / "saves" / "late", {}, {"model_name_or_path": "tiny"}).finish("stopped")
+    expect(page.get_by_role("link", name="late", exact=True)).to_be_visible()
+
+
 def test_a_million_points_are_drawn(
     built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
 ) -> None:

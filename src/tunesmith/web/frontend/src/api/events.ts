@@ -82,10 +82,15 @@ function open() {
     if (here !== source) return;
     clearTimeout(deaf);
     setLink("lost");
+    failures += 1;
+    if (!heardAny && failures >= 3) {
+      void poll();
+      return;
+    }
     if (here.readyState !== EventSource.CLOSED) return;
     // The browser has given up; after a refused cursor or a server that was away, begin anew.
-    if (failures > 1) cursor = "";
-    setTimeout(() => here === source && open(), Math.min(5_000, 400 * 2 ** failures++));
+    if (failures > 2) cursor = "";
+    setTimeout(() => here === source && open(), Math.min(5_000, 400 * 2 ** failures));
   };
 }
 

@@ -13,4 +13,7 @@ export const LABELS: Record<string, readonly [string]> = {
   pref_ftx: ["Ftx gamma"], pref_loss: ["Loss type"], reward_model: ["Reward model"], output_dir: ["Output dir"], max_new_tokens: ["Maximum new tokens"], top_p: ["Top-p"],
   top_k: ["Top-k"], export_size: ["Max shard size"], export_quantization_bit: ["Export quantization bit"], export_quantization_dataset: ["Export quantization dataset"],
   export_device: ["Export device"], export_legacy_format: ["Export legacy format"], export_dir: ["Export dir"], export_hub_model_id: ["HF Hub ID"], export_to: ["Formats"], export_quant: ["GGUF quantizations"],
+  out: ["Name of the data set"], base_url: ["Server"], entries: ["Questions per chunk"], styles: ["Kinds of questions"], rpm: ["Requests a minute"], tpm: ["Tokens a minute"],
+  price_in: ["Price of prompts"], price_out: ["Price of answers"], api_key_env: ["Variable of the key"], to: ["Format"], type: ["Kind of file"], instruction: ["Question column"], output: ["Answer column"],
+  input: ["Added column"], as_text: ["As plain text"], header: ["Header row"], export_ollama: ["Ollama name"],
 };
