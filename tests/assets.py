@@ -251,3 +251,15 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "mistral_v3": _mistral_v3,
     "mistral_tekken": _mistral_tekken,
 }
+
+
+def program(name: str, *packages: str) -> str:
+    """A program from PATH, or out of Debian's packages where the tests run as root."""
+    found = shutil.which(name)
+    if not found and shutil.which("apt-get") and getattr(os, "geteuid", lambda: 1)() == 0:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
+        found = shutil.which(name)
+    assert found, f"These tests need {name}; on Debian: apt-get install {' '.join(packages)}"
+    return found

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import unicodedata
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 from gguf import GGUFWriter
-from tests.assets import CACHE, real_tokenizer
+from tests.assets import CACHE, program, real_tokenizer
 from tests.export.ollama_double import OllamaDouble
 
 from tunesmith.export.go_template import derive_go_template
@@ -33,29 +32,16 @@ FAMILIES = sorted(set(family_names().values()))
 @cache
 def renderer() -> Path:
     """The Go program, built once for each state of its source."""
-    program = CACHE.parent / "go" / f"render-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
-    if not program.is_file():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        aside = program.with_name(f"{program.name}.{os.getpid()}")
+    built = CACHE.parent / "go" / f"render-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
+    if not built.is_file():
+        built.parent.mkdir(parents=True, exist_ok=True)
+        aside = built.with_name(f"{built.name}.{os.getpid()}")
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GO111MODULE": "off"}
-        subprocess.run([go(), "build", "-o", str(aside), str(SOURCE)], check=True, env=environment)
-        os.replace(aside, program)
-    return program
-
-
-def go() -> str:
-    found = shutil.which("go")
-    if not found and shutil.which("apt-get") and getattr(os, "geteuid", lambda: 1)() == 0:
-        quiet = {
-            "check": True,
-            "stdout": subprocess.DEVNULL,
-            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        }
-        subprocess.run(["apt-get", "update"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "golang-go"], **quiet)
-        found = shutil.which("go")
-    assert found, "Go templates can only be proven with Go: install it (Debian: apt-get install golang-go)"
-    return found
+        subprocess.run(
+            [program("go", "golang-go"), "build", "-o", str(aside), str(SOURCE)], check=True, env=environment
+        )
+        os.replace(aside, built)
+    return built
 
 
 def rendered(questions: list[tuple[str, list[dict[str, str]]]]) -> list[str]:

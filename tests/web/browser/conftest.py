@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests.assets import program
 
 import tunesmith.web
 
 ROOT = Path(__file__).parents[3]
 FRONTEND = Path(tunesmith.web.__file__).with_name("frontend")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
 
 expect.set_options(timeout=30_000)
 
@@ -31,11 +29,15 @@ def built_page() -> Path:
     return FRONTEND
 
 
+def chromium() -> str:
+    """The browser: what CHROMIUM names, or Debian's with a font for Chinese."""
+    return os.environ.get("CHROMIUM") or program("chromium", "chromium", "fonts-noto-cjk")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "The studio's tests need Chromium: apt-get install chromium, or name one in CHROMIUM."
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.web.browser.conftest import CHROMIUM, ROOT
+from tests.web.browser.conftest import ROOT, chromium
 from tests.web.serving import Server
 
 from tunesmith.jobs.demo import bundled_data, embedded_model
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
             for name, more in (("identity", {}), ("identity-rank-4", {"lora_rank": 4, "learning_rate": 3e-4})):
                 _train(server, name, more)
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+                browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
                 for short, locale in LANGUAGES.items():
                     _pictures(browser, server, folder, short, locale)
                 browser.close()
