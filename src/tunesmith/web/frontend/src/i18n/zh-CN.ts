@@ -23,6 +23,7 @@ export const words: Words = {
   "run.tags": "标签", "run.tags.title": "{name} 的标签", "run.tags.help": "以逗号分隔。", "run.chat": "与它对话", "run.export": "导出", "run.change": "修改设置后重试", "run.again": "再次使用这些设置",
   "run.summary": "进度", "run.views": "任务的各个视图", "run.tab.curve": "曲线", "run.tab.rows": "数据行", "run.tab.log": "日志", "run.tab.samples": "样本", "run.tab.config": "设置", "run.tab.files": "文件",
   "run.asked": "所做的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",
+  "remedy.title": "应用并重试", "remedy.started": "已重新开始。", "remedy.smaller_batches": "减小批次，步长不变", "remedy.recompute_activations": "重算激活值", "remedy.shorter_rows": "缩短数据行", "remedy.four_bit_base": "4 位基底模型", "remedy.another_folder": "换一个文件夹", "remedy.automatic_precision": "自动选择精度", "remedy.lower_learning_rate": "降低学习率",
   "fact.step": "步数", "fact.loss": "损失", "fact.eval_loss": "验证损失", "fact.speed": "Token／秒", "fact.time": "耗时", "fact.left": "剩余",
 
   "curve.which": "选择曲线", "curve.step": "步数", "curve.smoothing": "平滑", "curve.log": "对数刻度", "curve.reset": "完整曲线", "curve.best": "最佳检查点", "curve.lowest": "验证损失最低", "curve.hint": "在曲线上拖动可放大，按两下恢复完整曲线。",

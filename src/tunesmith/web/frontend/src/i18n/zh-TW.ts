@@ -23,6 +23,7 @@ export const words: Words = {
   "run.tags": "標籤", "run.tags.title": "{name} 的標籤", "run.tags.help": "以逗號分隔。", "run.chat": "與它對話", "run.export": "匯出", "run.change": "修改設定後重試", "run.again": "再次使用這些設定",
   "run.summary": "進度", "run.views": "任務的各個檢視", "run.tab.curve": "曲線", "run.tab.rows": "資料列", "run.tab.log": "日誌", "run.tab.samples": "樣本", "run.tab.config": "設定", "run.tab.files": "檔案",
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",
+  "remedy.title": "套用並重試", "remedy.started": "已重新開始。", "remedy.smaller_batches": "減小批次，步長不變", "remedy.recompute_activations": "重算啟動值", "remedy.shorter_rows": "縮短資料列", "remedy.four_bit_base": "4 位元基底模型", "remedy.another_folder": "換一個資料夾", "remedy.automatic_precision": "自動選擇精度", "remedy.lower_learning_rate": "降低學習率",
   "fact.step": "步數", "fact.loss": "損失", "fact.eval_loss": "驗證損失", "fact.speed": "Token／秒", "fact.time": "耗時", "fact.left": "剩餘",
 
   "curve.which": "選擇曲線", "curve.step": "步數", "curve.smoothing": "平滑", "curve.log": "對數刻度", "curve.reset": "完整曲線", "curve.best": "最佳檢查點", "curve.lowest": "驗證損失最低", "curve.hint": "在曲線上拖曳可放大，按兩下恢復完整曲線。",

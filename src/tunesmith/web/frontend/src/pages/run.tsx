@@ -1,12 +1,13 @@
 import { useState } from "react";
-import { get, segment, url } from "../api/client";
+import { get, post, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
-import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
+import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
 import { bytes, duration, measure, named, percent, t, when } from "../i18n";
-import { href, useRoute } from "../router";
-import { Bar, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { go, href, useRoute } from "../router";
+import { Bar, Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
 import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
@@ -69,6 +70,12 @@ export function RunPage() {
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
+      {run.status === "failed" && detail.data && detail.data.remedies.length > 0 && (
+        <section className="card stack tight" aria-label={t("remedy.title")}>
+          <h2>{t("remedy.title")}</h2>
+          <div className="row">{detail.data.remedies.map((remedy) => <Button key={remedy.what} icon="again" title={JSON.stringify(remedy.settings)} onClick={() => void retry(detail.data!, remedy.settings)}>{named("remedy", remedy.what)}</Button>)}</div>
+        </section>
+      )}
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
@@ -85,6 +92,12 @@ export function RunPage() {
       {tab === "files" && (detail.data ? <Files detail={detail.data} /> : <div className="card"><Waiting /></div>)}
     </Page>
   );
+}
+
+/** Start the same again with other settings, in a folder of its own. */
+function retry(detail: RunDetail, remedy: Settings) {
+  const all = Object.entries({ ...detail.asked, ...remedy }).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy));
+  return attempt(async () => go(href("runs", (await post<{ id: string }>("runs", { verb: detail.summary.kind, settings: Object.fromEntries(all) })).id)), t("remedy.started"));
 }
 
 function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
