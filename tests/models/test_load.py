@@ -145,6 +145,18 @@ def test_new_tokens_get_rows_at_the_mean_and_learn_with_lora(
         )
 
 
+def test_a_control_token_may_be_without_an_embedding(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
+    """As Gemma 3's token for images in its text models."""
+    folder = tmp_path / "one-more"
+    shutil.copytree(tiny_model_dir("llama"), folder)
+    spec = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    token = {"id": 512, "content": "<image>", "special": True, "normalized": False, "single_word": False,
+             "lstrip": False, "rstrip": False}  # fmt: skip
+    spec["added_tokens"].append(token)
+    (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    assert load(folder, tmp_path)[0].get_input_embeddings().weight.shape[0] == 512
+
+
 def test_a_tokenizer_beyond_the_embeddings_is_refused(tiny_model_dir: TinyModel, tmp_path: Path) -> None:
     folder = tiny_model_dir("llama", vocab_size=500)
     with pytest.raises(UserError, match="512 tokens and the model rows for 500") as told:

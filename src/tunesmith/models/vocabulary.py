@@ -28,12 +28,13 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"
 class Vocabulary:
     """folder: holds config.json, tokenizer.json and tokenizer_config.json. size: ids run from 0 to size - 1.
 
-    new_ids: ids of tokens that the base model has never seen.
+    new_ids: ids of tokens that the base model has never seen. control: ids of tokens that no text of a user becomes.
     """
 
     folder: Path
     size: int
     new_ids: tuple[int, ...] = ()
+    control: frozenset[int] = frozenset()
 
 
 def prepare_vocabulary(model: ModelConfig, located: LocalModel, cache: Path) -> Vocabulary:
@@ -41,7 +42,8 @@ def prepare_vocabulary(model: ModelConfig, located: LocalModel, cache: Path) -> 
     source = materialize(located.path, cache) if located.kind == "gguf" else located.path
     asked = (*model.add_tokens, *model.add_special_tokens)
     if not asked and (source / "tokenizer.json").is_file():
-        return Vocabulary(source, Tokenizer.load(source).vocab_size)
+        own = Tokenizer.load(source)
+        return Vocabulary(source, own.vocab_size, control=frozenset(own.control_tokens.values()))
     tokenizer = load_tokenizer(source, model)
     known = tokenizer.get_vocab()
     new = [token for token in dict.fromkeys(asked) if token not in known]
@@ -72,11 +74,14 @@ def load_tokenizer(folder: Path, model: ModelConfig) -> Any:
 def fit_embeddings(model: PreTrainedModel, vocabulary: Vocabulary, *, may_grow: bool) -> None:
     """Give every id a row, and rows of new ids the mean of the known ones; a tied head stays tied.
 
-    UserError if rows are missing and growing was not asked for: those ids would crash far from here.
+    UserError if rows are missing and growing was not asked for: those ids would crash far from here. Control tokens
+    alone may be without: Gemma 3's text models come with one for images.
     """
     rows = model.get_input_embeddings().weight.shape[0]
     if vocabulary.size > rows:
         if not may_grow:
+            if vocabulary.control.issuperset(range(rows, vocabulary.size)):
+                return
             raise UserError(
                 f"The tokenizer has {vocabulary.size:,} tokens and the model rows for {rows:,} only.",
                 hint="Set resize_vocab: true to add rows, or use the tokenizer that belongs to this model.",

@@ -105,7 +105,10 @@ def build_training(
     model.train()
     masters = make_masters(model, precision.compute, precision.master)
     optimizer = build_optimizer(job, model, masters)
-    layout, reason = check_layout(model, vocabulary.size)
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if vocabulary.size > rows:
+        _must_have_embeddings(prepared, rows)
+    layout, reason = check_layout(model, min(vocabulary.size, rows))
     if reason:
         note(f"Note: {reason}.")
         use_padding(model)
@@ -198,6 +201,19 @@ def build_plan(training: TrainingConfig, loader: Loader) -> Plan:
         metric=metric,
         lower_is_better=not greater,
     )
+
+
+def _must_have_embeddings(prepared: Prepared, rows: int) -> None:
+    """UserError where a sample holds a token that the model has no embedding for; a stream is not looked through."""
+    stores = [] if isinstance(prepared, StreamedData) or prepared.train is None else [prepared.train]
+    for store in [*stores, *prepared.evals.values()]:
+        highest = max((int(store.ids(row).max(initial=0)) for row in range(len(store))), default=0)
+        if highest >= rows:
+            raise UserError(
+                f"The data holds token {highest}, and the model has rows for {rows:,} tokens only.",
+                hint="Set resize_vocab: true to add rows, or take that token out of the texts.",
+                field="resize_vocab",
+            )
 
 
 def _must_have_rows(plan: Plan, prepared: Prepared) -> None:
