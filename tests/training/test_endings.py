@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -113,7 +114,8 @@ def test_a_used_directory_is_refused_with_the_ways_out(settings: Make) -> None:
     train(settings(max_steps=1))
     with pytest.raises(UserError) as caught:
         train(settings(max_steps=1))
-    assert all(way in str(caught.value) for way in ("resume_from_checkpoint", "output_dir", "overwrite_output_dir"))
+    assert all(way in str(caught.value) for way in ("adapter_name_or_path", "output_dir", "overwrite_output_dir"))
+    assert "resume_from_checkpoint" not in str(caught.value)  # it has no checkpoint to go on from
     train(settings(max_steps=1, overwrite_output_dir=True))
 
 
@@ -286,6 +288,51 @@ def test_ctrl_c_in_python_is_raised_when_the_run_is_saved(
 
 def test_a_checkpoint_at_the_end_leaves_nothing_to_train(settings: Make) -> None:
     run = train(settings(**EACH_2))
-    with pytest.raises(UserError, match="nothing is left"):
+    with pytest.raises(UserError, match="nothing is left") as caught:
         train(settings(resume_from_checkpoint=True, **EACH_2))
+    assert "num_train_epochs" in caught.value.hint and "resume_from_checkpoint" in caught.value.hint
     assert (run / "adapter_model.safetensors").exists()
+    assert state(run)["status"] == "finished" and state(run)["step"] == 10
+
+
+def test_a_finished_run_is_trained_further_from_its_end(settings: Make, tmp_path: Path) -> None:
+    """Its last step is a checkpoint though save_steps is beyond it; going on is as if it had never ended."""
+    shared = {"save_strategy": "steps", "lr_scheduler_type": "constant", "warmup_ratio": 0.0, "logging_steps": 4}
+    whole = train(settings(output_dir=str(tmp_path / "whole"), num_train_epochs=2.0, **shared))
+    run = train(settings(**shared))
+    assert [path.name for path in run.glob("checkpoint-*")] == ["checkpoint-10"]
+    with pytest.raises(UserError) as caught:
+        train(settings(**shared))
+    assert "num_train_epochs" in caught.value.hint and "resume_from_checkpoint: true" in caught.value.hint
+    train(settings(num_train_epochs=2.0, resume_from_checkpoint=True, **shared))
+    assert state(run)["step"] == 20
+    name = "adapter_model.safetensors"
+    assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_going_back_behind_a_finished_result_is_refused(settings: Make, tmp_path: Path) -> None:
+    run = train(settings(**EACH_2, save_total_limit=9))
+    for step in (6, 8, 10):
+        shutil.rmtree(run / f"checkpoint-{step}")
+    before = (run / "adapter_model.safetensors").read_bytes()
+    further = settings(num_train_epochs=2.0, resume_from_checkpoint=True, **EACH_2)
+    with pytest.raises(UserError, match="finished at step 10, and its newest checkpoint is of step 4") as caught:
+        train(further)
+    assert f"adapter_name_or_path: {run}" in caught.value.hint
+    assert (run / "adapter_model.safetensors").read_bytes() == before
+    assert state(run)["status"] == "finished"
+
+
+def test_a_last_checkpoint_that_does_not_fit_costs_nothing_else(
+    settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tunesmith.training import checkpoints
+
+    def full(tensors: Any, path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    run = train(settings(max_steps=2, save_strategy="steps"))
+    assert state(run)["status"] == "finished" and (run / "adapter_model.safetensors").exists()
+    assert not list(run.glob("*checkpoint-*"))
+    assert "No space left on device" in capsys.readouterr().err

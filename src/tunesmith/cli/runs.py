@@ -11,6 +11,7 @@ from typing import Any
 from tunesmith.cli.runs_show import list_all, show, show_comparison
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
+from tunesmith.runs.further import way_further
 from tunesmith.runs.read import RunReader, find_run
 
 HELP = """\
@@ -127,7 +128,7 @@ def _resume(options: argparse.Namespace) -> int:
     if state.status == "finished":
         raise UserError(
             tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
-            hint=tr("To train on, raise num_train_epochs and give resume_from_checkpoint: true in its configuration."),
+            hint=tr(way_further(run.layout, state.step)),
         )
     checkpoints = run.checkpoints()
     if not checkpoints:

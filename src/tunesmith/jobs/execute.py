@@ -16,8 +16,11 @@ from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.follower import Follower
-from tunesmith.runs.layout import RunLayout, is_complete
+from tunesmith.runs.files import read_json
+from tunesmith.runs.further import way_further
+from tunesmith.runs.layout import Checkpoint, RunLayout, is_complete
 from tunesmith.runs.run import Run, flat_yaml
+from tunesmith.runs.state import state_from
 
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 """What may bring a tracker along, where it is not a package of its name alone."""
@@ -90,11 +93,13 @@ def asked_checkpoint(job: Job) -> Path | None:
     if asked is True:
         found = layout.checkpoints()
         if not found:
+            otherwise = "Leave it out to start from the beginning, or name a checkpoint-N folder."
             raise UserError(
                 f"resume_from_checkpoint: there is no complete checkpoint in {layout.root}.",
-                hint="Leave it out to start from the beginning, or name a checkpoint-N folder.",
+                hint=_way_further(layout) or otherwise,
                 field="resume_from_checkpoint",
             )
+        _must_not_go_back(layout, found[-1])
         _must_leave_steps(found[-1].path, job.training.max_steps)
         return found[-1].path
     path = Path(asked).expanduser()
@@ -115,12 +120,30 @@ def asked_checkpoint(job: Job) -> Path | None:
     return path
 
 
+def _way_further(layout: RunLayout) -> str:
+    return way_further(layout, state_from(read_json(layout.state) or {}).step)
+
+
+def _must_not_go_back(layout: RunLayout, newest: Checkpoint) -> None:
+    """UserError where a finished run would lose what it trained after its newest checkpoint."""
+    state = state_from(read_json(layout.state) or {})
+    if state.status != "finished" or newest.step >= state.step:
+        return
+    raise UserError(
+        f"resume_from_checkpoint: {layout.root} has finished at step {state.step}, and its newest checkpoint is of "
+        f"step {newest.step}: going on from there would replace what was trained since.",
+        hint=f"{_way_further(layout)} To go back all the same: resume_from_checkpoint: {newest.path}".lstrip(),
+        field="resume_from_checkpoint",
+    )
+
+
 def _must_leave_steps(checkpoint: Path, max_steps: int) -> None:
     done = checkpoint.name.rpartition("-")[2]
     if max_steps > 0 and done.isdigit() and int(done) >= max_steps:
         raise UserError(
             f"max_steps: {max_steps} leaves nothing to train: {checkpoint} has {done} steps behind it.",
-            hint="max_steps counts from the run's beginning, not from the checkpoint: raise it.",
+            hint="max_steps counts from the run's beginning, not from the checkpoint: raise it and leave "
+            "resume_from_checkpoint as it is.",
             field="max_steps",
         )
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tunesmith.errors import UserError
 from tunesmith.runs import environment
 from tunesmith.runs.files import append_line, overwrite_json, read_json, replace_json, replace_text, told_plainly
+from tunesmith.runs.further import way_further
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.previous import let_go, put_back, set_aside
 from tunesmith.runs.progress import trainer_log_line
@@ -30,6 +31,7 @@ class Run:
         self.layout = layout
         self.state = state
         self._first_step = state.step
+        self._finished = state if state.status == "finished" else None
         self._written = 0.0
 
     @classmethod
@@ -169,10 +171,17 @@ class Run:
     def finish(self, status: Literal["finished", "failed", "stopped"], error: BaseException | None = None) -> None:
         """Close the attempt. A UserError's message and hint are kept apart; of other errors the type is named.
 
-        A run that ends before its first step leaves the run that it would have replaced as it was.
+        A run that ends before its first step leaves the run that it would have replaced as it was, and one that had
+        finished before it was to go on stays finished.
         """
         told = _tell(error) if error is not None else None
         if status != "finished" and self.state.step == self._first_step and self._previous_is_back(status, told):
+            return
+        if status != "finished" and self.state.step == self._first_step and self._finished is not None:
+            self.state = replace(self._finished, attempt=self.state.attempt)
+            self._write_state()
+            self.event("warning", message=f"An attempt to train further {status}.", cause=(told or {}).get("message"))
+            self.layout.stop.unlink(missing_ok=True)
             return
         let_go(self.layout)
         self.state = replace(self.state, status=status, ended=time.time(), heartbeat=time.time(), error=told)
@@ -244,10 +253,13 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
         raise _in_use_by_live_run(layout, state)
     began_in_vain = state.status not in ("queued", "finished") and not layout.holds_weights()
     if not (overwrite or began_in_vain):
+        if state.status == "finished":
+            way_on = f"{way_further(layout, state.step)} Or choose"
+        else:
+            way_on = "Continue it with resume_from_checkpoint: true, choose" if layout.checkpoints() else "Choose"
         raise UserError(
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
-            hint="Continue it with resume_from_checkpoint: true, choose another output_dir, "
-            "or start afresh over it with overwrite_output_dir: true.",
+            hint=f"{way_on} another output_dir, or start afresh over it with overwrite_output_dir: true.".lstrip(),
             field="output_dir",
         )
 
