@@ -130,6 +130,30 @@ def test_stopping_what_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "it is finished" in capsys.readouterr().err
 
 
+def test_stopping_a_queued_run_that_no_process_works_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "r", {}, "a: 1\n")
+    assert main(["runs", "stop", str(run.path)]) == 2
+    assert "nothing to stop" in capsys.readouterr().err
+    assert not run.stop_asked()
+
+
+def test_resuming_what_has_finished_tells_the_way_that_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(tmp_path / "r")
+    (run.path / "adapter_config.json").touch()
+    (run.path / "adapter_model.safetensors").touch()
+    assert main(["runs", "resume", str(run.path)]) == 2
+    assert f"adapter_name_or_path: {run.path}" in capsys.readouterr().err
+    checkpoint = run.layout.checkpoint(10)
+    checkpoint.mkdir()
+    (checkpoint / "training_state.safetensors").touch()
+    complete_marker(checkpoint).touch()
+    assert main(["runs", "resume", str(run.path)]) == 2
+    told = capsys.readouterr().err
+    assert "num_train_epochs" in told and "resume_from_checkpoint: true" in told
+
+
 def test_resuming_without_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(tmp_path / "r", status="stopped")
     run.layout.checkpoint(5).mkdir()  # never completed

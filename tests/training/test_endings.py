@@ -90,8 +90,9 @@ def test_a_stop_file_asks_a_run_to_save_and_end(settings: Make, tmp_path: Path) 
     run = tmp_path / "run"
     wait_for(lambda: (run / "metrics.jsonl").exists(), process)
     (run / "stop").touch()
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopping as asked" in said and "Ctrl-C" not in said
     assert state(run)["status"] == "stopped"
     assert list(run.glob("checkpoint-*/COMPLETE"))
 
@@ -220,7 +221,9 @@ def test_an_evaluation_due_when_a_stop_comes_is_made(
     from tunesmith.training.report import Watch
 
     monkeypatch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
-    run = train(settings(val_size=8, eval_strategy="steps", eval_steps=2))
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(val_size=8, eval_strategy="steps", eval_steps=2))
     points = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert state(run)["status"] == "stopped"
     assert [point["step"] for point in points if "eval_loss" in point] == [2, 4]
@@ -261,7 +264,9 @@ def test_a_stopped_run_is_resumed_in_the_background(
 
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
-        run = train(settings())
+        with pytest.raises(KeyboardInterrupt):
+            train(settings())
+    run = tmp_path / "run"
     assert main(["runs", "resume", "--detach", str(run)]) == 0
     said = capsys.readouterr().out
     assert "after step 4" in said and f"runs stop {run}" in said
@@ -270,6 +275,48 @@ def test_a_stopped_run_is_resumed_in_the_background(
         assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
         time.sleep(0.1)
     assert len(losses(run)) == 10
+
+
+def test_ctrl_c_while_libraries_are_loaded_leaves_no_queued_run(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    process = start(settings(max_steps=1))
+    wait_for(lambda: (run / "env.json").exists(), process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert state(run)["status"] == "stopped" and "Traceback" not in said
+    assert state(train(settings(max_steps=1)))["status"] == "finished"
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_start_that_was_killed_before_it_began_does_not_block_its_folder(
+    settings: Make, tmp_path: Path, steps: int
+) -> None:
+    """Neither for the same job nor for another."""
+    from tunesmith.cli.main import main
+    from tunesmith.runs.read import RunReader
+
+    run = tmp_path / "run"
+    process = start(settings(max_steps=1))
+    wait_for(lambda: (run / "state.json").exists() and state(run)["pid"] == process.pid, process)
+    process.kill()
+    process.communicate()
+    assert state(run)["status"] == "queued" and RunReader(run).state().status == "killed"
+    assert main(["runs", "stop", str(run)]) == 2 and not (run / "stop").exists()
+    assert state(train(settings(max_steps=steps)))["status"] == "finished"
+
+
+def test_a_stop_that_is_asked_while_a_run_starts_is_heard(settings: Make, tmp_path: Path) -> None:
+    from tunesmith.config.load import load_job
+    from tunesmith.jobs import execute
+
+    run = execute.queue(load_job([], settings(), verb="train"))
+    run.stop.touch()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings())
+    assert state(run.root)["step"] == 1
 
 
 def test_ctrl_c_in_python_is_raised_when_the_run_is_saved(

@@ -103,6 +103,11 @@ def _stop(options: argparse.Namespace) -> int:
     state = run.state()
     if not state.active:
         raise UserError(tr("{path} is not running: it is {status}.").format(path=run.path, status=state.status))
+    if state.pid is None:
+        raise UserError(
+            tr("{path} is queued, and no process works on it: there is nothing to stop.").format(path=run.path),
+            hint=tr("If it was started a moment ago, ask again; if not, train it again, or delete the folder."),
+        )
     run.layout.stop.touch()
     print(tr("Asked {path} to save and stop at the end of its present step.").format(path=run.path), flush=True)
     deadline = time.monotonic() + options.wait

@@ -31,8 +31,8 @@ Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys;
 The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
 num_train_epochs, per_device_train_batch_size, gradient_accumulation_steps, cutoff_len.
 `tunesmith help KEY` explains any of them, `tunesmith plan CONFIG.yaml` tells what the run will need.
-All GPUs are used; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C saves and stops with exit code 130,
-`tunesmith runs resume last` goes on."""
+All GPUs are used; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C, or `tunesmith runs stop`, saves and
+stops with exit code 130; `tunesmith runs resume last` goes on."""
 
 PLAN_HELP = """\
 tunesmith plan CONFIG.yaml [key=value | --key value …]

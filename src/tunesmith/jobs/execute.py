@@ -30,8 +30,9 @@ _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """Train the job; returns its run directory. resume: a checkpoint to go on from, beside what the job itself says.
 
-    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again. So is
-    Ctrl-C once the run is saved: what was to follow on a whole training does not.
+    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again. A run
+    that was stopped, by Ctrl-C or by `runs stop`, raises KeyboardInterrupt once it is saved: what was to follow on a
+    whole training does not.
     """
     job = resolved.job
     validate(job)
@@ -39,11 +40,12 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
         raise error
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
-    from tunesmith.training.session import train_in  # torch and transformers come in here
-
     with _recorded(run):
-        interrupted = train_in(run, job, resolved.notes, checkpoint)
-    if interrupted:
+        run.claim()
+        from tunesmith.training.session import train_in  # torch and transformers come in here, which takes seconds
+
+        stopped = train_in(run, job, resolved.notes, checkpoint)
+    if stopped and "LOCAL_RANK" not in os.environ:  # torchrun would take a worker that ends so for one to start again
         raise KeyboardInterrupt
     return run.path
 
@@ -165,7 +167,9 @@ def _recorded(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        run.finish("stopped", UserError("Stopped at once; steps since the last checkpoint are lost."))
+        begun = run.state.status == "running"
+        lost = "Stopped at once; steps since the last checkpoint are lost." if begun else "Stopped before it began."
+        run.finish("stopped", UserError(lost))
         raise
     except MemoryError as error:
         full = UserError(

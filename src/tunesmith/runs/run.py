@@ -65,11 +65,16 @@ class Run:
             with layout.state.open("x", encoding="utf-8") as file:  # the claim: of two processes one gets it
                 file.write(json.dumps(state.as_dict()))
             layout.logs.mkdir(exist_ok=True)
-        replace_text(layout.asked, asked if isinstance(asked, str) else flat_yaml(asked))
-        replace_text(layout.resolved, resolved_text)
-        replace_json(layout.environment, environment.collect())
         run = cls(layout, state)
-        run._write_state()
+        try:
+            replace_text(layout.asked, asked if isinstance(asked, str) else flat_yaml(asked))
+            replace_text(layout.resolved, resolved_text)
+            replace_json(layout.environment, environment.collect())
+            run._write_state()
+        except BaseException as error:  # Ctrl-C too
+            with suppress(UserError, OSError):
+                run.finish("failed" if isinstance(error, Exception) else "stopped", error)
+            raise
         return run
 
     @staticmethod
@@ -95,6 +100,11 @@ class Run:
     def path(self) -> Path:
         return self.layout.root
 
+    def claim(self) -> None:
+        """Name this process as the one that prepares a queued run: should it die before it begins, readers see it."""
+        if self.state.status == "queued":
+            self.update(**this_process())
+
     def begin_attempt(self, *, from_step: int = 0) -> int:
         """Mark this process as the one that works on the run; returns the attempt's number, from 1.
 
@@ -108,7 +118,8 @@ class Run:
         with told_plainly(log):
             self.layout.logs.mkdir(exist_ok=True)
             log.open("x", encoding="utf-8").close()  # of two processes that begin at once, one gets it
-            self.layout.stop.unlink(missing_ok=True)
+            if on_disk.status != "queued":  # of a queued run it was asked while this process prepared
+                self.layout.stop.unlink(missing_ok=True)
         self._first_step = from_step
         now = time.time()
         fresh: dict[str, Any] = {"status": "running", "attempt": attempt, "started": now, "ended": None, "error": None}
@@ -230,7 +241,10 @@ def _tell(error: BaseException) -> dict[str, str]:
 
 def _waits_for_us(layout: RunLayout, resolved: str) -> bool:
     record = read_json(layout.state)
-    if record is None or state_from(record).status != "queued" or state_from(record).attempt:
+    if record is None:
+        return False
+    state = state_from(record)
+    if state.status != "queued" or state.attempt or (process_lives(state) and state.pid != os.getpid()):
         return False
     try:
         return layout.resolved.read_text(encoding="utf-8") == resolved
@@ -251,7 +265,8 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
     state = state_from(record)
     if process_lives(state):
         raise _in_use_by_live_run(layout, state)
-    began_in_vain = state.status not in ("queued", "finished") and not layout.holds_weights()
+    waits = state.status == "queued" and state.pid is None  # for a process that is about to be started
+    began_in_vain = not waits and state.status != "finished" and not layout.holds_weights()
     if not (overwrite or began_in_vain):
         if state.status == "finished":
             way_on = f"{way_further(layout, state.step)} Or choose"

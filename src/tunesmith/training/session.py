@@ -37,7 +37,7 @@ from tunesmith.training.validate import evaluate
 def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> bool:
     """Train the job, recording into `run`. checkpoint: where to go on from.
 
-    Returns whether a signal such as Ctrl-C stopped it; all is saved then too.
+    Returns whether it was stopped, by a signal such as Ctrl-C or by its stop file; all is saved then too.
     """
     flat = to_flat(job)
     world = join_world(
@@ -113,7 +113,7 @@ def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, spea
         speaker.say(_closing_words(run, ending, progress, plan.total))
     engine.world.wait()
     engine.end()
-    return ending == "stopped" and watch.interrupted
+    return ending == "stopped"
 
 
 def _best_checkpoint(run: Run, job: Job, progress: Progress, speaker: Speaker) -> Path | None:
