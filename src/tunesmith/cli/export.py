@@ -10,7 +10,7 @@ from tunesmith.cli.preflight import print_lines
 from tunesmith.cli.train import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
-from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.places import configuration_of, place_of
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -95,7 +95,7 @@ def _resolved(arguments: list[str]) -> Resolved:
 def _default_place(places: list[str]) -> dict[str, str]:
     if not places:
         return {}
-    folder = Path(places[-1]).resolve()
+    folder = Path(place_of(places[-1])).resolve()
     of_run = f"{folder.parent.name}-" if folder.name.startswith("checkpoint-") else ""
     name = of_run + folder.name.removesuffix(".gguf")
     return {"export_dir": str(Path("exports") / name)}
