@@ -11,16 +11,13 @@ from typing import Any
 
 from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
-from tunesmith.data.catalog import missing_data
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.follower import Follower
-from tunesmith.runs.files import read_json
-from tunesmith.runs.further import way_further
-from tunesmith.runs.layout import Checkpoint, RunLayout, is_complete
+from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.run import Run, flat_yaml
-from tunesmith.runs.state import state_from
+from tunesmith.training.start import asked_checkpoint, goes_on_in, must_be_there
 
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 """What may bring a tracker along, where it is not a package of its name alone."""
@@ -36,8 +33,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """
     job = resolved.job
     validate(job)
-    if error := missing_data(job.data):
-        raise error
+    must_be_there(job)
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
     with _recorded(run):
@@ -53,8 +49,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
 def queue(resolved: Resolved) -> RunLayout:
     """Make the run directory, for a process that is started next to train the same job."""
     validate(resolved.job)
-    if error := missing_data(resolved.job.data):
-        raise error
+    must_be_there(resolved.job)
     return _open_run(resolved, asked_checkpoint(resolved.job)).layout
 
 
@@ -75,87 +70,13 @@ def validate(job: Job) -> None:
             )
 
 
-def obstacles(job: Job) -> list[UserError]:
-    """What would keep the job from starting, as far as it can be told before anything is loaded or fetched."""
-    found = [missing_data(job.data)]
-    try:
-        if asked_checkpoint(job) is None:
-            Run.refuse_if_used(Path(job.run.output_dir), overwrite=job.run.overwrite_output_dir)
-    except UserError as error:
-        found.append(error)
-    return [error for error in found if error is not None]
-
-
-def asked_checkpoint(job: Job) -> Path | None:
-    """The checkpoint that resume_from_checkpoint names: a path, or with `true` the newest of the output_dir."""
-    asked = job.run.resume_from_checkpoint
-    if not asked:
-        return None
-    layout = RunLayout(Path(job.run.output_dir))
-    if asked is True:
-        found = layout.checkpoints()
-        if not found:
-            otherwise = "Leave it out to start from the beginning, or name a checkpoint-N folder."
-            raise UserError(
-                f"resume_from_checkpoint: there is no complete checkpoint in {layout.root}.",
-                hint=_way_further(layout) or otherwise,
-                field="resume_from_checkpoint",
-            )
-        _must_not_go_back(layout, found[-1])
-        _must_leave_steps(found[-1].path, job.training.max_steps)
-        return found[-1].path
-    path = Path(asked).expanduser()
-    if not path.is_dir():
-        known = ", ".join(checkpoint.path.name for checkpoint in layout.checkpoints()) or "none"
-        raise UserError(
-            f"resume_from_checkpoint: there is no folder {path}.",
-            hint=f"Complete checkpoints in {layout.root}: {known}.",
-            field="resume_from_checkpoint",
-        )
-    if not is_complete(path):
-        raise UserError(
-            f"resume_from_checkpoint: {path} is not a complete checkpoint.",
-            hint="Name a checkpoint-N folder of a run; `tunesmith runs show RUN` lists them.",
-            field="resume_from_checkpoint",
-        )
-    _must_leave_steps(path, job.training.max_steps)
-    return path
-
-
-def _way_further(layout: RunLayout) -> str:
-    return way_further(layout, state_from(read_json(layout.state) or {}).step)
-
-
-def _must_not_go_back(layout: RunLayout, newest: Checkpoint) -> None:
-    """UserError where a finished run would lose what it trained after its newest checkpoint."""
-    state = state_from(read_json(layout.state) or {})
-    if state.status != "finished" or newest.step >= state.step:
-        return
-    raise UserError(
-        f"resume_from_checkpoint: {layout.root} has finished at step {state.step}, and its newest checkpoint is of "
-        f"step {newest.step}: going on from there would replace what was trained since.",
-        hint=f"{_way_further(layout)} To go back all the same: resume_from_checkpoint: {newest.path}".lstrip(),
-        field="resume_from_checkpoint",
-    )
-
-
-def _must_leave_steps(checkpoint: Path, max_steps: int) -> None:
-    done = checkpoint.name.rpartition("-")[2]
-    if max_steps > 0 and done.isdigit() and int(done) >= max_steps:
-        raise UserError(
-            f"max_steps: {max_steps} leaves nothing to train: {checkpoint} has {done} steps behind it.",
-            hint="max_steps counts from the run's beginning, not from the checkpoint: raise it and leave "
-            "resume_from_checkpoint as it is.",
-            field="max_steps",
-        )
-
-
 def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
     """The run directory: a new one, or the one that the checkpoint lies in. Only the first process writes to it."""
     path = Path(resolved.job.run.output_dir)
     if int(os.environ.get("RANK", "0")) > 0:
         return Follower(path)
-    if checkpoint is not None and checkpoint.resolve().parent == path.resolve():
+    if checkpoint is not None and goes_on_in(path, checkpoint):
+        Run.refuse_if_at_work(path)
         return Run.open(path)
     secrets_removed = flat_yaml(resolved.asked)
     return Run.create(path, secrets_removed, dump_yaml(resolved.job), overwrite=resolved.job.run.overwrite_output_dir)

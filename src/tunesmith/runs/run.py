@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,8 +83,22 @@ class Run:
     def refuse_if_used(path: Path, *, overwrite: bool) -> None:
         """UserError, as `create` would raise it, where the directory can't become a new run's."""
         layout = RunLayout(path)
-        if path.is_dir() and layout.own_files():
-            _refuse_in_use(layout, overwrite)
+        with told_plainly(path):
+            existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+            if not existing.is_dir():
+                number = errno.EEXIST if existing == path else errno.ENOTDIR
+                raise OSError(number, os.strerror(number))
+            tempfile.TemporaryFile(dir=existing).close()
+            if layout.own_files():
+                _refuse_in_use(layout, overwrite)
+
+    @staticmethod
+    def refuse_if_at_work(path: Path) -> None:
+        """UserError where another process trains in the directory."""
+        layout = RunLayout(path)
+        state = state_from(read_json(layout.state) or {})
+        if process_lives(state) and state.pid != os.getpid():
+            raise _in_use_by_live_run(layout, state)
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -110,9 +126,8 @@ class Run:
 
         from_step: the optimizer step it continues after. Refused while another process is at work.
         """
+        self.refuse_if_at_work(self.path)
         on_disk = state_from(read_json(self.layout.state) or {})
-        if process_lives(on_disk) and on_disk.pid != os.getpid():
-            raise _in_use_by_live_run(self.layout, on_disk)
         attempt = 1 + max(on_disk.attempt, self.layout.last_attempt())
         log = self.layout.attempt_log(attempt)
         with told_plainly(log):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 
 from tunesmith.batch import Batch
 from tunesmith.config import Job
-from tunesmith.data.catalog import missing_data
 from tunesmith.data.loader import BatchLoader, make_batch
 from tunesmith.data.prepare import StreamedData
 from tunesmith.errors import UserError
@@ -25,11 +23,11 @@ from tunesmith.models.adapter_files import locate_adapter
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
 from tunesmith.models.locate import locate
-from tunesmith.runs.run import Run
 from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
 from tunesmith.training.engine import join_world
 from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
 from tunesmith.training.report import Speaker
+from tunesmith.training.start import check_data, check_folder, check_places
 
 _TRUNCATED = 0.05
 """Share of shortened samples above which the plan warns."""
@@ -40,10 +38,18 @@ def preflight(job: Job) -> list[Finding]:
 
     What can be looked at by itself is, whatever else has failed; of all that follows, a failure ends the list.
     """
-    alone = [finding for check in (_folder, _names, _model) for finding in _told(check(job))]
-    if any(finding.status == "fail" for finding in alone):
+    alone = [*_told(_folder(job)), *_told(_names(job))]
+    if not _fails(alone) or Path(job.model.model_name_or_path).expanduser().exists():
+        alone += _told(_model(job))
+    else:  # a model is not fetched for a job that can't start
+        alone += _told(_places(job))
+    if _fails(alone):
         return alone
     return [*alone, *_told(_together(job))]
+
+
+def _fails(findings: list[Finding]) -> bool:
+    return any(finding.status == "fail" for finding in findings)
 
 
 def _told(checks: Iterator[Finding]) -> Iterator[Finding]:
@@ -56,12 +62,17 @@ def _told(checks: Iterator[Finding]) -> Iterator[Finding]:
 
 def _names(job: Job) -> Iterator[Finding]:
     """Fails where a data set is not where its name says; there is nothing to tell of the others yet."""
-    if error := missing_data(job.data):
-        raise error
+    check_data(job)
+    yield from ()
+
+
+def _places(job: Job) -> Iterator[Finding]:
+    check_places(job)
     yield from ()
 
 
 def _model(job: Job) -> Iterator[Finding]:
+    check_places(job)
     located = locate(job.model)
     yield Finding("pass", "model", f"{located.name} ({located.path})")
     for asked in job.adapter.adapter_name_or_path:
@@ -80,17 +91,8 @@ def _together(job: Job) -> Iterator[Finding]:
 
 
 def _folder(job: Job) -> Iterator[Finding]:
-    path = Path(job.run.output_dir)
-    if not job.run.resume_from_checkpoint:
-        Run.refuse_if_used(path, overwrite=job.run.overwrite_output_dir)
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise UserError(
-            f"{existing}: {error.strerror}", hint="Choose an output_dir that you may write.", field="output_dir"
-        ) from error
-    yield Finding("pass", "output_dir", str(path))
+    check_folder(job)
+    yield Finding("pass", "output_dir", job.run.output_dir)
 
 
 def _data(job: Job, ground: Ground) -> Iterator[Finding]:

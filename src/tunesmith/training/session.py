@@ -73,7 +73,7 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
         if start.step >= training.plan.total:
             raise UserError(
                 f"{checkpoint} is at step {start.step}; this run ends at step {training.plan.total}: nothing is left.",
-                hint="To train longer, raise num_train_epochs (or max_steps) and leave resume_from_checkpoint as it is.",
+                hint="To train longer, raise num_train_epochs (or max_steps) and keep resume_from_checkpoint.",
                 field="resume_from_checkpoint",
             )
         speaker.say(f"Continuing after step {start.step} of {training.plan.total}, from {checkpoint}.")
