@@ -23,7 +23,7 @@ from tunesmith.models.adapter_files import locate_adapter
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
 from tunesmith.models.locate import locate
-from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
+from tunesmith.training.build import Training, build_training, counted, load_policy, told_steps
 from tunesmith.training.engine import join_world
 from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
 from tunesmith.training.report import Speaker
@@ -145,8 +145,8 @@ def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Fi
     training = build_training(job, model, ground.vocabulary, ground.precision, ground.prepared, world, notes.append)
     for note in notes:
         yield Finding("pass", "model", note)
-    counted = count_parameters(model)
-    yield Finding("pass", "trained", str(counted))
+    parameters = count_parameters(model)
+    yield Finding("pass", "trained", str(parameters))
     try:
         if (longest := _longest(job, training, ground)) is not None:
             _micro_step(training, longest)
@@ -161,7 +161,7 @@ def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Fi
     speed = f"{1 / seconds_per_token:,.0f} tokens/s"
     told = f"done: {peak / 1e9:.1f} GB at the peak (estimated {estimate.total / 1e9:.1f}), {speed}"
     yield Finding("pass", "micro-step", told)
-    yield _disk(job, training, counted.trainable, estimate)
+    yield _disk(job, training, parameters.trainable, estimate)
     yield _time(job, training, seconds_per_token)
 
 
@@ -206,13 +206,17 @@ def _disk(job: Job, training: Training, trainable: int, estimate: MemoryEstimate
     settings, plan = job.training, training.plan
     weights = trainable * 4 if job.adapter.finetuning_type == "lora" else estimate.weights
     state = 0 if settings.save_only_model else trainable * 12
-    written = math.ceil(plan.total / plan.save_every) if plan.save_every else 0
+    written = math.ceil(plan.total / plan.save_every) if plan.save_every else 0  # the last step's is one of them
+    if plan.save_best and plan.eval_every:
+        written = plan.total // plan.eval_every
     kept = min(written, settings.save_total_limit or written)
     need = (kept + 1) * weights + kept * state
     folder = Path(job.run.output_dir).absolute()
     path = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(path).free
-    told = f"{kept} checkpoints and the result take about {need / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    what = f"{counted(kept, 'checkpoint')} and the result take" if kept else "the result takes"
+    size = f"{need / 1e9:.2f} GB" if need >= 1e8 else f"{need / 1e6:.1f} MB"
+    told = f"{what} about {size} of {free / 1e9:.0f} GB free"
     if need < free * 0.9:
         return Finding("pass", "disk", told)
     return Finding("fail", "disk", told, "Set save_total_limit: 2 or save_only_model: true, or choose another disk.")
@@ -222,9 +226,8 @@ def _time(job: Job, training: Training, seconds_per_token: float) -> Finding:
     plan, loader = training.plan, training.loader
     sampled = [sum(batch.tokens for batch in loader.step(number)) for number in range(min(plan.total, 20))]
     seconds = sum(sampled) / len(sampled) * plan.total * seconds_per_token
-    rows = rows_per_step(job.training, training.engine.world)
-    told = f"{plan.total:,} steps of {rows} rows, about {_duration(seconds)}"
-    return Finding("pass", "time", told)
+    steps = told_steps(job.training, loader, plan, training.engine.world)
+    return Finding("pass", "time", f"{steps}, about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from tunesmith.models.neftune import embedding_noise
 from tunesmith.models.saving import save_tuned
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
-from tunesmith.training.build import Prepared, Training, build_training, load_policy, rows_per_step
+from tunesmith.training.build import Prepared, Training, build_training, load_policy, told_steps
 from tunesmith.training.checkpoints import Progress, keep_as_result, prune, read_checkpoint, write_checkpoint
 from tunesmith.training.engine import World, join_world
 from tunesmith.training.ground import Ground, estimate_memory, prepare_ground
@@ -208,9 +208,9 @@ def _introduce(
         run.sample(
             kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist())
         )
-    plan, rows = training.plan, rows_per_step(job.training, training.engine.world)
+    plan = training.plan
     epoch = f"; {plan.steps_per_epoch:,.0f} make an epoch" if plan.steps_per_epoch > 1 else ""
-    speaker.say(f"{plan.total:,} steps of {rows} rows{epoch}.")
+    speaker.say(f"{told_steps(job.training, training.loader, plan, training.engine.world)}{epoch}.")
 
 
 def _first_sample(training: Training) -> tuple[np.ndarray, np.ndarray]:
