@@ -106,6 +106,21 @@ def test_compare_shows_only_what_differs(tmp_path: Path, capsys: pytest.CaptureF
     assert "stage" not in rows
 
 
+def test_compare_tells_the_learning_rate_asked_for_from_the_last_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate in (("a", 1e-4), ("b", 2e-4)):
+        run = Run.create(tmp_path / name, {}, f"learning_rate: {rate}\n")
+        run.begin_attempt()
+        run.metric(1, loss=1.0, learning_rate=rate / 10)
+    assert main(["runs", "compare", "a", "b", "--root", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert [line.split()[:2] for line in page.splitlines() if "learning_rate" in line] == [
+        ["learning_rate", "0.0001"],
+        ["last", "learning_rate"],
+    ]  # fmt: skip
+
+
 def test_stop_waits_until_the_run_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run.create(tmp_path / "r", {}, "a: 1\n")
     run.begin_attempt()
@@ -200,3 +215,22 @@ def test_curves_with_little_to_show() -> None:
     for xs, ys in (([5], [1.0]), ([1, 2], [3.0, 3.0])):
         lines = draw(xs, ys, width=10, height=4)
         assert any(letter != "⠀" for line in lines[:4] for letter in line.split("┤")[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["resume", "k9", "max_steps=8"], "takes no keys such as max_steps=8", "resume_from_checkpoint=true"),
+        (["resume", "k9", "--detatch"], "`tunesmith runs resume` does not take --detatch.", "Did you mean --detach?"),
+        (["logs", "mine", "--tail", "3"], "`tunesmith runs logs` does not take --tail.", "--lines"),
+        (["logs", "mine", "-n", "few"], "invalid int value: 'few'", "tunesmith runs logs --help"),
+        (["stop"], "required: RUN", "tunesmith runs stop --help"),
+    ],
+)
+def test_mistakes_in_options_are_told_in_one_message(
+    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Error: ") and len(told.splitlines()) == 2
+    assert message in told and hint in told
