@@ -99,8 +99,10 @@ def _refusal(wrong: list[Setting]) -> UserError:
         where = f"{setting.where}: " if setting.where else ""
         lines.append(f"{where}{setting.key} is {found}, expected {field.expected}.")
     first = fields()[wrong[0].key]
-    word = wrong[0].value if isinstance(wrong[0].value, str) else ""
-    hint = did_you_mean(word, first.choices) or f"`tunesmith help {first.name}` says more."
+    value = wrong[0].value
+    words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+    near = [did_you_mean(word, first.choices) for word in words if word not in first.choices]
+    hint = next(filter(None, near), "") or f"`tunesmith help {first.name}` says more."
     return UserError("\n".join(lines), hint=hint, field=first.name)
 
 
