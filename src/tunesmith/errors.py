@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 
+_RIVAL = 0.15  # a name that is less like the word than the nearest by this much was not meant
+
 
 class UserError(Exception):
     """Something the user asked for can't be done; shown without a traceback, exit code 2.
@@ -31,4 +33,6 @@ class UserError(Exception):
 def did_you_mean(word: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
     """'Did you mean X?' for the nearest known names, each as `show` writes it, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, name, word).ratio() for name in near]
+    near = [name for name, one in zip(near, likeness, strict=True) if one > likeness[0] - _RIVAL]
     return f"Did you mean {' or '.join(map(show, near))}?" if near else ""

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tunesmith.cli.chat import _is_place
+from tunesmith.cli.export import _default_place
 from tunesmith.cli.main import main
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
-from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.places import configuration_of, place_of
 from tunesmith.runs.layout import complete_marker
 from tunesmith.runs.run import Run
 
@@ -71,6 +72,28 @@ def test_a_run_without_a_model_yet(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", {}, RESOLVED)
     with pytest.raises(UserError, match="has not saved a model yet"):
         configuration_of(str(run.path))
+
+
+def test_a_run_is_named_as_runs_show_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = write_adapter(Run.create(Path("saves/small/mine"), {}, RESOLVED).path)
+    keys = {"adapter_name_or_path": [str(mine)]}
+    for name in ("mine", "last"):
+        assert configuration_of(name) == ([mine / "resolved.yaml"], keys)
+    assert place_of("gpt2") == "gpt2" and place_of("small/mine") == "small/mine"
+    write_adapter(Run.create(Path("saves/other/mine"), {}, RESOLVED).path)
+    with pytest.raises(UserError, match="several runs"):
+        configuration_of("mine")
+    write_adapter(Path("mine"))
+    assert configuration_of("mine")[1]["adapter_name_or_path"] == ["mine"]
+
+
+def test_an_export_of_the_last_run_goes_to_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Run.create(Path("saves/mine"), {}, RESOLVED)
+    assert _default_place(["last"]) == {"export_dir": str(Path("exports/mine"))}
 
 
 def test_an_adapter_names_its_base(tmp_path: Path) -> None:

@@ -70,6 +70,16 @@ def test_lengths_truncation_and_what_is_trained_on_too(check: Check, tiny_model_
     assert "held.jsonl (alpaca)" in said and "2, of which 2 can be used" in said
 
 
+def test_rows_are_checked_without_tokens_where_the_model_cannot_be_had(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    Path("a.jsonl").write_text(rows(("Hi", "Hello")) + "{broken\n", encoding="utf-8")
+    code, said = check("check", "a.jsonl", "model_name_or_path=nobody/no-such-model")
+    assert code == 0 and "2, of which 1 can be used" in said
+    assert "Tokens are not counted: nobody/no-such-model is no folder here" in said
+
+
 def test_a_gbk_file_is_read_and_said(check: Check) -> None:
     text = rows(("你是谁？", "我是一个人工智能助手，很高兴认识你。"), ("你好", "你好！请问有什么可以帮你的吗？"))
     Path("中文.jsonl").write_bytes(text.encode("gbk"))

@@ -90,6 +90,12 @@ def test_a_mirror_without_its_scheme_fails(monkeypatch: pytest.MonkeyPatch) -> N
     assert "fail" in statuses(doctor.hub_lines())
 
 
+def test_without_a_mirror_none_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USE_MODELSCOPE_HUB", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    assert "no mirror is set" in next(doctor.hub_lines()).detail
+
+
 def test_the_token_is_never_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HF_HOME", "/nonexistent/hub")

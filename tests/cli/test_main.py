@@ -129,3 +129,19 @@ def test_piped_output_has_no_colour_codes() -> None:
     done = tunesmith("doctor", TERM="xterm-256color")
     assert b"\x1b" not in done.stdout
     assert b"pass" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--qant", "q4_k_m"], "Did you mean --quant?"),
+        (["--dryrun"], "Did you mean --dry-run?"),
+        (["--to", "gguff"], "Did you mean gguf"),
+        (["--to", "safetensors,gguff"], "Did you mean gguf"),
+    ],
+)
+def test_misspelled_flags_and_choices_of_export(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "gpt2", *words]) == 2
+    assert hint in capsys.readouterr().err

@@ -106,6 +106,21 @@ def test_compare_shows_only_what_differs(tmp_path: Path, capsys: pytest.CaptureF
     assert "stage" not in rows
 
 
+def test_compare_tells_the_learning_rate_asked_for_from_the_last_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate in (("a", 1e-4), ("b", 2e-4)):
+        run = Run.create(tmp_path / name, {}, f"learning_rate: {rate}\n")
+        run.begin_attempt()
+        run.metric(1, loss=1.0, learning_rate=rate / 10)
+    assert main(["runs", "compare", "a", "b", "--root", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert [line.split()[:2] for line in page.splitlines() if "learning_rate" in line] == [
+        ["learning_rate", "0.0001"],
+        ["last", "learning_rate"],
+    ]  # fmt: skip
+
+
 def test_stop_waits_until_the_run_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run.create(tmp_path / "r", {}, "a: 1\n")
     run.begin_attempt()
@@ -128,6 +143,30 @@ def test_stopping_what_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     run = trained(tmp_path / "r")
     assert main(["runs", "stop", str(run.path)]) == 2
     assert "it is finished" in capsys.readouterr().err
+
+
+def test_stopping_a_queued_run_that_no_process_works_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "r", {}, "a: 1\n")
+    assert main(["runs", "stop", str(run.path)]) == 2
+    assert "nothing to stop" in capsys.readouterr().err
+    assert not run.stop_asked()
+
+
+def test_resuming_what_has_finished_tells_the_way_that_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(tmp_path / "r")
+    (run.path / "adapter_config.json").touch()
+    (run.path / "adapter_model.safetensors").touch()
+    assert main(["runs", "resume", str(run.path)]) == 2
+    assert f"adapter_name_or_path: {run.path}" in capsys.readouterr().err
+    checkpoint = run.layout.checkpoint(10)
+    checkpoint.mkdir()
+    (checkpoint / "training_state.safetensors").touch()
+    complete_marker(checkpoint).touch()
+    assert main(["runs", "resume", str(run.path)]) == 2
+    told = capsys.readouterr().err
+    assert "num_train_epochs" in told and "resume_from_checkpoint: true" in told
 
 
 def test_resuming_without_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,3 +215,22 @@ def test_curves_with_little_to_show() -> None:
     for xs, ys in (([5], [1.0]), ([1, 2], [3.0, 3.0])):
         lines = draw(xs, ys, width=10, height=4)
         assert any(letter != "⠀" for line in lines[:4] for letter in line.split("┤")[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["resume", "k9", "max_steps=8"], "takes no keys such as max_steps=8", "resume_from_checkpoint=true"),
+        (["resume", "k9", "--detatch"], "`tunesmith runs resume` does not take --detatch.", "Did you mean --detach?"),
+        (["logs", "mine", "--tail", "3"], "`tunesmith runs logs` does not take --tail.", "--lines"),
+        (["logs", "mine", "-n", "few"], "invalid int value: 'few'", "tunesmith runs logs --help"),
+        (["stop"], "required: RUN", "tunesmith runs stop --help"),
+    ],
+)
+def test_mistakes_in_options_are_told_in_one_message(
+    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Error: ") and len(told.splitlines()) == 2
+    assert message in told and hint in told

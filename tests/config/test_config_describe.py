@@ -50,6 +50,9 @@ def test_help_for_an_unknown_key_names_the_nearest() -> None:
     with pytest.raises(UserError) as error:
         help_text("lora_rnk")
     assert "lora_rank" in error.value.hint
+    with pytest.raises(UserError) as error:
+        help_text("lerning_rate")
+    assert error.value.hint == "Did you mean learning_rate?"
 
 
 def test_the_reference_page_is_current() -> None:

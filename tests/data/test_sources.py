@@ -71,6 +71,61 @@ def test_big5_is_told_from_gbk(tmp_path):
     assert [row for _, row in rows_of(path)] == TRADITIONAL
 
 
+GERMAN = "question,answer\nWie heißt du?,„Ich heiße Tuna“ – schön dich zu sehen.\n"
+FRENCH = "question,answer\nQui es-tu ?,Je m’appelle Tuna et j’ai été formée à côté d’une forêt.\n"
+CZECH = "question,answer\nKdo jsi?,Jsem žluťoučký kůň a přišel jsem z české země.\n"
+RUSSIAN = "question,answer\nКто ты?,Меня зовут Туна и я помощник.\n"
+POLISH = "question,answer\nKim jesteś?,Jestem pomocnikiem i chętnie odpowiadam na każde pytanie małe.\n"
+KOREAN = "question,answer\n누구세요?,저는 인공지능 도우미입니다 만나서 반갑습니다\n"
+JAPANESE = "question,answer\nあなたは誰ですか,私はツナというアシスタントです\n"
+
+
+@pytest.mark.parametrize("text", [GERMAN, FRENCH])
+def test_western_text_of_windows_is_read_and_has_its_name(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(text.encode("cp1252"))
+    assert detect_encoding(tmp_path / "a.csv") == "cp1252"
+    (row,) = rows_of(tmp_path / "a.csv")
+    assert row[1]["answer"] == text.splitlines()[1].split(",")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (FRENCH.replace("’", "'"), "cp850"), (GERMAN.translate({0x201E: "'", 0x201C: "'", 0x2013: "-"}), "cp850"),
+        (CZECH, "cp1250"), (POLISH, "cp1250"), (POLISH, "iso8859-2"), (RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"),
+        (RUSSIAN, "iso8859-5"), (KOREAN, "euc-kr"), (JAPANESE, "shift-jis"), (JAPANESE, "euc-jp"),
+    ],
+)  # fmt: skip
+def test_any_other_encoding_is_refused_and_never_guessed(tmp_path, text, encoding):
+    for rows in (text, text + text.split("\n")[1] * 40 + "\n"):
+        (tmp_path / "a.csv").write_bytes(rows.encode(encoding))
+        with pytest.raises(UserError, match=r"a\.csv is not (UTF-8|text)") as caught:
+            rows_of(tmp_path / "a.csv")
+        assert "UTF-8" in caught.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_damaged_bytes_cost_their_row_alone_in_small_files_too(tmp_path, encoding, suffix):
+    path = written(tmp_path / f"data{suffix}", [{"q": "你是谁？", "a": "我是一个人工智能助手，很高兴认识你"}] * 3)
+    good = path.read_text(encoding="utf-8").encode(encoding).splitlines(keepends=True)
+    hurt = 2 if suffix == ".csv" else 1
+    good[hurt] = good[hurt].replace("智能".encode(encoding), b"\xff\xfe\x80\xff", 1)
+    path.write_bytes(b"".join(good))
+    rows = rows_of(path)
+    assert [line for line, row in rows if isinstance(row, RowError)] == [hurt + 1] and len(rows) == 3
+    damaged = next(row for _, row in rows if isinstance(row, RowError))
+    assert "holds bytes that are not" in damaged.reason
+    assert all(row["q"] == "你是谁？" for _, row in rows if not isinstance(row, RowError))
+
+
+def test_damaged_bytes_in_a_json_array_are_told_with_their_line(tmp_path):
+    path = tmp_path / "data.json"
+    path.write_bytes('[{"a": "是的，我们在这里"},\n {"a": "很好"},\n {"a": "'.encode() + b"\xff" + b'"}]\n')
+    with pytest.raises(UserError, match=r"not UTF-8 in line 3\."):
+        rows_of(path)
+
+
 def test_an_arrow_file_is_read_as_well_as_a_stream(tmp_path):
     table = pa.Table.from_pylist(ROWS)
     with pa.ipc.new_file(tmp_path / "data.arrow", table.schema) as file:
@@ -104,10 +159,10 @@ def test_txt_is_a_document_a_line_and_blank_lines_are_passed_over(tmp_path):
 
 def test_a_damaged_line_costs_only_itself(tmp_path):
     path = tmp_path / "data.jsonl"
-    path.write_bytes(b'{"a": 1}\n{"a": \n[1]\n{"a": "\xff\xfe"}\n' + '{"a": "是的，我们在这里"}\n'.encode() * 20)
+    path.write_bytes(b'{"a": 1}\n{"a": "\n[1]\n{"a": "\xff\xfe"}\n' + '{"a": "是的，我们在这里"}\n'.encode() * 20)
     rows = rows_of(path)
     assert [line for line, row in rows if isinstance(row, RowError)] == [2, 3, 4]
-    assert "not JSON" in rows[1][1].reason
+    assert rows[1][1].reason == "the line is not JSON: Unterminated string starting at column 7"
     assert "is a list" in rows[2][1].reason
     assert "bytes that are not UTF-8" in rows[3][1].reason
     assert len(rows) == 24

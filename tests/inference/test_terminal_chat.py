@@ -22,8 +22,9 @@ from tunesmith.cli.main import main
 from tunesmith.config import GenerationConfig
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
-from tunesmith.inference.chat import Session
+from tunesmith.inference.chat import Session, answer_lines
 from tunesmith.inference.load import load_engine
+from tunesmith.text.conversation import Conversation, Message
 
 GREEDY = GenerationConfig(do_sample=False, max_new_tokens=8)
 
@@ -95,6 +96,46 @@ def test_comparing_asks_the_base_and_the_tuned_model(session: Session) -> None:
     cells = [part.strip() for line in table.splitlines() if line.startswith("│") for part in line.strip("│").split("│")]
     assert cells[0][:12] == before[:12] and cells[1][:12] == after[:12]
     assert session.turns == []
+
+
+def test_each_side_of_a_comparison_reads_its_own_earlier_answers(session: Session) -> None:
+    put_on_adapter(session)
+    asked = "Who are you?"
+    shown(session, asked, "And then?")
+    with session.engine.base():
+        first = session.engine.stream(Conversation((Message("user", asked),)), GREEDY)
+        list(first)
+    assert first.message.content != session.turns[1].content
+    table = shown(session, "/compare More?")
+    assert [turn.content for turn in session.before[:2]] == [asked, first.message.content]
+    assert len(session.before) == len(session.turns) == 4
+    with session.engine.base():
+        before = session.engine.chat(Conversation((*session.before, Message("user", "More?"))), GREEDY)
+    after = session.engine.chat(Conversation((*session.turns, Message("user", "More?"))), GREEDY)
+    cells = [part.strip() for line in table.splitlines() if line.startswith("│") for part in line.strip("│").split("│")]
+    assert cells[0][:12] == before.strip()[:12] and cells[1][:12] == after.strip()[:12]
+    shown(session, "/compare")
+    assert len(session.before) == 4
+    shown(session, "/clear")
+    assert session.before == []
+
+
+def test_commands_are_obeyed_in_a_pipe_and_unknown_ones_told(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_on_adapter(session)
+    lines = ["/set max_new_tokens 3", "Who are you?", "/compare Who are you?", "/foo", "/exit", "never asked"]
+    with pytest.raises(UserError, match="1 of 4 questions"):
+        answer_lines(session.engine, GREEDY, io.StringIO("\n".join(lines)))
+    out, err = capsys.readouterr()
+    command, answer, both, unknown = out.split("\n")[:-1]
+    assert command == unknown == "" and answer
+    short = GenerationConfig(do_sample=False, max_new_tokens=3)
+    asked = Conversation((Message("user", "Who are you?"),))
+    with session.engine.base():
+        before = session.engine.chat(asked, short).strip()
+    assert both.split("\t") == [before.replace("\\", "\\\\").replace("\n", "\\n"), answer]
+    assert "max_new_tokens = 3" in err and "line 4: There is no command /foo." in err
 
 
 def environment() -> dict[str, str]:

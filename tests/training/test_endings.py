@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -89,8 +90,9 @@ def test_a_stop_file_asks_a_run_to_save_and_end(settings: Make, tmp_path: Path) 
     run = tmp_path / "run"
     wait_for(lambda: (run / "metrics.jsonl").exists(), process)
     (run / "stop").touch()
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopping as asked" in said and "Ctrl-C" not in said
     assert state(run)["status"] == "stopped"
     assert list(run.glob("checkpoint-*/COMPLETE"))
 
@@ -113,7 +115,8 @@ def test_a_used_directory_is_refused_with_the_ways_out(settings: Make) -> None:
     train(settings(max_steps=1))
     with pytest.raises(UserError) as caught:
         train(settings(max_steps=1))
-    assert all(way in str(caught.value) for way in ("resume_from_checkpoint", "output_dir", "overwrite_output_dir"))
+    assert all(way in str(caught.value) for way in ("adapter_name_or_path", "output_dir", "overwrite_output_dir"))
+    assert "resume_from_checkpoint" not in str(caught.value)  # it has no checkpoint to go on from
     train(settings(max_steps=1, overwrite_output_dir=True))
 
 
@@ -218,7 +221,9 @@ def test_an_evaluation_due_when_a_stop_comes_is_made(
     from tunesmith.training.report import Watch
 
     monkeypatch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
-    run = train(settings(val_size=8, eval_strategy="steps", eval_steps=2))
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(val_size=8, eval_strategy="steps", eval_steps=2))
     points = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert state(run)["status"] == "stopped"
     assert [point["step"] for point in points if "eval_loss" in point] == [2, 4]
@@ -259,7 +264,9 @@ def test_a_stopped_run_is_resumed_in_the_background(
 
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "stop_asked", lambda self: self._run.state.step >= 4)
-        run = train(settings())
+        with pytest.raises(KeyboardInterrupt):
+            train(settings())
+    run = tmp_path / "run"
     assert main(["runs", "resume", "--detach", str(run)]) == 0
     said = capsys.readouterr().out
     assert "after step 4" in said and f"runs stop {run}" in said
@@ -268,6 +275,48 @@ def test_a_stopped_run_is_resumed_in_the_background(
         assert time.monotonic() < deadline, (run / "logs" / "launch.log").read_text(encoding="utf-8")
         time.sleep(0.1)
     assert len(losses(run)) == 10
+
+
+def test_ctrl_c_while_libraries_are_loaded_leaves_no_queued_run(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    process = start(settings(max_steps=1))
+    wait_for(lambda: (run / "env.json").exists(), process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert state(run)["status"] == "stopped" and "Traceback" not in said
+    assert state(train(settings(max_steps=1)))["status"] == "finished"
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_start_that_was_killed_before_it_began_does_not_block_its_folder(
+    settings: Make, tmp_path: Path, steps: int
+) -> None:
+    """Neither for the same job nor for another."""
+    from tunesmith.cli.main import main
+    from tunesmith.runs.read import RunReader
+
+    run = tmp_path / "run"
+    process = start(settings(max_steps=1))
+    wait_for(lambda: (run / "state.json").exists() and state(run)["pid"] == process.pid, process)
+    process.kill()
+    process.communicate()
+    assert state(run)["status"] == "queued" and RunReader(run).state().status == "killed"
+    assert main(["runs", "stop", str(run)]) == 2 and not (run / "stop").exists()
+    assert state(train(settings(max_steps=steps)))["status"] == "finished"
+
+
+def test_a_stop_that_is_asked_while_a_run_starts_is_heard(settings: Make, tmp_path: Path) -> None:
+    from tunesmith.config.load import load_job
+    from tunesmith.jobs import execute
+
+    run = execute.queue(load_job([], settings(), verb="train"))
+    run.stop.touch()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings())
+    assert state(run.root)["step"] == 1
 
 
 def test_ctrl_c_in_python_is_raised_when_the_run_is_saved(
@@ -286,6 +335,51 @@ def test_ctrl_c_in_python_is_raised_when_the_run_is_saved(
 
 def test_a_checkpoint_at_the_end_leaves_nothing_to_train(settings: Make) -> None:
     run = train(settings(**EACH_2))
-    with pytest.raises(UserError, match="nothing is left"):
+    with pytest.raises(UserError, match="nothing is left") as caught:
         train(settings(resume_from_checkpoint=True, **EACH_2))
+    assert "num_train_epochs" in caught.value.hint and "resume_from_checkpoint" in caught.value.hint
     assert (run / "adapter_model.safetensors").exists()
+    assert state(run)["status"] == "finished" and state(run)["step"] == 10
+
+
+def test_a_finished_run_is_trained_further_from_its_end(settings: Make, tmp_path: Path) -> None:
+    """Its last step is a checkpoint though save_steps is beyond it; going on is as if it had never ended."""
+    shared = {"save_strategy": "steps", "lr_scheduler_type": "constant", "warmup_ratio": 0.0, "logging_steps": 4}
+    whole = train(settings(output_dir=str(tmp_path / "whole"), num_train_epochs=2.0, **shared))
+    run = train(settings(**shared))
+    assert [path.name for path in run.glob("checkpoint-*")] == ["checkpoint-10"]
+    with pytest.raises(UserError) as caught:
+        train(settings(**shared))
+    assert "num_train_epochs" in caught.value.hint and "resume_from_checkpoint: true" in caught.value.hint
+    train(settings(num_train_epochs=2.0, resume_from_checkpoint=True, **shared))
+    assert state(run)["step"] == 20
+    name = "adapter_model.safetensors"
+    assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_going_back_behind_a_finished_result_is_refused(settings: Make, tmp_path: Path) -> None:
+    run = train(settings(**EACH_2, save_total_limit=9))
+    for step in (6, 8, 10):
+        shutil.rmtree(run / f"checkpoint-{step}")
+    before = (run / "adapter_model.safetensors").read_bytes()
+    further = settings(num_train_epochs=2.0, resume_from_checkpoint=True, **EACH_2)
+    with pytest.raises(UserError, match="finished at step 10, and its newest checkpoint is of step 4") as caught:
+        train(further)
+    assert f"adapter_name_or_path: {run}" in caught.value.hint
+    assert (run / "adapter_model.safetensors").read_bytes() == before
+    assert state(run)["status"] == "finished"
+
+
+def test_a_last_checkpoint_that_does_not_fit_costs_nothing_else(
+    settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tunesmith.training import checkpoints
+
+    def full(tensors: Any, path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    run = train(settings(max_steps=2, save_strategy="steps"))
+    assert state(run)["status"] == "finished" and (run / "adapter_model.safetensors").exists()
+    assert not list(run.glob("*checkpoint-*"))
+    assert "No space left on device" in capsys.readouterr().err

@@ -123,7 +123,35 @@ def test_the_preflight_measures_and_writes_nothing(settings: Make, tmp_path: Pat
     assert {"output_dir", "model", "memory", "micro-step", "disk", "time", "trained"} <= set(told)
     assert any(finding.status == "warn" and "longer than cutoff_len" in finding.detail for finding in found)
     assert "10 steps of 4 rows" in told["time"].detail
+    assert told["disk"].detail.startswith("the result takes about ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_small_job_is_told_in_its_own_numbers(settings: Make, rows_file: Path) -> None:
+    from tunesmith.config.load import load_job
+    from tunesmith.jobs import execute
+
+    rows_file.write_text(json.dumps(read(rows_file)[:1]), encoding="utf-8")
+    keys = settings(per_device_train_batch_size=8, save_strategy="steps")
+    told = {finding.what: finding.detail for finding in execute.plan(load_job([], keys, verb="plan"))}
+    assert told["time"].startswith("1 step of 1 row,")
+    assert told["disk"].startswith("1 checkpoint and the result take about ")
+    run = train(keys)
+    assert "1 step of 1 row." in (run / "logs" / "attempt_1.log").read_text(encoding="utf-8")
+    assert len(list(run.glob("checkpoint-*"))) == 1
+
+
+def test_a_run_of_one_step_trains_it(settings: Make) -> None:
+    run = train(settings(max_steps=1, warmup_ratio=0.1))
+    (point,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert point["learning_rate"] == 1e-2
+    weights = load_file(run / "adapter_model.safetensors")
+    assert any(value.abs().max() > 0 for name, value in weights.items() if "lora_B" in name)
+
+
+def test_a_warm_up_that_is_never_done_is_told(settings: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    train(settings(max_steps=2, warmup_steps=100))
+    assert "the warm-up takes 100 steps and the run has 2" in capsys.readouterr().err
 
 
 def test_the_preflight_ends_with_what_can_not_work(settings: Make) -> None:

@@ -16,8 +16,9 @@ _RUNTIMES = ("llamacpp", "torch")
 HELP = """\
 tunesmith chat RUN | MODEL [ADAPTER] | CONFIG.yaml  [key=value …]
 
-Talks to a model in the terminal. RUN is the folder of a run or of a checkpoint in it (`tunesmith runs` lists runs),
-MODEL a hub id, a folder or a GGUF file, ADAPTER the folder of an adapter. Questions piped in are answered one per line.
+Talks to a model in the terminal. RUN is a run's folder or the end of its path, `last` for the newest, or the
+folder of a checkpoint in it (`tunesmith runs` lists runs); MODEL a hub id, a folder or a GGUF file, ADAPTER the folder
+of an adapter. Questions piped in are answered one per line.
 
   --runtime llamacpp   answer from a GGUF file in llama.cpp, as others will run it; it is taken by itself for
                        architectures that can't be loaded here (--runtime torch: never)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from tunesmith.cli.options import Options
 from tunesmith.i18n import tr
 
 
 def run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Options(
         prog="tunesmith demo",
         description=tr(
             "Teaches a small language model its name and its maker in a few minutes, then asks it the same questions "

@@ -119,7 +119,7 @@ def hub_lines() -> Iterator[Finding]:
                 "fail", "hub", f"HF_ENDPOINT is {endpoint!r}", "Give the whole address, beginning with https://."
             )
         else:
-            told = f"mirror {endpoint}" if endpoint else "Hugging Face; HF_ENDPOINT names a mirror"
+            told = f"mirror {endpoint}" if endpoint else "Hugging Face, no mirror is set (HF_ENDPOINT would name one)"
             yield Finding("pass", "hub", told)
     if _switched_on("HF_HUB_OFFLINE"):
         yield Finding(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tunesmith.cli.preflight import print_lines
 from tunesmith.cli.train import resolve, tell_notes, wants_help
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
-from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.places import configuration_of, place_of
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -95,7 +95,7 @@ def _resolved(arguments: list[str]) -> Resolved:
 def _default_place(places: list[str]) -> dict[str, str]:
     if not places:
         return {}
-    folder = Path(places[-1]).resolve()
+    folder = Path(place_of(places[-1])).resolve()
     of_run = f"{folder.parent.name}-" if folder.name.startswith("checkpoint-") else ""
     name = of_run + folder.name.removesuffix(".gguf")
     return {"export_dir": str(Path("exports") / name)}
@@ -104,7 +104,17 @@ def _default_place(places: list[str]) -> dict[str, str]:
 def _long(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
+    from tunesmith.config.fields import fields
+    from tunesmith.config.legacy_keys import LEGACY
+
     name, equals, value = argument[2:].partition("=")
+    key = name.partition(".")[0].replace("-", "_")
+    if name not in _SHORT and not any(
+        word in known for word in (key, key.removeprefix("no_")) for known in (fields(), LEGACY)
+    ):
+        written = [*_SHORT, *(flag[2:] for flag in _FLAGS), *fields()]
+        if near := did_you_mean(name, written, lambda word: f"--{word}"):
+            raise UserError(tr("There is no --{name}.").format(name=name), hint=near)
     return f"--{_SHORT.get(name, name)}{equals}{value}"
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from tunesmith.cli.options import Options
 from tunesmith.cli.runs_show import list_all, show, show_comparison
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
+from tunesmith.runs.further import way_further
 from tunesmith.runs.read import RunReader, find_run
 
 HELP = """\
@@ -40,19 +42,21 @@ def run(arguments: list[str]) -> int:
             tr("There is no command `runs {action}`.").format(action=arguments[0]),
             hint=did_you_mean(arguments[0], actions) or tr("There are: {names}.").format(names=", ".join(actions)),
         )
+    if arguments[0] == "resume":
+        _refuse_keys(arguments[1:])
     options = parser.parse_args(arguments)
     action: Callable[[argparse.Namespace], int] = options.action
     return action(options)
 
 
-def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+def _parser() -> tuple[Options, Collection[str]]:
     """The parser and the names of its commands."""
-    parser = argparse.ArgumentParser(prog="tunesmith runs")
+    parser = Options(prog="tunesmith runs")
     commands = parser.add_subparsers(required=True)
 
-    def part(*names: str, **settings: Any) -> argparse.ArgumentParser:
+    def part(*names: str, **settings: Any) -> Options:
         """An argument that several commands share."""
-        shared = argparse.ArgumentParser(add_help=False)
+        shared = Options(add_help=False)
         shared.add_argument(*names, **settings)
         return shared
 
@@ -60,9 +64,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     named = part("run", metavar="RUN", help=tr("its folder, the end of its path, or `last`"))
     newest = part("run", metavar="RUN", nargs="?", default="last", help=tr("its folder or the end of its path (last)"))
 
-    def add(
-        name: str, action: Callable[[argparse.Namespace], int], text: str, *parts: argparse.ArgumentParser
-    ) -> argparse.ArgumentParser:
+    def add(name: str, action: Callable[[argparse.Namespace], int], text: str, *parts: Options) -> Options:
         command = commands.add_parser(name, description=text, parents=[*parts, root])
         command.set_defaults(action=action)
         return command
@@ -81,6 +83,17 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     command = add("logs", _logs, tr("What the run printed in its last attempt."), newest)
     command.add_argument("-n", "--lines", type=int, default=50, help=tr("only the last lines; 0 for all (50)"))
     return parser, commands.choices
+
+
+def _refuse_keys(words: list[str]) -> None:
+    for word in words:
+        if "=" in word and not word.startswith("-") and not Path(word).exists():
+            raise UserError(
+                tr("`runs resume` takes no keys such as {word}: a run goes on as it began.").format(word=word),
+                hint=tr(
+                    "To change it: tunesmith train with its configuration, {word} resume_from_checkpoint=true"
+                ).format(word=word),
+            )
 
 
 def _find(options: argparse.Namespace) -> RunReader:
@@ -102,6 +115,11 @@ def _stop(options: argparse.Namespace) -> int:
     state = run.state()
     if not state.active:
         raise UserError(tr("{path} is not running: it is {status}.").format(path=run.path, status=state.status))
+    if state.pid is None:
+        raise UserError(
+            tr("{path} is queued, and no process works on it: there is nothing to stop.").format(path=run.path),
+            hint=tr("If it was started a moment ago, ask again; if not, train it again, or delete the folder."),
+        )
     run.layout.stop.touch()
     print(tr("Asked {path} to save and stop at the end of its present step.").format(path=run.path), flush=True)
     deadline = time.monotonic() + options.wait
@@ -127,7 +145,7 @@ def _resume(options: argparse.Namespace) -> int:
     if state.status == "finished":
         raise UserError(
             tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
-            hint=tr("To train on, raise num_train_epochs and give resume_from_checkpoint: true in its configuration."),
+            hint=tr(way_further(run.layout, state.step)),
         )
     if run.layout.journal.is_file():
         return _resume_asking(run, detached=options.detach)

@@ -78,7 +78,9 @@ def show_comparison(runs: Sequence[RunReader]) -> int:
     table.add_column("")
     for run in runs:
         table.add_column(escape(str(run.path)), overflow="fold")
-    for difference in compare(*(_configuration(run) for run in runs)):
+    configurations = [_configuration(run) for run in runs]
+    configured = {key for configuration in configurations for key in configuration}
+    for difference in compare(*configurations):
         table.add_row(
             escape(difference.key), *("" if value is None else escape(str(value)) for value in difference.values)
         )
@@ -87,7 +89,8 @@ def show_comparison(runs: Sequence[RunReader]) -> int:
     table.add_row(tr("step"), *(_steps(run.state()) for run in runs))
     values = [last_values(run.metrics()) for run in runs]
     for name in dict.fromkeys(name for last in values for name in last):
-        table.add_row(escape(name), *(_number(last.get(name)) for last in values))
+        told = tr("last {name}").format(name=name) if name in configured else name  # learning_rate is both
+        table.add_row(escape(told), *(_number(last.get(name)) for last in values))
     console().print(table)
     return 0
 

@@ -24,15 +24,15 @@ Fine-tunes a model. The configuration is YAML or JSON with LLaMA-Factory's keys;
   tunesmith train examples/lora_sft.yaml learning_rate=2e-5 num_train_epochs=1
   tunesmith train --model_name_or_path Qwen/Qwen3-0.6B --dataset mine.jsonl --output_dir saves/mine
 
-  --dry-run   check the configuration, its data sets and output_dir, and print it as it would run; nothing is loaded or
-              written
+  --dry-run   check the configuration, its model, data sets and output_dir, and print it as it would run; nothing is
+              loaded or written
   --detach    train in the background, on after the terminal is closed; `tunesmith runs` shows and stops it
 
 The keys that decide most: model_name_or_path, dataset, template, finetuning_type, output_dir, learning_rate,
 num_train_epochs, per_device_train_batch_size, gradient_accumulation_steps, cutoff_len.
 `tunesmith help KEY` explains any of them, `tunesmith plan CONFIG.yaml` tells what the run will need.
-All GPUs are used; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C saves and stops with exit code 130,
-`tunesmith runs resume last` goes on."""
+All GPUs are used; CUDA_VISIBLE_DEVICES or NPROC_PER_NODE=1 choose fewer. Ctrl-C, or `tunesmith runs stop`, saves and
+stops with exit code 130; `tunesmith runs resume last` goes on."""
 
 PLAN_HELP = """\
 tunesmith plan CONFIG.yaml [key=value | --key value …]
@@ -116,11 +116,12 @@ def wants_help(arguments: list[str]) -> bool:
 def _print_resolved(resolved: Resolved) -> int:
     from tunesmith.config.load import dump_yaml
     from tunesmith.jobs import execute
+    from tunesmith.training.start import obstacles
 
     execute.validate(resolved.job)
     tell_notes(resolved)
     print(dump_yaml(resolved.job).rstrip())
-    stands_in_the_way = execute.obstacles(resolved.job)
+    stands_in_the_way = obstacles(resolved.job)
     for error in stands_in_the_way:
         print(f"\n{tr('Error')}: {error}", file=sys.stderr)
     return 2 if stands_in_the_way else 0

@@ -66,7 +66,7 @@ class TrainingConfig(Section):
     """Stop after so many evaluations in a row without a better result."""
 
     save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
-    """When to save a checkpoint during training; the end is always saved."""
+    """When to save a checkpoint; `steps` and `epoch` save one at the end too. What was trained is saved in any case."""
     save_steps: Positive = 500
     """`save_strategy: steps`: save every so many steps."""
     save_total_limit: Positive | None = None

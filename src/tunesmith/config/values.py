@@ -97,8 +97,11 @@ def _refusal(wrong: list[Setting]) -> UserError:
         field = fields()[setting.key]
         found = "something else" if field.secret else _found(setting.value)
         where = f"{setting.where}: " if setting.where else ""
-        word = setting.value if isinstance(setting.value, str) else ""
-        hint = did_you_mean(word, field.choices) or f"`tunesmith help {field.name}` says more."
+        words = setting.value if isinstance(setting.value, list) else [setting.value]
+        near = [
+            did_you_mean(word, field.choices) for word in words if isinstance(word, str) and word not in field.choices
+        ]
+        hint = next(filter(None, near), "") or f"`tunesmith help {field.name}` says more."
         line = f"{where}{setting.key} is {found}, expected {field.expected}."
         parts.append(UserError(line, hint=hint, field=field.name))
     message = "\n".join(part.message for part in parts)

@@ -194,11 +194,20 @@ def missing_data(data: DataConfig) -> UserError | None:
     if data.dataset_dir.startswith("REMOTE:"):  # that list lies on a hub
         return None
     try:
+        if data.tokenized_path and _is_tokenized(Path(data.tokenized_path)):
+            return None
         resolve(data.dataset, data.dataset_dir)
         resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
     except UserError as error:
         return error
     return None
+
+
+def _is_tokenized(folder: Path) -> bool:
+    """Whether the data is there already as tokens, which are used as they are."""
+    from tunesmith.data.saved import is_saved
+
+    return is_saved(folder)
 
 
 def _resolve_one(name: str, catalog: Catalog, folder: Path, key: str, *, alone: bool) -> DatasetEntry:

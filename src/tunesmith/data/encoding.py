@@ -1,8 +1,12 @@
-"""Which character encoding a text file is in: UTF-8 where it can be, otherwise found out and said."""
+"""Which character encoding a text file is in: UTF-8 where it can be, otherwise found out and said.
+
+Text in a wrong encoding trains without an error and spoils the model, so what is not plain is refused.
+"""
 
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from tunesmith.errors import UserError
@@ -22,6 +26,15 @@ _FREQUENT = frozenset(
     "可她里裡后後小么麼心多天而能好都然没沒日于於起还還发發成事只作当當想看文无無开開手十用主行方又如前所本见見经經头頭面公"
     "同三已老从從动動两兩长長请請什吗嗎答问問题題"
 )
+# Letters beyond ASCII of the languages that Windows-1252 is used for. Text that is in another encoding mixes them.
+_WESTERN = tuple(
+    map(
+        frozenset,
+        ("àâæçéèêëîïôœùûü", "äöüß", "áéíñóúüºª", "áâãàçéêíóôõúºª", "àèéìîòóù", "àçèéíïòóúü", "åäöæøé", "ëïéèüöó"),
+    )
+)
+_WESTERN_MARKS = frozenset("«»“”„‘’–—…€£°§©®·•¿¡\u00a0×²™")
+_DOS_LETTERS = re.compile("(?<=[a-z])[“”„…](?=[a-z])")  # ö, ä and à of DOS code pages stand inside words
 
 
 def detect_encoding(path: Path) -> str:
@@ -71,26 +84,51 @@ def _utf16_without_mark(head: bytes) -> str | None:
 
 
 def _guess(sample: bytes, path: Path) -> str:
-    """The likeliest encoding of bytes that are not UTF-8."""
+    """The encoding of bytes that are not all UTF-8; UserError where it is not plain."""
     read = sample.decode("utf-8", errors="replace")
-    if sum(char > "\x7f" for char in read) > 20 * read.count("�"):
+    if sum(char > "\x7f" for char in read) > 5 * read.count("�"):
         return "utf-8"  # with a few damaged bytes
     chinese = {name: _share_of_frequent(sample, name) for name in ("gb18030", "big5hkscs")}
     best = max(chinese, key=lambda name: chinese[name])
     if chinese[best] > 0.1:
         return best
+    if _is_western(sample):
+        return "cp1252"
+    if read.count("\n") > 20 * sum("�" in line for line in read.split("\n")):
+        return "utf-8"  # ASCII but for a few damaged lines
+    raise _unsure(sample, path)
+
+
+def _unsure(sample: bytes, path: Path) -> UserError:
     from charset_normalizer import from_bytes
 
     match = from_bytes(sample, threshold=0.3).best()
     if match is None:
-        raise UserError(f"{path} is not text in any known encoding; is it a text file?", hint=_HINT)
-    return match.encoding
+        return UserError(f"{path} is not text in any known encoding; is it a text file?", hint=_HINT, field="dataset")
+    name = codecs.lookup(match.encoding).name.upper()
+    return UserError(
+        f"{path} is not UTF-8. Its bytes look most like {name}, which is too unsure to train on.",
+        hint='Save it as UTF-8 in the program it came from ("CSV UTF-8" in a spreadsheet), or, if it is'
+        f" {name}: iconv -f {name} -t UTF-8 {path.name} > utf8-{path.name}",
+        field="dataset",
+    )
 
 
 def _share_of_frequent(sample: bytes, encoding: str) -> float:
-    """Share of frequent Han characters among all beyond ASCII; 0 when the bytes are not in this encoding."""
+    """Share of frequent Han characters among all beyond ASCII; 0 when too many bytes are not in this encoding."""
     text = sample.decode(encoding, errors="replace")
     beyond = [char for char in text if char > "\x7f"]
-    if not beyond or text.count("�") > 2 + len(beyond) // 100:
+    if not beyond or text.count("�") > 2 + len(beyond) // 4:
         return 0.0
     return sum(char in _FREQUENT for char in beyond) / len(beyond)
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether it reads, in Windows-1252, as one language of Western Europe with an accent here and there."""
+    text = sample.decode("cp1252", errors="replace").lower()
+    beyond = [char for char in text if char > "\x7f"]
+    letters = [char for char in beyond if char not in _WESTERN_MARKS]
+    fitting = max(sum(char in language for char in letters) for language in _WESTERN)
+    odd = len(letters) - fitting + len(_DOS_LETTERS.findall(text))
+    plain = sum(char.isalpha() and char.isascii() for char in text)
+    return odd <= len(beyond) // 20 and len(letters) < plain // 3

@@ -57,7 +57,7 @@ def read_jsonl(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
         try:
             row = loads(line)
         except json.JSONDecodeError as error:
-            yield number, RowError(f"the line is not JSON: {error.msg} at column {error.colno}")
+            yield number, RowError(f"the line is not JSON: {_told(error)} at column {error.colno}")
             continue
         yield number, row if type(row) is dict else _not_an_object(row)
 
@@ -69,9 +69,12 @@ def read_txt(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
 
 
 def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
-    """A table with a header; separated by commas, or by semicolons or tabs where the header has no comma."""
+    """A table with a header; separated by commas, or by semicolons or tabs where the header has no comma.
+
+    Bytes that are not in the encoding cost only their row: it comes as a RowError.
+    """
     csv.field_size_limit(_FIELD_LIMIT)
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, newline="") as file:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, "surrogateescape", newline="") as file:
         head = file.readline()
         file.seek(0)
         mark = "\t" if path.suffix.lower() == ".tsv" else next((m for m in ",;\t" if m in head), ",")
@@ -82,7 +85,7 @@ def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
             start = table.line_num + 1
             for cells in table:
                 if cells and not (len(cells) == 1 and not cells[0].strip()):
-                    yield start, _table_row(names, cells)
+                    yield start, _table_row(names, cells, encoding)
                 start = table.line_num + 1
                 advance(raw.tell())
         except csv.Error as error:
@@ -94,7 +97,9 @@ def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
     advance(path.stat().st_size)
 
 
-def _table_row(names: list[str], cells: list[str]) -> Mapping[str, Any] | RowError:
+def _table_row(names: list[str], cells: list[str], encoding: str) -> Mapping[str, Any] | RowError:
+    if any(map(_is_damaged, cells)):
+        return _not_in(encoding, "row")
     if len(cells) != len(names):
         return RowError(f"the row has {len(cells)} cells and the header {len(names)}; text with commas needs quotes")
     return dict(zip(names, cells, strict=True))
@@ -102,6 +107,8 @@ def _table_row(names: list[str], cells: list[str]) -> Mapping[str, Any] | RowErr
 
 def _check_header(path: Path, names: list[str]) -> None:
     twice = {name for name in names if name and names.count(name) > 1}
+    if any(map(_is_damaged, names)):
+        raise UserError(f"The first line of {path} names the columns, and it holds damaged bytes.", field="dataset")
     if twice or not any(names):
         found = f"names {', '.join(sorted(twice))} twice" if twice else "is empty"
         raise UserError(f"The first line of {path} must name the columns, and it {found}.", field="dataset")
@@ -119,11 +126,23 @@ def _lines(path: Path, encoding: str, advance: Advance) -> Iterator[tuple[int, s
             line = line.rstrip("\r\n")
             if not line or line.isspace():
                 continue
-            if not line.isascii() and _STRAY.search(line):
-                yield number, RowError(f"the line holds bytes that are not {encoding.upper()}; save the file as UTF-8")
+            if _is_damaged(line):
+                yield number, _not_in(encoding, "line")
             else:
                 yield number, line
     advance(path.stat().st_size)
+
+
+def _told(error: json.JSONDecodeError) -> str:
+    return error.msg.removesuffix(" at")
+
+
+def _is_damaged(text: str) -> bool:
+    return not text.isascii() and _STRAY.search(text) is not None
+
+
+def _not_in(encoding: str, what: str) -> RowError:
+    return RowError(f"the {what} holds bytes that are not {encoding.upper()}; save the file as UTF-8")
 
 
 def _not_an_object(row: object) -> RowError:
@@ -152,6 +171,7 @@ class _Text:
 
     def __init__(self, file: BinaryIO, encoding: str, advance: Advance) -> None:
         self._file = file
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._advance = advance
         self._line = 1
@@ -177,7 +197,16 @@ class _Text:
         chunk = self._file.read(size)
         self._bytes += len(chunk)
         self.ended = not chunk
-        self.buffer = self.buffer[self.at :] + self._decoder.decode(chunk, final=self.ended)
+        rest = self.buffer[self.at :]
+        try:
+            self.buffer = rest + self._decoder.decode(chunk, final=self.ended)
+        except UnicodeDecodeError as error:
+            line = self._line + rest.count("\n") + error.object[: error.start].count(b"\n")
+            raise UserError(
+                f"{self._file.name} holds bytes that are not {self._encoding.upper()} in line {line}.",
+                hint="Save the file as UTF-8. As .jsonl, only the damaged line is lost.",
+                field="dataset",
+            ) from None
         self.at = self._counted = 0
         self._advance(self._bytes)
 
@@ -221,7 +250,7 @@ def _next_value(path: Path, text: _Text, number: int) -> object:
         except json.JSONDecodeError as error:
             if text.ended:
                 inside = error.pos < len(text.buffer)
-                what = f"{error.msg}, column {error.colno}" if inside else "the file ends inside it"
+                what = f"{_told(error)} at column {error.colno}" if inside else "the file ends inside it"
                 raise _damaged(path, number, text.line_of(max(error.pos, text.at)), what) from None
             text.more(size)
             size *= 2  # a damaged row is only known as such at the end of the file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
@@ -46,33 +46,48 @@ def repl(
 
 
 def answer_lines(engine: Engine, settings: GenerationConfig, source: TextIO, *, system: str | None = None) -> None:
-    """One line in, one line out, each question on its own: in an answer a line break is written as \\n, a backslash as
-    \\\\. A question that can't be answered gives an empty line and a word on stderr; UserError at the end counts them.
+    """One line in, one line out, each question on its own: in an answer a line break is written as \\n, a tab as \\t, a
+    backslash as \\\\. Commands are obeyed: what they say goes to stderr and their line is empty; that of /compare holds
+    both answers with a tab between them. A line that can't be answered or obeyed gives an empty line and a word on
+    stderr; UserError at the end counts them.
     """
-    head = _system_turn(system)
+    session = Session(engine, settings, system, console=Console(stderr=True, highlight=False, emoji=False))
     failed = asked = 0
     for number, line in enumerate(source, 1):
-        question, answer = line.lstrip("\ufeff").strip(), ""
-        asked += bool(question)
+        text = line.lstrip("\ufeff").strip()
+        if text in ("/exit", "/quit"):
+            break
+        asked += bool(text)
         try:
-            if question:
-                answer = engine.chat(Conversation((*head, Message("user", question))), settings).strip()
+            answers = session.piped(text)
         except UserError as error:
             failed += 1
+            answers = []
             print(f"{tr('line')} {number}: {error}", file=sys.stderr)
-        print(answer.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n"), flush=True)
+        print("\t".join(map(_in_a_line, answers)), flush=True)
     if failed:
         raise UserError(tr("{failed} of {asked} questions could not be answered.").format(failed=failed, asked=asked))
 
 
+def _in_a_line(answer: str) -> str:
+    for plain, written in (("\\", "\\\\"), ("\r", "\\r"), ("\n", "\\n"), ("\t", "\\t")):
+        answer = answer.replace(plain, written)
+    return answer
+
+
 @dataclass(slots=True)
 class Session:
-    """One conversation and its settings."""
+    """One conversation and its settings.
+
+    turns: questions and answers by turns. before: the first of them with the answers of the model before training, as
+    far as /compare has asked it.
+    """
 
     engine: Engine
     settings: GenerationConfig
     system: str | None = None
     turns: list[Message] = field(default_factory=list)
+    before: list[Message] = field(default_factory=list)
     console: Console = field(default_factory=lambda: Console(highlight=False, emoji=False))
 
     def talk(self) -> None:
@@ -106,9 +121,27 @@ class Session:
             hint = did_you_mean(word, COMMANDS) or tr("/help lists them.")
             raise UserError(tr("There is no command {word}.").format(word=word), hint=hint)
 
+    def piped(self, text: str) -> list[str]:
+        """The answers to a line that stands alone: none for commands and blank lines, two for /compare."""
+        word, _, rest = text.partition(" ")
+        if word == "/compare":
+            self._check_comparison(rest.strip())
+            asked = self._conversation([Message("user", rest.strip())])
+            with self.engine.base():
+                before = self.engine.chat(asked, self.settings)
+            return [before.strip(), self.engine.chat(asked, self.settings).strip()]
+        if text and not word.startswith("/"):
+            return [self.engine.chat(self._conversation([Message("user", text)]), self.settings).strip()]
+        self.take(text)
+        return []
+
+    def _conversation(self, turns: Sequence[Message]) -> Conversation:
+        head = (Message("system", self.system),) if self.system else ()
+        return Conversation((*head, *turns))
+
     def _ask(self, question: str) -> None:
         asked = [*self.turns, Message("user", question)]
-        answer = self.engine.stream(Conversation((*_system_turn(self.system), *asked)), self.settings)
+        answer = self.engine.stream(self._conversation(asked), self.settings)
         try:
             with closing(iter(answer)) as pieces:
                 for piece in pieces:
@@ -132,13 +165,17 @@ class Session:
         else:
             self._say(tr("(cut: the model takes {n} tokens in all; /clear starts anew)").format(n=self.engine.room))
 
-    def clear(self, _: str) -> None:
+    def _forget(self) -> None:
         self.turns.clear()
+        self.before.clear()
+
+    def clear(self, _: str) -> None:
+        self._forget()
         self._say(tr("A new conversation."))
 
     def set_system(self, text: str) -> None:
         self.system = text or None
-        self.turns.clear()
+        self._forget()
         said = tr("System prompt set; a new conversation.") if text else tr("The template's own system prompt again.")
         self._say(said)
 
@@ -160,21 +197,36 @@ class Session:
         return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
     def compare(self, question: str) -> None:
-        """The same question to the model before and after training; the conversation itself is not changed."""
-        if not self.engine.tuned:
-            raise UserError(tr("There is nothing to compare: no adapter is loaded."))
-        asked = list(self.turns[:-1])
-        if question:
-            asked = [*self.turns, Message("user", question)]
-        elif not asked:
-            raise UserError(tr("Give a question, as in: /compare Who are you?"))
-        conversation = Conversation((*_system_turn(self.system), *asked))
+        """The same question to the model before and after training; the conversation itself is not changed.
+
+        Each side reads its own answers to what was asked earlier: those of the trained model would teach the other.
+        """
+        self._check_comparison(question, self.turns)
+        earlier = self.turns if question else self.turns[:-2]
+        last = Message("user", question) if question else self.turns[-2]
         before, after = Text(), Text()
         with suppress(KeyboardInterrupt), Live(_beside(before, after), console=self.console) as live:
             with self.engine.base():
-                self._fill(before, self.engine.stream(conversation, self.settings))
+                own = self._answered_before(len(earlier))
+                self._fill(before, self.engine.stream(self._conversation([*own, last]), self.settings))
                 live.update(_beside(before, after), refresh=True)
-            self._fill(after, self.engine.stream(conversation, self.settings))
+            self._fill(after, self.engine.stream(self._conversation([*earlier, last]), self.settings))
+
+    def _check_comparison(self, question: str, turns: Sequence[Message] = ()) -> None:
+        if not self.engine.tuned:
+            raise UserError(tr("There is nothing to compare: no adapter is loaded."))
+        if not question and not turns:
+            raise UserError(tr("Give a question, as in: /compare Who are you?"))
+
+    def _answered_before(self, count: int) -> list[Message]:
+        """The first `count` turns with the answers of the model before training, which it must be now."""
+        while len(self.before) < count:
+            asked = self.turns[len(self.before)]
+            answer = self.engine.stream(self._conversation([*self.before, asked]), self.settings)
+            for _ in answer:
+                pass
+            self.before += [asked, answer.message]
+        return self.before[:count]
 
     def _fill(self, cell: Text, answer: Answer) -> None:
         with closing(iter(answer)) as pieces:
@@ -197,10 +249,6 @@ COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {
     "/help": ("this list", Session.help),
     "/exit": ("leave, as Ctrl-D does; Ctrl-C ends an answer", lambda session, _: None),
 }
-
-
-def _system_turn(text: str | None) -> tuple[Message, ...]:
-    return (Message("system", text),) if text else ()
 
 
 def _shown(piece: Piece) -> Text:

@@ -17,7 +17,7 @@ from tunesmith.data.prepare import encode_options
 from tunesmith.data.preview import preview_rows, render_preview
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
-from tunesmith.models.locate import locate
+from tunesmith.models.locate import locate, missing_place
 from tunesmith.text.encode import Encoder
 from tunesmith.text.template import ChatTemplate, template_for
 from tunesmith.text.tokenizer import Tokenizer
@@ -39,16 +39,28 @@ class TextReader:
 
 
 def check(job: Job) -> int:
-    """Report on every data set of the job. 1 where nothing of one can be used, or, with `strict`, not everything."""
+    """Report on every data set of the job. 1 where nothing of one can be used, or, with `strict`, not everything.
+
+    Where the model can't be had (no network), rows are checked all the same, without their tokens.
+    """
     console = _console()
     trained, held = _entries(job)
-    reader = _told_reader(job, console) if job.model.model_name_or_path else None
+    reader, uncounted = None, Text(tr("Token lengths need a model's tokenizer: add model_name_or_path=…"), "dim")
+    if name := job.model.model_name_or_path:
+        if mistaken := missing_place(name):
+            raise mistaken
+        try:
+            tokenizer = _tokenizer(job.model)
+        except UserError as error:
+            uncounted = Text(f"{tr('Tokens are not counted:')} {error}", "yellow")
+        else:
+            reader = _told_reader(job, tokenizer, console)
     code = 0
     for entry in [*trained, *held]:
         report = checked(job, entry, reader, against=held if entry in trained else [])
         console.print(render_check(report))
         if reader is None:
-            console.print(tr("Token lengths need a model's tokenizer: add model_name_or_path=…"), style="dim")
+            console.print(uncounted)
         console.print()
         if not report.usable or (job.data.strict and report.usable < report.rows):
             code = 1
@@ -65,7 +77,7 @@ def preview(job: Job, rows: int) -> int:
         )
     console = _console()
     trained, held = _entries(job)
-    reader = _told_reader(job, console)
+    reader = _told_reader(job, _tokenizer(job.model), console)
     for entry in [*trained, *held]:
         for row in preview_rows(
             entry,
@@ -108,8 +120,8 @@ def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: l
     )
 
 
-def _told_reader(job: Job, console: Console) -> TextReader:
-    reader = text_reader(job)
+def _told_reader(job: Job, tokenizer: Tokenizer, console: Console) -> TextReader:
+    reader = _reader(job, tokenizer)
     for note in reader.notes:
         console.print(Text(note, "yellow"))
     return reader
@@ -117,7 +129,10 @@ def _told_reader(job: Job, console: Console) -> TextReader:
 
 def text_reader(job: Job) -> TextReader:
     """The tokenizer of the job's model and the template the job would train with."""
-    tokenizer = _tokenizer(job.model)
+    return _reader(job, _tokenizer(job.model))
+
+
+def _reader(job: Job, tokenizer: Tokenizer) -> TextReader:
     if job.objective.stage == "pt":
         return TextReader(tokenizer, None)
     chosen = template_for(job.data, tokenizer)

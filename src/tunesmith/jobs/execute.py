@@ -11,13 +11,13 @@ from typing import Any
 
 from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
-from tunesmith.data.catalog import missing_data
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.follower import Follower
-from tunesmith.runs.layout import RunLayout, is_complete
+from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.run import Run, flat_yaml
+from tunesmith.training.start import asked_checkpoint, goes_on_in, must_be_there
 
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 """What may bring a tracker along, where it is not a package of its name alone."""
@@ -27,20 +27,21 @@ _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     """Train the job; returns its run directory. resume: a checkpoint to go on from, beside what the job itself says.
 
-    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again. So is
-    Ctrl-C once the run is saved: what was to follow on a whole training does not.
+    Everything that goes wrong ends the run with its reason recorded, checkpoints intact, and is raised again. A run
+    that was stopped, by Ctrl-C or by `runs stop`, raises KeyboardInterrupt once it is saved: what was to follow on a
+    whole training does not.
     """
     job = resolved.job
     validate(job)
-    if error := missing_data(job.data):
-        raise error
+    must_be_there(job)
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
-    from tunesmith.training.session import train_in  # torch and transformers come in here
-
     with _recorded(run):
-        interrupted = train_in(run, job, resolved.notes, checkpoint)
-    if interrupted:
+        run.claim()
+        from tunesmith.training.session import train_in  # torch and transformers come in here, which takes seconds
+
+        stopped = train_in(run, job, resolved.notes, checkpoint)
+    if stopped and "LOCAL_RANK" not in os.environ:  # torchrun would take a worker that ends so for one to start again
         raise KeyboardInterrupt
     return run.path
 
@@ -48,8 +49,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
 def queue(resolved: Resolved) -> RunLayout:
     """Make the run directory, for a process that is started next to train the same job."""
     validate(resolved.job)
-    if error := missing_data(resolved.job.data):
-        raise error
+    must_be_there(resolved.job)
     return _open_run(resolved, asked_checkpoint(resolved.job)).layout
 
 
@@ -70,67 +70,13 @@ def validate(job: Job) -> None:
             )
 
 
-def obstacles(job: Job) -> list[UserError]:
-    """What would keep the job from starting, as far as it can be told before anything is loaded or fetched."""
-    found = [missing_data(job.data)]
-    try:
-        if asked_checkpoint(job) is None:
-            Run.refuse_if_used(Path(job.run.output_dir), overwrite=job.run.overwrite_output_dir)
-    except UserError as error:
-        found.append(error)
-    return [error for error in found if error is not None]
-
-
-def asked_checkpoint(job: Job) -> Path | None:
-    """The checkpoint that resume_from_checkpoint names: a path, or with `true` the newest of the output_dir."""
-    asked = job.run.resume_from_checkpoint
-    if not asked:
-        return None
-    layout = RunLayout(Path(job.run.output_dir))
-    if asked is True:
-        found = layout.checkpoints()
-        if not found:
-            raise UserError(
-                f"resume_from_checkpoint: there is no complete checkpoint in {layout.root}.",
-                hint="Leave it out to start from the beginning, or name a checkpoint-N folder.",
-                field="resume_from_checkpoint",
-            )
-        _must_leave_steps(found[-1].path, job.training.max_steps)
-        return found[-1].path
-    path = Path(asked).expanduser()
-    if not path.is_dir():
-        known = ", ".join(checkpoint.path.name for checkpoint in layout.checkpoints()) or "none"
-        raise UserError(
-            f"resume_from_checkpoint: there is no folder {path}.",
-            hint=f"Complete checkpoints in {layout.root}: {known}.",
-            field="resume_from_checkpoint",
-        )
-    if not is_complete(path):
-        raise UserError(
-            f"resume_from_checkpoint: {path} is not a complete checkpoint.",
-            hint="Name a checkpoint-N folder of a run; `tunesmith runs show RUN` lists them.",
-            field="resume_from_checkpoint",
-        )
-    _must_leave_steps(path, job.training.max_steps)
-    return path
-
-
-def _must_leave_steps(checkpoint: Path, max_steps: int) -> None:
-    done = checkpoint.name.rpartition("-")[2]
-    if max_steps > 0 and done.isdigit() and int(done) >= max_steps:
-        raise UserError(
-            f"max_steps: {max_steps} leaves nothing to train: {checkpoint} has {done} steps behind it.",
-            hint="max_steps counts from the run's beginning, not from the checkpoint: raise it.",
-            field="max_steps",
-        )
-
-
 def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
     """The run directory: a new one, or the one that the checkpoint lies in. Only the first process writes to it."""
     path = Path(resolved.job.run.output_dir)
     if int(os.environ.get("RANK", "0")) > 0:
         return Follower(path)
-    if checkpoint is not None and checkpoint.resolve().parent == path.resolve():
+    if checkpoint is not None and goes_on_in(path, checkpoint):
+        Run.refuse_if_at_work(path)
         return Run.open(path)
     secrets_removed = flat_yaml(resolved.asked)
     return Run.create(path, secrets_removed, dump_yaml(resolved.job), overwrite=resolved.job.run.overwrite_output_dir)
@@ -142,7 +88,9 @@ def _recorded(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        run.finish("stopped", UserError("Stopped at once; steps since the last checkpoint are lost."))
+        begun = run.state.status == "running"
+        lost = "Stopped at once; steps since the last checkpoint are lost." if begun else "Stopped before it began."
+        run.finish("stopped", UserError(lost))
         raise
     except MemoryError as error:
         full = UserError(

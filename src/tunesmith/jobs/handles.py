@@ -130,7 +130,7 @@ def train(*configs: str | Path, **keys: Any) -> TrainedRun:
 
     `train("cfg.yaml", learning_rate=2e-5)`, or without a file `train(model_name_or_path=…, dataset=…, …)`. It works in
     this process, on one device; `tunesmith train` on the command line uses several. UserError for anything wrong;
-    KeyboardInterrupt after Ctrl-C, when the run is saved: `load` takes its folder then.
+    KeyboardInterrupt after Ctrl-C or `tunesmith runs stop`, when the run is saved: `load` takes its folder then.
     """
     from tunesmith.jobs import execute
 

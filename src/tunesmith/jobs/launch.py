@@ -24,13 +24,18 @@ from typing import Any
 
 from tunesmith.errors import UserError
 from tunesmith.runs.files import told_plainly
-from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.read import RunReader
+from tunesmith.runs.state import RunState
 
 # How a process is started that the terminal's signals don't reach.
 _APART: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
     _APART = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+
+
+_INTERRUPTED = 130
+"""The exit code of a run that was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,10 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
     began = time.time()
     with _signals_interrupt(), subprocess.Popen(command, env=environment, **_APART) as group:
         try:
-            return group.wait()
+            return group.wait() or (_INTERRUPTED if _stopped(run, began) else 0)
         except KeyboardInterrupt:
-            state = RunReader(run).state()
             try:
+                state = RunReader(run).state() if is_run(run) else RunState(status="failed")
                 if state.active and (state.started or 0.0) >= began:
                     RunLayout(run).stop.touch()
                     print(
@@ -109,6 +114,14 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
             finally:
                 _end(group)
             raise
+
+
+def _stopped(run: Path, since: float) -> bool:
+    """Whether the run that was begun since then was asked to end, as by `runs stop`: its workers end without a word."""
+    if not is_run(run):  # another machine keeps it
+        return False
+    state = RunReader(run).state()
+    return state.status == "stopped" and (state.started or 0.0) >= since
 
 
 @contextmanager

@@ -8,21 +8,24 @@ from typing import Any
 from tunesmith.config.load import load_job
 from tunesmith.config.reading import SUFFIXES
 from tunesmith.errors import UserError
+from tunesmith.models.hub import looks_like_hub_id
 from tunesmith.models.locate import missing_place
 from tunesmith.runs.files import read_json
 from tunesmith.runs.layout import RunLayout, is_run
+from tunesmith.runs.read import find_run, runs_named
 
 Configuration = tuple[list[Path], dict[str, Any]]
 """Config files, and the keys laid over them."""
 
 
 def configuration_of(model: str, adapter: str | None = None) -> Configuration:
-    """The resolved file of a run where there is one, keys otherwise.
+    """The resolved file of a run where there is one, keys otherwise. A run may be named as `place_of` takes it.
 
     UserError for a folder that does not exist, and for a run that has no weights yet.
     """
     if adapter is None and model.lower().endswith(SUFFIXES):
         return [Path(model)], {}
+    model = place_of(model)
     if error := missing_place(model) or (adapter and missing_place(adapter, field="adapter_name_or_path")):
         raise error
     if adapter is not None:
@@ -38,6 +41,16 @@ def configuration_of(model: str, adapter: str | None = None) -> Configuration:
     if not base:
         raise UserError(f"{folder} is an adapter that does not name its base model.", hint="Give the base model too.")
     return [], {"model_name_or_path": base, "adapter_name_or_path": [str(folder)]}
+
+
+def place_of(model: str) -> str:
+    """The folder of the run that is called so (`last`, or the end of its folder's path); all else as it is.
+
+    What is here by that name comes first, and `owner/name` is always the hub's. UserError for a name of several runs.
+    """
+    if Path(model).expanduser().exists() or (model.count("/") == 1 and looks_like_hub_id(model)):
+        return model
+    return str(find_run(model).path) if model == "last" or runs_named(model) else model
 
 
 def _of_run(folder: Path, layout: RunLayout) -> Configuration:

@@ -22,6 +22,9 @@ class Follower(Run):
         self.state = replace(self.state, status="running", step=from_step)
         return self.state.attempt
 
+    def claim(self) -> None:
+        pass
+
     def update(self, **fields: Any) -> None:
         self.state = replace(self.state, **fields)
 

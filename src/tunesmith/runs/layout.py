@@ -44,6 +44,8 @@ RECORD_NAMES = (
     "logs",
     "tags.json",
 )
+TRAINING_STATE = "training_state.safetensors"
+"""What a checkpoint needs beside its weights for training to go on from it."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -53,6 +55,11 @@ class Checkpoint:
 
     step: int
     path: Path
+
+    @property
+    def holds_state(self) -> bool:
+        """Whether training can go on from it; with save_only_model it holds weights alone."""
+        return (self.path / TRAINING_STATE).is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,10 @@ class RunLayout:
     @property
     def loss_plot(self) -> Path:
         return self.root / "training_loss.png"
+
+    @property
+    def adapter_config(self) -> Path:
+        return self.root / "adapter_config.json"
 
     @property
     def model_card(self) -> Path:

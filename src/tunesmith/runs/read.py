@@ -89,6 +89,12 @@ def _folders_of_runs(root: Path, depth: int) -> Iterator[Path]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
 
 
+def runs_named(name: str, root: Path | None = None) -> list[RunReader]:
+    """The runs of `list_runs` whose folder's path ends so."""
+    wanted = Path(name).parts
+    return [run for run in list_runs(root) if run.path.parts[-len(wanted) :] == wanted] if wanted else []
+
+
 def find_run(name: str, root: Path | None = None) -> RunReader:
     """The run that a user means: its folder, the end of its folder's path, or `last` for the newest of `list_runs`."""
     path = Path(name)
@@ -99,8 +105,7 @@ def find_run(name: str, root: Path | None = None) -> RunReader:
     runs = list_runs(root)
     if name == "last" and runs:
         return runs[0]
-    wanted = path.parts
-    named = [run for run in runs if run.path.parts[-len(wanted) :] == wanted]
+    named = runs_named(name, root)
     if len(named) == 1:
         return named[0]
     if named:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +17,7 @@ from typing import Any, Literal
 from tunesmith.errors import UserError
 from tunesmith.runs import environment
 from tunesmith.runs.files import append_line, overwrite_json, read_json, replace_json, replace_text, told_plainly
+from tunesmith.runs.further import way_further
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.previous import let_go, put_back, set_aside
 from tunesmith.runs.progress import trainer_log_line
@@ -30,6 +33,7 @@ class Run:
         self.layout = layout
         self.state = state
         self._first_step = state.step
+        self._finished = state if state.status == "finished" else None
         self._written = 0.0
 
     @classmethod
@@ -64,19 +68,38 @@ class Run:
             with layout.state.open("x", encoding="utf-8") as file:  # the claim: of two processes one gets it
                 file.write(json.dumps(state.as_dict()))
             layout.logs.mkdir(exist_ok=True)
-        replace_text(layout.asked, asked if isinstance(asked, str) else flat_yaml(asked))
-        replace_text(layout.resolved, resolved_text)
-        replace_json(layout.environment, environment.collect())
         run = cls(layout, state)
-        run._write_state()
+        try:
+            replace_text(layout.asked, asked if isinstance(asked, str) else flat_yaml(asked))
+            replace_text(layout.resolved, resolved_text)
+            replace_json(layout.environment, environment.collect())
+            run._write_state()
+        except BaseException as error:  # Ctrl-C too
+            with suppress(UserError, OSError):
+                run.finish("failed" if isinstance(error, Exception) else "stopped", error)
+            raise
         return run
 
     @staticmethod
     def refuse_if_used(path: Path, *, overwrite: bool) -> None:
         """UserError, as `create` would raise it, where the directory can't become a new run's."""
         layout = RunLayout(path)
-        if path.is_dir() and layout.own_files():
-            _refuse_in_use(layout, overwrite)
+        with told_plainly(path):
+            existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+            if not existing.is_dir():
+                number = errno.EEXIST if existing == path else errno.ENOTDIR
+                raise OSError(number, os.strerror(number))
+            tempfile.TemporaryFile(dir=existing).close()
+            if layout.own_files():
+                _refuse_in_use(layout, overwrite)
+
+    @staticmethod
+    def refuse_if_at_work(path: Path) -> None:
+        """UserError where another process trains in the directory."""
+        layout = RunLayout(path)
+        state = state_from(read_json(layout.state) or {})
+        if process_lives(state) and state.pid != os.getpid():
+            raise _in_use_by_live_run(layout, state)
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -94,20 +117,25 @@ class Run:
     def path(self) -> Path:
         return self.layout.root
 
+    def claim(self) -> None:
+        """Name this process as the one that prepares a queued run: should it die before it begins, readers see it."""
+        if self.state.status == "queued":
+            self.update(**this_process())
+
     def begin_attempt(self, *, from_step: int = 0) -> int:
         """Mark this process as the one that works on the run; returns the attempt's number, from 1.
 
         from_step: the optimizer step it continues after. Refused while another process is at work.
         """
+        self.refuse_if_at_work(self.path)
         on_disk = state_from(read_json(self.layout.state) or {})
-        if process_lives(on_disk) and on_disk.pid != os.getpid():
-            raise _in_use_by_live_run(self.layout, on_disk)
         attempt = 1 + max(on_disk.attempt, self.layout.last_attempt())
         log = self.layout.attempt_log(attempt)
         with told_plainly(log):
             self.layout.logs.mkdir(exist_ok=True)
             log.open("x", encoding="utf-8").close()  # of two processes that begin at once, one gets it
-            self.layout.stop.unlink(missing_ok=True)
+            if on_disk.status != "queued":  # of a queued run it was asked while this process prepared
+                self.layout.stop.unlink(missing_ok=True)
         self._first_step = from_step
         now = time.time()
         fresh: dict[str, Any] = {"status": "running", "attempt": attempt, "started": now, "ended": None, "error": None}
@@ -170,10 +198,17 @@ class Run:
     def finish(self, status: Literal["finished", "failed", "stopped"], error: BaseException | None = None) -> None:
         """Close the attempt. A UserError's message and hint are kept apart; of other errors the type is named.
 
-        A run that ends before its first step leaves the run that it would have replaced as it was.
+        A run that ends before its first step leaves the run that it would have replaced as it was, and one that had
+        finished before it was to go on stays finished.
         """
         told = _tell(error) if error is not None else None
         if status != "finished" and self.state.step == self._first_step and self._previous_is_back(status, told):
+            return
+        if status != "finished" and self.state.step == self._first_step and self._finished is not None:
+            self.state = replace(self._finished, attempt=self.state.attempt)
+            self._write_state()
+            self.event("warning", message=f"An attempt to train further {status}.", cause=(told or {}).get("message"))
+            self.layout.stop.unlink(missing_ok=True)
             return
         let_go(self.layout)
         self.state = replace(self.state, status=status, ended=time.time(), heartbeat=time.time(), error=told)
@@ -222,7 +257,10 @@ def _tell(error: BaseException) -> dict[str, str]:
 
 def _waits_for_us(layout: RunLayout, resolved: str) -> bool:
     record = read_json(layout.state)
-    if record is None or state_from(record).status != "queued" or state_from(record).attempt:
+    if record is None:
+        return False
+    state = state_from(record)
+    if state.status != "queued" or state.attempt or (process_lives(state) and state.pid != os.getpid()):
         return False
     try:
         return layout.resolved.read_text(encoding="utf-8") == resolved
@@ -243,12 +281,16 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
     state = state_from(record)
     if process_lives(state):
         raise _in_use_by_live_run(layout, state)
-    began_in_vain = state.status not in ("queued", "finished") and not layout.holds_weights()
+    waits = state.status == "queued" and state.pid is None  # for a process that is about to be started
+    began_in_vain = not waits and state.status != "finished" and not layout.holds_weights()
     if not (overwrite or began_in_vain):
+        if state.status == "finished":
+            way_on = f"{way_further(layout, state.step)} Or choose"
+        else:
+            way_on = "Continue it with resume_from_checkpoint: true, choose" if layout.checkpoints() else "Choose"
         raise UserError(
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
-            hint="Continue it with resume_from_checkpoint: true, choose another output_dir, "
-            "or start afresh over it with overwrite_output_dir: true.",
+            hint=f"{way_on} another output_dir, or start afresh over it with overwrite_output_dir: true.".lstrip(),
             field="output_dir",
         )
 

@@ -31,7 +31,7 @@ from tunesmith.training.checkpoints import Progress
 from tunesmith.training.engine import Engine, Master, World, make_masters
 from tunesmith.training.loop import Plan
 from tunesmith.training.optimizers import OPTIMIZERS
-from tunesmith.training.schedules import build_schedule, follows_evaluation
+from tunesmith.training.schedules import build_schedule, follows_evaluation, warmup_steps
 
 Prepared = PreparedData | StreamedData
 Loader = BatchLoader | StreamLoader
@@ -114,6 +114,11 @@ def build_training(
         use_padding(model)
     # Values that have underflowed slow a CPU down a hundredfold and mean nothing in training.
     torch.set_flush_denormal(True)
+    if plan.total > 1 and (warmup := warmup_steps(job.optimizer, plan.total)) >= plan.total:
+        note(
+            f"Warning: the warm-up takes {warmup} steps and the run has {plan.total}: learning_rate is never reached. "
+            "Lower warmup_steps or warmup_ratio."
+        )
     engine = Engine(
         world,
         Scorer(model, layout),
@@ -155,9 +160,17 @@ def build_loader(job: Job, prepared: Prepared, world: World) -> Loader:
     )
 
 
-def rows_per_step(training: TrainingConfig, world: World) -> int:
-    """Rows of one optimizer step, over all processes."""
-    return training.per_device_train_batch_size * training.gradient_accumulation_steps * world.size
+def told_steps(training: TrainingConfig, loader: Loader, plan: Plan, world: World) -> str:
+    """How many optimizer steps of how many rows over all processes, in words."""
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps * world.size
+    if isinstance(loader, BatchLoader):
+        rows = min(rows, loader.rows)
+    return f"{counted(plan.total, 'step')} of {counted(rows, 'row')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """The noun in its number: 1 step, 2,000 steps."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def order_seed(training: TrainingConfig) -> int:

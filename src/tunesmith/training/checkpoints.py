@@ -20,10 +20,9 @@ from torch import Tensor
 
 from tunesmith.errors import UserError
 from tunesmith.runs.files import told_plainly
-from tunesmith.runs.layout import RunLayout, complete_marker
+from tunesmith.runs.layout import TRAINING_STATE, RunLayout, complete_marker
 from tunesmith.training.engine import Engine
 
-STATE_TENSORS = "training_state.safetensors"
 STATE_FACTS = "training_state.json"
 
 SaveModel = Callable[[Path, dict[str, Tensor]], None]
@@ -84,14 +83,14 @@ def write_checkpoint(
 
 def read_checkpoint(folder: Path, engine: Engine) -> Progress:
     """Restore the engine from a checkpoint; UserError if it is not one or does not fit."""
-    if not (folder / STATE_TENSORS).is_file():
+    if not (folder / TRAINING_STATE).is_file():
         found = "holds weights only (save_only_model)" if complete_marker(folder).exists() else "is not complete"
         raise UserError(
             f"Training can't be continued from {folder}: the checkpoint {found}.",
             hint="Name an earlier checkpoint, or start a new run with adapter_name_or_path set to this folder.",
             field="resume_from_checkpoint",
         )
-    tensors = load_file(folder / STATE_TENSORS)
+    tensors = load_file(folder / TRAINING_STATE)
     facts = json.loads((folder / STATE_FACTS).read_text(encoding="utf-8"))
     weights = {name.removeprefix("master."): tensor for name, tensor in tensors.items() if name.startswith("master.")}
     expected = {master.name: tuple(master.weight.shape) for master in engine.masters}
@@ -110,7 +109,7 @@ def read_checkpoint(folder: Path, engine: Engine) -> Progress:
 
 def keep_as_result(checkpoint: Path, folder: Path) -> None:
     """Copy the model or adapter of a checkpoint, without its training state, into `folder`, the weights last."""
-    own = (STATE_TENSORS, STATE_FACTS, complete_marker(checkpoint).name)
+    own = (TRAINING_STATE, STATE_FACTS, complete_marker(checkpoint).name)
     files = [path for path in checkpoint.iterdir() if path.is_file() and path.name not in own]
     with told_plainly(folder):
         for path in sorted(files, key=lambda path: (path.suffix == ".safetensors", path.name)):
@@ -135,7 +134,7 @@ def prune(layout: RunLayout, limit: int | None, keep: int | None) -> None:
 def _write_state(folder: Path, engine: Engine, weights: dict[str, Tensor], progress: Progress) -> None:
     facts, tensors = _split_optimizer(engine.optimizer.state_dict())
     tensors |= {f"master.{name}": weight.contiguous() for name, weight in weights.items()}
-    save_file(tensors, folder / STATE_TENSORS)
+    save_file(tensors, folder / TRAINING_STATE)
     record = {
         "progress": asdict(progress),
         "optimizer": facts,

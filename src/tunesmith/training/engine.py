@@ -7,6 +7,7 @@ pure_bf16) the parameter is its own master.
 
 from __future__ import annotations
 
+import atexit
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -137,6 +138,8 @@ def join_world(
             hint=f"pip install {' '.join(sorted(missing))}, or leave it out of report_to.",
             field="report_to",
         )
+    # A job that fails keeps its group until it has said why: peers that see it leave would speak first, of that alone.
+    atexit.register(accelerator.state.destroy_process_group)
     return World(accelerator)
 
 

@@ -103,7 +103,7 @@ def train(
         if plan.patience and progress.stale >= plan.patience:
             watch.say(f"No better {plan.metric} in {progress.stale} evaluations: the run ends early at step {step}.")
             break
-    return progress, "finished"
+    return replace(progress, pending=meter.pending()), "finished"
 
 
 def _judge(progress: Progress, values: Mapping[str, float], plan: Plan) -> Progress:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 
 from tunesmith.batch import Batch
 from tunesmith.config import Job
-from tunesmith.data.catalog import missing_data
 from tunesmith.data.loader import BatchLoader, make_batch
 from tunesmith.data.prepare import StreamedData
 from tunesmith.errors import UserError
@@ -25,11 +23,11 @@ from tunesmith.models.adapter_files import locate_adapter
 from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
 from tunesmith.models.locate import locate
-from tunesmith.runs.run import Run
-from tunesmith.training.build import Training, build_training, load_policy, rows_per_step
+from tunesmith.training.build import Training, build_training, counted, load_policy, told_steps
 from tunesmith.training.engine import join_world
 from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
 from tunesmith.training.report import Speaker
+from tunesmith.training.start import check_data, check_folder, check_places
 
 _TRUNCATED = 0.05
 """Share of shortened samples above which the plan warns."""
@@ -40,10 +38,18 @@ def preflight(job: Job) -> list[Finding]:
 
     What can be looked at by itself is, whatever else has failed; of all that follows, a failure ends the list.
     """
-    alone = [finding for check in (_folder, _names, _model) for finding in _told(check(job))]
-    if any(finding.status == "fail" for finding in alone):
+    alone = [*_told(_folder(job)), *_told(_names(job))]
+    if not _fails(alone) or Path(job.model.model_name_or_path).expanduser().exists():
+        alone += _told(_model(job))
+    else:  # a model is not fetched for a job that can't start
+        alone += _told(_places(job))
+    if _fails(alone):
         return alone
     return [*alone, *_told(_together(job))]
+
+
+def _fails(findings: list[Finding]) -> bool:
+    return any(finding.status == "fail" for finding in findings)
 
 
 def _told(checks: Iterator[Finding]) -> Iterator[Finding]:
@@ -56,12 +62,17 @@ def _told(checks: Iterator[Finding]) -> Iterator[Finding]:
 
 def _names(job: Job) -> Iterator[Finding]:
     """Fails where a data set is not where its name says; there is nothing to tell of the others yet."""
-    if error := missing_data(job.data):
-        raise error
+    check_data(job)
+    yield from ()
+
+
+def _places(job: Job) -> Iterator[Finding]:
+    check_places(job)
     yield from ()
 
 
 def _model(job: Job) -> Iterator[Finding]:
+    check_places(job)
     located = locate(job.model)
     yield Finding("pass", "model", f"{located.name} ({located.path})")
     for asked in job.adapter.adapter_name_or_path:
@@ -80,17 +91,8 @@ def _together(job: Job) -> Iterator[Finding]:
 
 
 def _folder(job: Job) -> Iterator[Finding]:
-    path = Path(job.run.output_dir)
-    if not job.run.resume_from_checkpoint:
-        Run.refuse_if_used(path, overwrite=job.run.overwrite_output_dir)
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise UserError(
-            f"{existing}: {error.strerror}", hint="Choose an output_dir that you may write.", field="output_dir"
-        ) from error
-    yield Finding("pass", "output_dir", str(path))
+    check_folder(job)
+    yield Finding("pass", "output_dir", job.run.output_dir)
 
 
 def _data(job: Job, ground: Ground) -> Iterator[Finding]:
@@ -143,8 +145,8 @@ def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Fi
     training = build_training(job, model, ground.vocabulary, ground.precision, ground.prepared, world, notes.append)
     for note in notes:
         yield Finding("pass", "model", note)
-    counted = count_parameters(model)
-    yield Finding("pass", "trained", str(counted))
+    parameters = count_parameters(model)
+    yield Finding("pass", "trained", str(parameters))
     try:
         if (longest := _longest(job, training, ground)) is not None:
             _micro_step(training, longest)
@@ -159,7 +161,7 @@ def _measured(job: Job, ground: Ground, estimate: MemoryEstimate) -> Iterator[Fi
     speed = f"{1 / seconds_per_token:,.0f} tokens/s"
     told = f"done: {peak / 1e9:.1f} GB at the peak (estimated {estimate.total / 1e9:.1f}), {speed}"
     yield Finding("pass", "micro-step", told)
-    yield _disk(job, training, counted.trainable, estimate)
+    yield _disk(job, training, parameters.trainable, estimate)
     yield _time(job, training, seconds_per_token)
 
 
@@ -204,13 +206,17 @@ def _disk(job: Job, training: Training, trainable: int, estimate: MemoryEstimate
     settings, plan = job.training, training.plan
     weights = trainable * 4 if job.adapter.finetuning_type == "lora" else estimate.weights
     state = 0 if settings.save_only_model else trainable * 12
-    written = math.ceil(plan.total / plan.save_every) if plan.save_every else 0
+    written = math.ceil(plan.total / plan.save_every) if plan.save_every else 0  # the last step's is one of them
+    if plan.save_best and plan.eval_every:
+        written = plan.total // plan.eval_every
     kept = min(written, settings.save_total_limit or written)
     need = (kept + 1) * weights + kept * state
     folder = Path(job.run.output_dir).absolute()
     path = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(path).free
-    told = f"{kept} checkpoints and the result take about {need / 1e9:.2f} GB of {free / 1e9:.0f} GB free"
+    what = f"{counted(kept, 'checkpoint')} and the result take" if kept else "the result takes"
+    size = f"{need / 1e9:.2f} GB" if need >= 1e8 else f"{need / 1e6:.1f} MB"
+    told = f"{what} about {size} of {free / 1e9:.0f} GB free"
     if need < free * 0.9:
         return Finding("pass", "disk", told)
     return Finding("fail", "disk", told, "Set save_total_limit: 2 or save_only_model: true, or choose another disk.")
@@ -220,9 +226,8 @@ def _time(job: Job, training: Training, seconds_per_token: float) -> Finding:
     plan, loader = training.plan, training.loader
     sampled = [sum(batch.tokens for batch in loader.step(number)) for number in range(min(plan.total, 20))]
     seconds = sum(sampled) / len(sampled) * plan.total * seconds_per_token
-    rows = rows_per_step(job.training, training.engine.world)
-    told = f"{plan.total:,} steps of {rows} rows, about {_duration(seconds)}"
-    return Finding("pass", "time", told)
+    steps = told_steps(job.training, loader, plan, training.engine.world)
+    return Finding("pass", "time", f"{steps}, about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:

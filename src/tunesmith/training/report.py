@@ -170,16 +170,12 @@ class Watch:
         if self._signals > 1:
             raise KeyboardInterrupt
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal asked to save and end."""
-        return self._signals > 0
-
     def stop_asked(self) -> bool:
         """Whether a signal or the run's stop file asks to save and end."""
         if not self._asked and (self._signals or self._run.stop_asked()):
             self._asked = True
-            self.say("Stopping: this step is saved first. Ctrl-C once more stops at once, and loses it.")
+            again = " Ctrl-C once more stops at once, and loses it." if self._signals else ""
+            self.say(f"Stopping as asked: this step is saved first.{again}")
         return self._asked
 
     def tick(self, step: int, epoch: float) -> None:

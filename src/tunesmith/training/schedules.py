@@ -13,7 +13,12 @@ from tunesmith.training.engine import Schedule
 
 
 def warmup_steps(config: OptimizerConfig, total_steps: int) -> int:
-    """warmup_steps where set (a number below 1 is a share), else warmup_ratio of the whole, rounded up."""
+    """warmup_steps where set (a number below 1 is a share), else warmup_ratio of the whole, rounded up.
+
+    A run of a single step has none: at the rate that a warm-up begins with, zero, nothing would be trained.
+    """
+    if total_steps <= 1:
+        return 0
     if config.warmup_steps:
         return math.ceil(config.warmup_steps * total_steps) if config.warmup_steps < 1 else int(config.warmup_steps)
     return math.ceil(total_steps * config.warmup_ratio)

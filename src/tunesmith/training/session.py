@@ -23,7 +23,7 @@ from tunesmith.models.neftune import embedding_noise
 from tunesmith.models.saving import save_tuned
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
-from tunesmith.training.build import Prepared, Training, build_training, load_policy, rows_per_step
+from tunesmith.training.build import Prepared, Training, build_training, load_policy, told_steps
 from tunesmith.training.checkpoints import Progress, keep_as_result, prune, read_checkpoint, write_checkpoint
 from tunesmith.training.engine import World, join_world
 from tunesmith.training.ground import Ground, estimate_memory, prepare_ground
@@ -37,7 +37,7 @@ from tunesmith.training.validate import evaluate
 def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> bool:
     """Train the job, recording into `run`. checkpoint: where to go on from.
 
-    Returns whether a signal such as Ctrl-C stopped it; all is saved then too.
+    Returns whether it was stopped, by a signal such as Ctrl-C or by its stop file; all is saved then too.
     """
     flat = to_flat(job)
     world = join_world(
@@ -73,7 +73,7 @@ def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) 
         if start.step >= training.plan.total:
             raise UserError(
                 f"{checkpoint} is at step {start.step}; this run ends at step {training.plan.total}: nothing is left.",
-                hint="Raise num_train_epochs or max_steps to train longer.",
+                hint="To train longer, raise num_train_epochs (or max_steps) and keep resume_from_checkpoint.",
                 field="resume_from_checkpoint",
             )
         speaker.say(f"Continuing after step {start.step} of {training.plan.total}, from {checkpoint}.")
@@ -108,11 +108,12 @@ def _train_and_keep(run: Run, job: Job, ground: Ground, training: Training, spea
             keep_as_result(best, run.path)
         leave_results(run, job, ground, progress, {"train_runtime": seconds, **watch.last}, known if wanted else {})
         _record_refusals(run, training.new_refusals())
+        _keep_last_step(run, job, ground, training, progress, speaker)
         run.finish(ending)
         speaker.say(_closing_words(run, ending, progress, plan.total))
     engine.world.wait()
     engine.end()
-    return ending == "stopped" and watch.interrupted
+    return ending == "stopped"
 
 
 def _best_checkpoint(run: Run, job: Job, progress: Progress, speaker: Speaker) -> Path | None:
@@ -137,15 +138,34 @@ def _evaluation_at(run: Run, step: int | None) -> dict[str, float]:
 
 
 def _save_checkpoint(run: Run, job: Job, ground: Ground, training: Training, progress: Progress) -> None:
-    engine, settings = training.engine, job.training
-    if engine.world.is_main:
-        progress = replace(progress, position=training.data_position())
-        save = partial(_save, ground, training, job)
-        folder = write_checkpoint(run.layout, engine, progress, save, model_only=settings.save_only_model)
-        run.event("checkpoint", step=progress.step, path=folder.name)
-        _record_refusals(run, training.new_refusals())
-        prune(run.layout, settings.save_total_limit, progress.best_step if settings.load_best_model_at_end else None)
-    engine.world.wait()
+    if training.engine.world.is_main:
+        _write_checkpoint(run, job, ground, training, progress)
+    training.engine.world.wait()
+
+
+def _write_checkpoint(run: Run, job: Job, ground: Ground, training: Training, progress: Progress) -> None:
+    settings, progress = job.training, replace(progress, position=training.data_position())
+    save = partial(_save, ground, training, job)
+    folder = write_checkpoint(run.layout, training.engine, progress, save, model_only=settings.save_only_model)
+    run.event("checkpoint", step=progress.step, path=folder.name)
+    _record_refusals(run, training.new_refusals())
+    prune(run.layout, settings.save_total_limit, progress.best_step if settings.load_best_model_at_end else None)
+
+
+def _keep_last_step(
+    run: Run, job: Job, ground: Ground, training: Training, progress: Progress, speaker: Speaker
+) -> None:
+    """A checkpoint of the last step, where checkpoints are asked for: a finished run can be trained further.
+
+    The result is on disk by now, so a checkpoint that can't be written is told and costs nothing else.
+    """
+    if not training.plan.save_every or run.layout.checkpoint(progress.step).is_dir():
+        return
+    try:
+        _write_checkpoint(run, job, ground, training, progress)
+    except UserError as error:
+        run.event("warning", message=error.message)
+        speaker.say(f"Warning: {error.message} What was trained is saved without it.")
 
 
 def _save(ground: Ground, training: Training, job: Job, folder: Path, weights: Mapping[str, Tensor]) -> None:
@@ -188,9 +208,9 @@ def _introduce(
         run.sample(
             kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist())
         )
-    plan, rows = training.plan, rows_per_step(job.training, training.engine.world)
+    plan = training.plan
     epoch = f"; {plan.steps_per_epoch:,.0f} make an epoch" if plan.steps_per_epoch > 1 else ""
-    speaker.say(f"{plan.total:,} steps of {rows} rows{epoch}.")
+    speaker.say(f"{told_steps(job.training, training.loader, plan, training.engine.world)}{epoch}.")
 
 
 def _first_sample(training: Training) -> tuple[np.ndarray, np.ndarray]:

@@ -76,12 +76,13 @@ def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list
     if verb != "train":
         return resolved, []
     from tunesmith.jobs import execute
+    from tunesmith.training.start import obstacles
 
     try:
         execute.validate(resolved.job)
     except UserError as error:
         return resolved, [error]
-    return resolved, execute.obstacles(resolved.job)
+    return resolved, obstacles(resolved.job)
 
 
 def load(verb: str, settings: Mapping[str, Any]) -> Resolved:
