@@ -12,6 +12,7 @@ from merge import PROCESS_MB, MergeFigures
 from preprocess import PreprocessFigures
 from quantize import Pace, QuantizeFigures
 from start import StartFigures
+from studio import StudioFigures
 from train import Figures, largest_gap
 
 NAMES = {"llamafactory": "LLaMA-Factory", "tunesmith": "Tunesmith"}
@@ -39,6 +40,29 @@ def start_section(figures: StartFigures) -> str:
         f"`llamafactory-cli version` and `tunesmith version` in turn, medians of {figures.runs} runs.\n",
         table(["", "wall s", "CPU s", "peak MiB"], rows),
         goal("starts faster", figures.ratio(), at_least=40),
+    ])  # fmt: skip
+
+
+def studio_section(figures: StudioFigures) -> str:
+    theirs, ours, long = figures.tools["llamafactory"], figures.tools["tunesmith"], figures.long
+    rows = [[NAMES[tool], f"{of.wall:.2f}", f"{of.cpu:.2f}", _or_dash(of.shown), f"{of.peak_mib:.0f}",
+             f"{of.idle_mib:.0f}"] for tool, of in figures.tools.items()]  # fmt: skip
+    looks = [[f"{long.reports:,} reports, {long.nbytes / 1e6:.0f} MB", f"{long.first:.2f}", f"{long.again:.3f}",
+              _or_dash(long.drawn), f"{long.peak_mib:.0f}"]]  # fmt: skip
+    usable = [goal("usable in a browser sooner", theirs.shown / ours.shown)] if theirs.shown and ours.shown else []
+    return "\n".join([
+        "## The studio",
+        f"`llamafactory-cli webui` and `tunesmith webui` started in turn, medians of {figures.runs} run(s): until the "
+        "start page is answered whole, and until it can be used in a browser; resident memory of the server at its "
+        "highest and at rest after that.\n",
+        table(["", "s until answered", "CPU s", "s until usable", "peak MiB", "idle MiB"], rows),
+        goal("first page sooner", figures.ratio(lambda of: of.wall), at_least=15),
+        goal("fewer CPU seconds until then", figures.ratio(lambda of: of.cpu)),
+        *usable,
+        goal("peak memory", ours.peak_mib / theirs.peak_mib, at_most=0.2),
+        goal("idle memory", ours.idle_mib / theirs.idle_mib, at_most=0.2),
+        "\n### Our page of a long run\n",
+        table(["", "s, first answer", "s, asked again", "s until the curve is drawn", "peak MiB"], looks).rstrip(),
     ])  # fmt: skip
 
 
@@ -170,6 +194,10 @@ def goal(what: str, ratio: float, *, at_least: float | None = None, at_most: flo
     reached = ratio >= at_least if at_least is not None else ratio <= (at_most or 0)
     bound = f"≥ {at_least:g}×" if at_least is not None else f"≤ {at_most:g}×"
     return f"- {what}: **{ratio:.2f}×** (goal {bound}: {'reached' if reached else 'not reached'})"
+
+
+def _or_dash(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds:.2f}"
 
 
 def _paces(of: Pace) -> list[str]:

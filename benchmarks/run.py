@@ -1,8 +1,8 @@
-"""Tunesmith beside LLaMA-Factory on this machine: start, preprocessing, training, merging, and beside llama.cpp:
-quantizing, beside semantic-text-splitter: documents; prints ratios, writes results.md.
+"""Tunesmith beside LLaMA-Factory on this machine: start, studio, preprocessing, training, merging, and beside
+llama.cpp: quantizing, beside semantic-text-splitter: documents; prints ratios, writes results.md.
 
-    python benchmarks/run.py [--only start|preprocess|train|merge|quantize|documents] [--quick] [--runs N]
-                             [--steps N] [--rows N] [--threads 1,2]
+    python benchmarks/run.py [--only start|studio|preprocess|train|merge|quantize|documents] [--quick]
+                             [--runs N] [--steps N] [--rows N] [--threads 1,2]
 
 The first call installs LLaMA-Factory into an environment of its own under benchmarks/work (minutes, about 2 GB) and
 makes the models and data sets. Linux only. A quick call uses small sizes and leaves results.md alone.
@@ -30,13 +30,14 @@ from merge import measure_merge
 from preprocess import Tokens, dump_of, measure_preprocess, tokenize
 from quantize import LLAMA_CPP, measure_quantize
 from start import measure_start
+from studio import REPORTS, measure_studio
 from train import Bench, Variant, step_work
 
 import models
 
 HERE = Path(__file__).parent
 HEAD = "# Tunesmith beside LLaMA-Factory\n\nWritten by `make bench`; README.md says how it is measured.\n"
-PARTS = ("start", "preprocess", "train", "merge", "quantize", "documents")
+PARTS = ("start", "studio", "preprocess", "train", "merge", "quantize", "documents")
 ALONE = ("quantize", "documents")  # parts that need no environment with LLaMA-Factory
 
 
@@ -68,6 +69,11 @@ def main() -> None:
 def beside_llamafactory(place: Place, wanted: Sequence[str], options: argparse.Namespace) -> None:
     parts: dict[str, Callable[[], str]] = {
         "start": lambda: report.start_section(measure_start(place.commands, place.work, runs=options.runs + 2)),
+        "studio": lambda: report.studio_section(
+            measure_studio(
+                place.commands, place.work, runs=options.runs, reports=REPORTS // 10 if options.quick else REPORTS
+            )
+        ),
         "preprocess": lambda: preprocess(place, options.rows, options.runs),
         "train": lambda: train(place, options.steps, options.runs, options.threads),
         "merge": lambda: report.merge_section(
