@@ -16,6 +16,7 @@ from tunesmith.errors import UserError, did_you_mean
 from tunesmith.runs.files import replace_text
 
 _LOCK_SECONDS = 60
+_LONGEST = 180  # bytes; file systems take 255, and a file is written aside under a longer name
 _NOT_IN_NAMES = set(',/\\:*?"<>|=')
 _WORDS = ("ONLINE", "REMOTE")
 Entry = Mapping[str, Any]
@@ -159,6 +160,12 @@ def info_path(dataset_dir: str | Path) -> Path:
 
 def check_name(name: str) -> str:
     """The name, if a data set and its file can be called so; UserError otherwise."""
+    if len(name.encode("utf-8")) > _LONGEST:
+        raise UserError(
+            f"A data set can't be called {name[:30]!r}…: its name has {len(name)} characters.",
+            hint="A shorter name fits into the name of a file.",
+            field="out",
+        )
     wrong = sorted(char for char in set(name) if char in _NOT_IN_NAMES or ord(char) < 32)
     if wrong or not name.strip() or name != name.strip() or name.startswith((".", "-")) or name in _WORDS:
         why = f"it holds {' '.join(map(repr, wrong))}" if wrong else "it is empty, or begins or ends with a mark"

@@ -133,7 +133,7 @@ class Endpoint:
             raise _Again(f"no answer within {self._timeout:g} s") from None
         except httpx2.TransportError as error:
             reason = self._connection.without_secrets(str(error) or type(error).__name__)
-            raise _Again(f"the connection failed: {reason}") from None
+            raise _Again(f"no connection to {self._connection.shown} ({reason}); does the server run?") from None
         except (httpx2.InvalidURL, UnicodeError) as error:
             raise UserError(f"The server at {self._connection.shown} can't be asked: {error}.") from None
         if response.status_code != 200:

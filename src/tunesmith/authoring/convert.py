@@ -160,7 +160,7 @@ def _written(item: Item, source: Source, to: RowFormat, notes: list[str], rankin
     if source.usual and source.format == to and not ranking:
         return dict(item.row)
     try:
-        row = write_ranked(item.example, to) if isinstance(item.example, Ranked) else _write(item, to)
+        row = as_row(item, to)
     except RowError as error:
         return Rejected(item.place, error.reason, item.row)
     if lost := sorted(_foreign_keys(item.row)):
@@ -170,9 +170,9 @@ def _written(item: Item, source: Source, to: RowFormat, notes: list[str], rankin
     return {**row, **{key: value for key, value in item.extras.items() if key not in row}}
 
 
-def _write(item: Item, to: RowFormat) -> dict[str, Any]:
-    assert not isinstance(item.example, Ranked)
-    return FORMATS.get(to).write(item.example)
+def as_row(item: Item, to: RowFormat) -> dict[str, Any]:
+    """The row that a format makes of an example. RowError where it has no place for it."""
+    return write_ranked(item.example, to) if isinstance(item.example, Ranked) else FORMATS.get(to).write(item.example)
 
 
 def _foreign_keys(row: Mapping[str, Any]) -> set[str]:

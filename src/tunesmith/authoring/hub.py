@@ -42,6 +42,7 @@ def push(name: str, repository: str, dataset_dir: str | Path, *, public: bool = 
 
 
 def _to_hugging_face(staged: Path, name: str, repository: str, raw: Mapping[str, Any], public: bool) -> str:
+    import httpx2
     from huggingface_hub import HfApi, errors
 
     hub = HfApi()
@@ -57,7 +58,7 @@ def _to_hugging_face(staged: Path, name: str, repository: str, raw: Mapping[str,
             repo_id=repository, repo_type="dataset", folder_path=staged, commit_message=_MESSAGE,
             ignore_patterns=[".*", ".*/**"],
         )  # fmt: skip
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
         raise _refused(repository, error, "Log in with `hf auth login`, or set HF_TOKEN.") from error
     return f"{hub.endpoint}/datasets/{repository}"
 

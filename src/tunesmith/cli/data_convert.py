@@ -162,18 +162,28 @@ def _tell_mapping(source: Source) -> None:
 
 
 def _tell_dry(made: Plan) -> None:
-    """The first examples of each source."""
+    """The first rows of each source, as they will be written."""
     import itertools
+    import json
 
     from rich.text import Text
 
+    from tunesmith.authoring.convert import as_row
     from tunesmith.authoring.sources import Rejected
     from tunesmith.cli.terminal import console
+    from tunesmith.text.rows import RowError
 
     out = console()
     for source in made.sources[:5]:
         for item in itertools.islice(source.items, 3):
-            text = f"✗ {item.place}: {item.reason}" if isinstance(item, Rejected) else f"{item.place}: {item.example}"
+            try:
+                reason = item.reason if isinstance(item, Rejected) else None
+                row = None if isinstance(item, Rejected) else as_row(item, made.to)
+            except RowError as error:
+                reason, row = error.reason, None
+            text = f"{item.place}: {json.dumps(row, ensure_ascii=False, default=str)}"
+            if reason is not None:
+                text = f"✗ {item.place}: {reason}"
             out.print(Text(_short(text, 240)))
 
 
