@@ -373,3 +373,11 @@ def test_a_base_that_tells_little_still_ends_its_answers(tiny_model_dir: Callabl
     assert f'PARAMETER stop "{text}"' in Path("out/Modelfile").read_text(encoding="utf-8")
     (written,) = Path("out").glob("*.gguf")
     assert "im_start" in open_gguf(written).metadata["tokenizer.chat_template"]
+
+
+def test_characters_that_ollama_drops_from_a_modelfile_are_told(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--to", "gguf", "--quant", "f16", "export_verify=false", "default_system=You\u3000are\u00a0Tuna."]
+    assert main(["export", str(trained), *asked]) == 0
+    assert "U+3000" in capsys.readouterr().out

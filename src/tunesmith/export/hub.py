@@ -33,7 +33,10 @@ def check_hub(repository: str, model: ModelConfig) -> str:
         if not token:
             raise _unknown(repository, "Hugging Face", _LOG_IN)
         who = HfApi(token=token).whoami()
-    except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
+    except errors.HFValidationError as error:
+        hint = "Write it as owner/name, of letters, digits, -, _ and dots."
+        raise UserError(f"{repository!r} is no name of a repository.", hint=hint, field=FIELD) from error
+    except (errors.HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{repository} can't be uploaded to: {reason}", hint=_LOG_IN, field=FIELD) from error
     return f"Hugging Face: {repository}, as {who.get('name')}"

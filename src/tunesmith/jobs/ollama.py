@@ -56,6 +56,8 @@ def plan_modelfile(job: Job, model: Opened, names: Sequence[str]) -> tuple[Model
         if not job.export.export_ollama:
             raise
         notes.append(f"{error.message} None is written; the server gets the text as it stands.")
+    if not job.export.export_ollama:  # the file is for Ollama's own parser, which drops some characters
+        notes += made.notes()
     return made, notes
 
 
@@ -180,5 +182,9 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
         )  # fmt: skip
     for finding in findings:
         console.print(f"{finding.status}  {finding.what}  {finding.detail}", markup=False)
-    console.print(tr("In Ollama: ollama run {name}").format(name=name))
+    if any(finding.status == "fail" for finding in findings):
+        told = tr("{name} is in Ollama, and does not ask as it was trained. Take it out again: ollama rm {name}")
+    else:
+        told = tr("In Ollama: ollama run {name}")
+    console.print(told.format(name=name))
     return findings
