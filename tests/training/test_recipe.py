@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.training.conftest import losses, train
@@ -185,3 +186,9 @@ def test_the_preflight_tells_every_thing_that_is_not_there(settings: Make, tmp_p
     assert [(finding.what, finding.status) for finding in found] == [
         ("output_dir", "pass"), ("dataset", "fail"), ("model_name_or_path", "fail"),
     ]  # fmt: skip
+
+
+def test_arithmetic_is_the_callers_own_again_after_a_training(settings: Make) -> None:
+    """Training flushes values that underflow; a program that calls it wants them."""
+    train(settings(max_steps=1))
+    assert float(torch.tensor(1e-310, dtype=torch.float64) * 0.5) > 0

@@ -112,8 +112,6 @@ def build_training(
     if reason:
         note(f"Note: {reason}.")
         use_padding(model)
-    # Values that have underflowed slow a CPU down a hundredfold and mean nothing in training.
-    torch.set_flush_denormal(True)
     if plan.total > 1 and (warmup := warmup_steps(job.optimizer, plan.total)) >= plan.total:
         note(
             f"Warning: the warm-up takes {warmup} steps and the run has {plan.total}: learning_rate is never reached. "

@@ -24,7 +24,7 @@ from tunesmith.models.adapters import count_parameters
 from tunesmith.models.estimate import MemoryEstimate
 from tunesmith.models.locate import locate
 from tunesmith.training.build import Training, build_training, counted, load_policy, told_steps
-from tunesmith.training.engine import join_world
+from tunesmith.training.engine import flushed_denormals, join_world
 from tunesmith.training.ground import Ground, estimate_memory, free_memory, prepare_ground
 from tunesmith.training.report import Speaker
 from tunesmith.training.start import check_data, check_folder, check_places
@@ -33,6 +33,7 @@ _TRUNCATED = 0.05
 """Share of shortened samples above which the plan warns."""
 
 
+@flushed_denormals()
 def preflight(job: Job) -> list[Finding]:
     """How each thing stands, in the order a run meets them.
 

@@ -25,7 +25,7 @@ from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 from tunesmith.training.build import Prepared, Training, build_training, load_policy, told_steps
 from tunesmith.training.checkpoints import Progress, keep_as_result, prune, read_checkpoint, write_checkpoint
-from tunesmith.training.engine import World, join_world
+from tunesmith.training.engine import World, flushed_denormals, join_world
 from tunesmith.training.ground import Ground, estimate_memory, prepare_ground
 from tunesmith.training.loop import Hooks
 from tunesmith.training.loop import train as run_loop
@@ -34,6 +34,7 @@ from tunesmith.training.results import leave_results
 from tunesmith.training.validate import evaluate
 
 
+@flushed_denormals()
 def train_in(run: Run, job: Job, notes: Sequence[str], checkpoint: Path | None) -> bool:
     """Train the job, recording into `run`. checkpoint: where to go on from.
 

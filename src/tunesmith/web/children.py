@@ -42,8 +42,9 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._words_keeper = threading.Thread(target=self._keep_words, daemon=True)
+        self._words_keeper.start()
         threading.Thread(target=self._hear, daemon=True).start()
-        threading.Thread(target=self._keep_words, daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -117,6 +118,7 @@ class Child:
                 if (waiting := self._waiting.get(answer.get("id"))) is not None:
                     waiting.put(answer)
         self._process.wait()
+        self._words_keeper.join(timeout=5)  # what it said last is in the pipe still
         gone = self._gone()
         for waiting in list(self._waiting.values()):
             waiting.put({"error": {"message": gone.message, "hint": gone.hint, "gone": True}})
