@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.authoring import documents
-from tests.authoring.hub_double import TOKEN, HubDouble
+from tests.hub_double import TOKEN, HubDouble
 
 import tunesmith
 from tunesmith.cli.main import main

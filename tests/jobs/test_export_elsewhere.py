@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.export.hub_double import TOKEN, HubDouble
+from tests.hub_double import TOKEN, HubDouble
 
 import tunesmith
 from tunesmith.cli.main import main

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub's data sets: repositories made, files committed and read by the real client."""
+"""A stand-in for the Hugging Face hub: repositories made, files committed and read back by the real client."""
 
 from __future__ import annotations
 
@@ -49,13 +49,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._answer({"error": "Invalid username or password."}, 401)
         path = self.path.partition("?")[0]
+        if path.startswith("/api/whoami"):
+            return self._answer({"type": "user", "name": "me", "orgs": []})
         if path.startswith("/datasets/"):
             name, _, file = path.removeprefix("/datasets/").partition("/resolve/")
             data = self.double.files[name].get(file.partition("/")[2])
             if data is None:
                 return self._answer({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
             return self._send(data, 200, {"ETag": '"e1"', "X-Repo-Commit": COMMIT})
-        name = path.removeprefix("/api/datasets/")
+        name = path.removeprefix("/api/datasets/").removeprefix("/api/models/")
         if "/tree/" in name:
             files = self.double.files[name.partition("/tree/")[0]]
             listed = [{"type": "file", "path": path, "size": len(data), "oid": "o"} for path, data in files.items()]
@@ -72,10 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"
             if name in self.double.files:
                 return self._answer({"error": "You already created this repo", "url": f"{self.double.url}/{name}"}, 409)
-            assert asked["type"] == "dataset"
+            place = f"datasets/{name}" if asked.get("type") == "dataset" else name
             self.double.private[name] = bool(asked.get("private")) or asked.get("visibility") == "private"
             self.double.files[name] = {}
-            return self._answer({"url": f"{self.double.url}/datasets/{name}", "name": name})
+            return self._answer({"url": f"{self.double.url}/{place}", "name": name})
         if self.path == "/api/validate-yaml":
             return self._answer({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
@@ -83,11 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(
                 {"files": [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in asked]}
             )
-        name = self.path.removeprefix("/api/datasets/").partition("/commit/")[0]
+        name = self.path.removeprefix("/api/datasets/").removeprefix("/api/models/").partition("/commit/")[0]
         for line in map(json.loads, body.splitlines()):
             if line["key"] == "file":
                 self.double.files[name][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        url = f"{self.double.url}/datasets/{name}/commit/{COMMIT}"
+        place = f"datasets/{name}" if self.path.startswith("/api/datasets/") else name
+        url = f"{self.double.url}/{place}/commit/{COMMIT}"
         return self._answer({"success": True, "commitOid": COMMIT, "commitUrl": url})
 
     def _body(self) -> bytes:
