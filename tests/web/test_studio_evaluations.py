@@ -84,6 +84,7 @@ def test_the_form_means_what_the_command_means(client: TestClient) -> None:
     schema = client.get("/api/schema?verb=eval").json()["properties"]
     common = [name for name, field in schema.items() if field["x-common"]]
     assert common[:2] == ["model_name_or_path", "adapter_name_or_path"] and "predict_with_generate" in common
+    assert "do_train" not in schema and "predict_base" not in client.get("/api/schema?verb=train").json()["properties"]
     asked = {"verb": "eval", "settings": {"model_name_or_path": "m", "eval_dataset": ["numbers"]}}
     checked = client.post("/api/config/check", json=asked).json()
     resolved = checked["resolved"]

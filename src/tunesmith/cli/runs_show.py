@@ -62,8 +62,10 @@ def show(run: RunReader, key: str | None) -> int:
         if state.error.get("hint"):
             screen.print(f"  → {escape(state.error['hint'])}")
     _draw_curve(points, key)
-    for name, value in last_values(points).items():
-        screen.print(f"  {escape(name):<24}{_number(value)}")
+    last = last_values(points)
+    width = max(24, *(len(name) + 2 for name in last)) if last else 0
+    for name, value in last.items():
+        screen.print(f"  {escape(name):<{width}}{_number(value)}")
     for checkpoint in run.checkpoints():
         screen.print(f"  {tr('checkpoint')} {checkpoint.step:<13}{escape(str(checkpoint.path))}")
     return 0

@@ -47,11 +47,12 @@ COMMON: Mapping[str, Sequence[str]] = {
     ),
 }  # fmt: skip
 _SECTIONS_OF: Mapping[str, Sequence[str]] = {
-    "train": [name for name in SECTIONS if name not in ("generation", "export")],
+    "train": [name for name in SECTIONS if name not in ("evaluation", "generation", "export")],
     "eval": ["model", "adapter", "data", "evaluation", "generation"],
     "export": ["model", "adapter", "data", "export"],
     "chat": ["model", "adapter", "data", "generation", "training"],
 }
+_DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
 _SHELL_SAFE_LINE = 100
 
 
@@ -61,7 +62,7 @@ def schema_for(verb: str) -> dict[str, Any]:
     common = {name: at for at, name in enumerate(COMMON[verb])}
     properties: dict[str, Any] = {}
     for name, field in fields().items():
-        if field.section not in _SECTIONS_OF[verb] and name not in common:
+        if name in _DECIDED or (field.section not in _SECTIONS_OF[verb] and name not in common):
             continue
         order = common.get(name)
         properties[name] = {
