@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr
 
 # The first of several processes speaks for all: where it has failed too, torchrun ends the others while they wait.
 _SECONDS_OF_THE_FIRST = 5.0
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(_SECONDS_OF_THE_FIRST)
-        print(f"{tr('Error')}: {error}", file=sys.stderr)
+        print(f"{tr('Error')}: {told(error)}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         print(tr("Interrupted."), file=sys.stderr)

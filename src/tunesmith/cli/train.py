@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.cli.preflight import print_lines
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -139,4 +139,4 @@ def tell_notes(resolved: Resolved) -> None:
     from tunesmith.cli.terminal import console
 
     for note in resolved.notes:
-        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(note)}")
+        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(translated(note))}")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tunesmith.config import GenerationConfig
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr
 from tunesmith.inference.answer import Answer
 from tunesmith.inference.decoding import Piece
 from tunesmith.inference.engine import ChatEngine
@@ -63,7 +63,7 @@ def answer_lines(engine: Engine, settings: GenerationConfig, source: TextIO, *, 
         except UserError as error:
             failed += 1
             answers = []
-            print(f"{tr('line')} {number}: {error}", file=sys.stderr)
+            print(f"{tr('line')} {number}: {told(error)}", file=sys.stderr)
         print("\t".join(map(_in_a_line, answers)), flush=True)
     if failed:
         raise UserError(tr("{failed} of {asked} questions could not be answered.").format(failed=failed, asked=asked))
@@ -104,7 +104,7 @@ class Session:
             except KeyboardInterrupt:
                 self._say("\n" + tr("/exit or Ctrl-D leaves."))
             except UserError as error:
-                self.console.print(Text(str(error), "red"))
+                self.console.print(Text(told(error), "red"))
 
     def take(self, text: str) -> None:
         """What was typed: a question or a command. UserError for a command that can't be carried out."""

@@ -16,7 +16,7 @@ from tunesmith.data.check import CheckReport, check_dataset, render_check
 from tunesmith.data.prepare import encode_options
 from tunesmith.data.preview import preview_rows, render_preview
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr, translated
 from tunesmith.models.locate import locate, missing_place
 from tunesmith.text.encode import Encoder
 from tunesmith.text.template import ChatTemplate, template_for
@@ -52,7 +52,7 @@ def check(job: Job) -> int:
         try:
             tokenizer = _tokenizer(job.model)
         except UserError as error:
-            uncounted = Text(f"{tr('Tokens are not counted:')} {error}", "yellow")
+            uncounted = Text(f"{tr('Tokens are not counted:')} {told(error)}", "yellow")
         else:
             reader = _told_reader(job, tokenizer, console)
     code = 0
@@ -123,7 +123,7 @@ def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: l
 def _told_reader(job: Job, tokenizer: Tokenizer, console: Console) -> TextReader:
     reader = _reader(job, tokenizer)
     for note in reader.notes:
-        console.print(Text(note, "yellow"))
+        console.print(Text(translated(note), "yellow"))
     return reader
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from tunesmith.runs.layout import is_run
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 
 router = APIRouter(tags=["models"])
@@ -25,7 +26,7 @@ class ModelChoice(BaseModel):
     """path: relative to the workspace, or a hub id. base: the model that a run or adapter was made for."""
 
     path: str
-    name: str
+    name: Told
     kind: Literal["run", "checkpoint", "model", "gguf"]
     base: str | None = None
 
