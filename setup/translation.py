@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from tunesmith.i18n import Template, entries  # noqa: E402
+from tunesmith.i18n import entries  # noqa: E402
 
 SOURCE = ROOT / "src" / "tunesmith"
 CATALOGUES = SOURCE / "locale"

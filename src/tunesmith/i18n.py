@@ -23,10 +23,10 @@ CATALOGUES = Path(__file__).with_name("locale")
 IN_ENGLISH: Mapping[str, str] = {"TUNESMITH_LANGUAGE": "en"}
 """Laid over the environment of a process whose words are kept on disk or read by a program."""
 
-_LONGEST = 8000
+_LONGEST, _MOST_PARTS = 4000, 60
 _LEAST_LETTERS = 4
-# A text that has no entry is translated by lines, those by sentences, those by what stands around a colon.
-_BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:;])( +)")))
+# A text that has no entry is translated by lines, those by sentences, those by what stands around a sign.
+_BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:;×])( +)")))
 _WIDE = tuple("。！？；：，、）」』”")
 """Signs that bring their own space."""
 _TRADITIONAL = frozenset({"tw", "hk", "mo", "hant"})
@@ -125,23 +125,30 @@ class Template:
 
     @property
     def letters(self) -> int:
+        """How many letters it fixes."""
         return sum(map(str.isalpha, "".join(self.pieces)))
 
     def values(self, text: str) -> dict[str, str] | None:
         """What stands in the places of the names, each as short as can be; None where the text has other words.
 
-        Takes time in proportion to the text: a piece is looked for behind the one before, and never anew.
+        Of names without a word between them the first has all, and the others are left out. The time is in proportion
+        to the text: a piece is looked for behind the one before, and never anew.
         """
         first, last = self.pieces[0], self.pieces[-1]
         at, end = len(first), len(text) - len(last)
         if at > end or not text.startswith(first) or not text.endswith(last):
             return None
         found: dict[str, str] = {}
+        first_of_several = ""
         for number, (name, piece) in enumerate(zip(self.names, self.pieces[1:], strict=True), 1):
+            owner = first_of_several or name
+            if number < len(self.names) and not piece:
+                first_of_several = owner
+                continue
             to = end if number == len(self.names) else text.find(piece, at, end)
-            if to < 0 or found.setdefault(name, text[at:to]) != text[at:to]:
+            if to < 0 or found.setdefault(owner, text[at:to]) != text[at:to]:
                 return None
-            at = to + len(piece)
+            at, first_of_several = to + len(piece), ""
         return found
 
     def filled(self, values: Mapping[str, str]) -> str:
@@ -163,10 +170,10 @@ class _Book:
 
     @cached_property
     def _templates(self) -> list[tuple[Template, Template]]:
-        """Texts with values, those that fix the most letters first."""
+        """Texts with values, those that fix the most first."""
         pairs = [(Template.read(text.strip()), Template.read(to.strip())) for text, to in self.texts.items()]
         usable = [pair for pair in pairs if pair[0].names and pair[0].letters >= _LEAST_LETTERS]
-        return sorted(usable, key=lambda pair: -pair[0].letters)
+        return sorted(usable, key=lambda pair: (-pair[0].letters, -sum(map(len, pair[0].pieces))))
 
     def say(self, text: str) -> str:
         """The text as a whole, else as far as its parts are known; the space around it stays."""
@@ -195,7 +202,7 @@ class _Book:
     def _in_parts(self, text: str) -> str:
         for border in _BORDERS:
             parts = border.split(text)
-            if len(parts) > 1:
+            if 1 < len(parts) < _MOST_PARTS:
                 said = ""
                 for number, part in enumerate(parts):
                     if number % 2:  # what stands between

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from tunesmith.runs.layout import is_run
 from tunesmith.web.access import TheStudio
-from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 
 router = APIRouter(tags=["models"])
@@ -26,7 +25,7 @@ class ModelChoice(BaseModel):
     """path: relative to the workspace, or a hub id. base: the model that a run or adapter was made for."""
 
     path: str
-    name: Told
+    name: str
     kind: Literal["run", "checkpoint", "model", "gguf"]
     base: str | None = None
 
