@@ -124,6 +124,16 @@ class Template:
         return cls(tuple(pieces), tuple(names))
 
     @property
+    def open_ended(self) -> Template:
+        """Without the spaces beside a value at an end: where that value is empty they are not there."""
+        pieces = list(self.pieces)
+        if not pieces[0] and pieces[1].strip():
+            pieces[1] = pieces[1].lstrip()
+        if not pieces[-1] and pieces[-2].strip():
+            pieces[-2] = pieces[-2].rstrip()
+        return Template(tuple(pieces), self.names)
+
+    @property
     def letters(self) -> int:
         """How many letters it fixes."""
         return sum(map(str.isalpha, "".join(self.pieces)))
@@ -146,7 +156,8 @@ class Template:
                 first_of_several = owner
                 continue
             to = end if number == len(self.names) else text.find(piece, at, end)
-            if to < 0 or found.setdefault(owner, text[at:to]) != text[at:to]:
+            value = text[at:to].strip() if at == 0 or to == len(text) else text[at:to]
+            if to < 0 or found.setdefault(owner, value) != value:
                 return None
             at, first_of_several = to + len(piece), ""
         return found
@@ -172,7 +183,7 @@ class _Book:
     def _templates(self) -> list[tuple[Template, Template]]:
         """Texts with values, those that fix the most first."""
         pairs = [(Template.read(text.strip()), Template.read(to.strip())) for text, to in self.texts.items()]
-        usable = [pair for pair in pairs if pair[0].names and pair[0].letters >= _LEAST_LETTERS]
+        usable = [(text.open_ended, to) for text, to in pairs if text.names and text.letters >= _LEAST_LETTERS]
         return sorted(usable, key=lambda pair: (-pair[0].letters, -sum(map(len, pair[0].pieces))))
 
     def say(self, text: str) -> str:
@@ -191,8 +202,9 @@ class _Book:
             return self._plain[text]
         for template, translation in self._templates:
             values = template.values(text)
-            if values is not None and not any("\n" in value for value in values.values()):
-                return translation.filled({name: self._value(value) for name, value in values.items()})
+            if values is None or any("\n" in value for value in values.values()):
+                continue
+            return translation.filled({name: self._value(value) for name, value in values.items()}).strip()
         return None
 
     def _value(self, value: str) -> str:
