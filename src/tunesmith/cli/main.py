@@ -87,11 +87,11 @@ def dispatch(arguments: list[str]) -> int:
         print(usage())
         return DONE if arguments else MISUSED
     if name in MISSING:
-        raise UserError(tr(MISSING[name]))
+        raise UserError(MISSING[name])
     if name not in COMMANDS:
         known = [*COMMANDS, *MISSING]
         hint = did_you_mean(name, known) or tr("`tunesmith help` lists the commands.")
-        raise UserError(tr("There is no command {name!r}.").format(name=name), hint=hint)
+        raise UserError(f"There is no command {name!r}.", hint=hint)
     command = COMMANDS[name]
     function = getattr(import_module(command.module), command.function)
     code: int = function(arguments[1:])

@@ -108,8 +108,8 @@ def _draw_curve(points: Sequence[Mapping[str, Any]], asked: str | None) -> None:
     drawn = curve(points, key)
     if asked and not drawn and points and key not in (known := last_values(points)):
         raise UserError(
-            tr("This run has no metric {key!r}.").format(key=key),
-            hint=did_you_mean(key, known) or tr("It has: {names}.").format(names=", ".join(known)),
+            f"This run has no metric {key!r}.",
+            hint=did_you_mean(key, known) or f"It has: {', '.join(known)}.",
         )
     if len(drawn) < 2:  # one report is no curve; its value is told below
         return

@@ -103,7 +103,7 @@ def resolve(
     given, overrides = parse_arguments(arguments)
     if not (given or overrides or files or keys):
         raise UserError(
-            tr("`tunesmith {verb}` needs a configuration file or keys.").format(verb=verb),
+            f"`tunesmith {verb}` needs a configuration file or keys.",
             hint=f"tunesmith {verb} CONFIG.yaml, or: tunesmith {verb} --help",
         )
     return load_job([*files, *given], {**(keys or {}), **overrides}, verb=verb)

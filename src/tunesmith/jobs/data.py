@@ -71,7 +71,7 @@ def preview(job: Job, rows: int) -> int:
     """Show the first rows of every data set of the job as the model sees them."""
     if not job.model.model_name_or_path:
         raise UserError(
-            tr("A preview shows tokens, and those are the model's."),
+            "A preview shows tokens, and those are the model's.",
             hint="Add model_name_or_path=…, a hub id, a folder or a GGUF file.",
             field="model_name_or_path",
         )
@@ -100,7 +100,7 @@ def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
     held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
     if not trained and not held:
         raise UserError(
-            tr("No data set is named."),
+            "No data set is named.",
             hint="Give a name of dataset_info.json or a file: tunesmith data check mine.jsonl",
             field="dataset",
         )

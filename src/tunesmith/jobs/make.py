@@ -115,10 +115,8 @@ def _publish(
             watch.say(tr("Nothing was answered yet, so nothing was written."))
             return None
         raise UserError(
-            tr("No row came of it: {failed} questions failed, {held} rows were held back.").format(
-                failed=failed, held=sum(held_back.values())
-            ),
-            hint=failed_hint(journal) or tr("{path} tells why.").format(path=rejected),
+            f"No row came of it: {failed} questions failed, {sum(held_back.values())} rows were held back.",
+            hint=failed_hint(journal) or f"{rejected} tells why.",
         )
     apart = rows.apart()
     done = [_published(rows, apart, options, validation=False, replace=replace)]
