@@ -29,7 +29,9 @@ FURTHER = CATALOGUES / "further.txt"
 # What takes texts for people. `tr` is looked up as it is written, the others by pattern.
 SAYS = frozenset({
     "UserError", "Missing", "Clash", "Unconfirmed", "Gone", "RowError", "Finding", "Word", "Rule", "Idle", "Command",
-    "told", "note", "say", "warn", "append_note", "last_error", "_refuse", "_lora_only",
+    "Noted", "Refused", "Rejected", "BadAnswer", "AskFailed", "Device", "told", "note", "say", "warn", "append_note",
+    "last_error", "text_of", "at_least", "_refuse", "_lora_only", "_settings_of", "_hold_back", "_damaged", "_foreign",
+    "_Again", "_fail",
 })  # fmt: skip
 _NO_TEXT = frozenset({"field", "sign", "level", "verbs", "settings"})
 """Their arguments that nobody reads."""
@@ -43,6 +45,9 @@ SILENT = (
     "export/card.py",
 )
 _SENTENCE = re.compile(r"(?!SELECT |PRAGMA )[A-Z`'\"{].* .*[.?!:]$", re.DOTALL)
+# What is put into a sentence elsewhere: words, one of them such as no key, pattern or query has.
+_PHRASE = re.compile(r"(?!\{\{)[a-z{'][^|\\\n<>]*$")
+_PHRASE_WORDS = frozenset({"the", "is", "are", "has", "have", "was", "not", "it", "its", "no", "nobody", "which"})
 _LEAST_LETTERS = 4
 
 
@@ -78,7 +83,7 @@ def texts_of(source: str) -> Iterator[str]:
             yield node.value
         elif (text := template(node)) and _letters(text) >= _LEAST_LETTERS:
             named = id(node) in subjects
-            if named or (id(node) in said and _reads(text)) or _SENTENCE.match(text):
+            if named or (id(node) in said and _reads(text)) or _SENTENCE.match(text) or _is_phrase(text):
                 yield text
 
 
@@ -151,8 +156,14 @@ def _letters(text: str) -> int:
 
 
 def _reads(text: str) -> bool:
-    """Whether it is more than a name, a key or a path."""
-    return " " in text and not text.startswith(("SELECT ", "PRAGMA ", "/"))
+    """Whether it is more than a name, a path, a query or a list of keys."""
+    keys = "_" in text and all(word.isidentifier() for word in text.split())
+    return " " in text and not keys and not text.startswith(("SELECT ", "PRAGMA ", "/"))
+
+
+def _is_phrase(text: str) -> bool:
+    words = text.split()
+    return len(words) > 3 and _PHRASE.match(text) is not None and not _PHRASE_WORDS.isdisjoint(words)
 
 
 def _called(node: ast.AST) -> str:
@@ -199,8 +210,12 @@ def _looked_up(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.AST]:
-    """Strings that stand by themselves: documentation, and the helps of settings."""
-    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    """Strings that stand by themselves (documentation, helps of settings), and what is told to programmers alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            yield node.value
+        elif isinstance(node, ast.Assert) or _called(node) in ("AssertionError", "AttributeError", "ValueError"):
+            yield from ast.walk(node)
 
 
 def _in_order(tree: ast.AST) -> list[ast.AST]:
