@@ -15,6 +15,8 @@ from tunesmith.runs.state import RunState, process_lives, state_from
 
 _SAVES = Path("saves")
 _DEPTH, _DEPTH_HERE = 6, 3
+_PACE = {"loss", "calls", "answered"}
+"""What a report of steps that were taken one by one holds: of a training, of questions, of an evaluation."""
 Point = Mapping[str, Any]
 
 
@@ -172,7 +174,7 @@ def compare(*configs: Mapping[str, Any]) -> list[Difference]:
 
 def seconds_left(state: RunState, points: Sequence[Point]) -> float | None:
     """Time to the end at the pace of the last reports; None when it can't be told."""
-    recent = [point for point in points if "loss" in point or "calls" in point][-20:]
+    recent = [point for point in points if _PACE & point.keys()][-20:]
     if not state.steps or state.status not in ("running", "stopping") or len(recent) < 2:
         return None
     taken = recent[-1]["step"] - recent[0]["step"]

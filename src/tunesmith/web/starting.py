@@ -62,6 +62,9 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
         if not command:
             raise Clash("This run does not say how it was started.", hint="Start it anew.")
         return begin_authoring(studio, path, command, {})
+    if state.kind == "eval":
+        arguments = ["train", (path / run.layout.resolved.name).as_posix()]
+        return _enqueue(studio, path, "tunesmith", arguments, _known(chosen) or [device.id for device in devices()], {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
         return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})
@@ -144,6 +147,21 @@ def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[s
         studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(chosen, resolved),
         secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
     )  # fmt: skip
+
+
+def begin_evaluation(
+    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool
+) -> str:
+    from tunesmith.jobs import evaluate
+
+    resolved = forms.load("eval", _without_secrets(settings))
+    _ask_for_trust(resolved, trusted)
+    forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+    if not settings.get("output_dir"):
+        resolved = _with_free_folder(resolved)
+    run = evaluate.queue(resolved).root
+    arguments = ["train", (run / "resolved.yaml").as_posix()]
+    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
 
 
 def _enqueue(
