@@ -4,6 +4,7 @@ import type { Comparison, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { pictures, smooth, usualWeight } from "../curve/data";
+import { scoreName } from "../evaluation/names";
 import { measure, named, t } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
@@ -35,7 +36,7 @@ export function ComparePage() {
             <header><Pick label={t("curve.which")} value={picture} onChange={setPicture} options={groups.map((name) => [name, named("metric", name)] as const)} /></header>
             <Curve title={named("metric", picture)} lines={lines} fileName={`compare-${picture}`} />
           </section>
-          <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).map(([name, values]) => [named("metric", name), values.map((value) => (value === null ? "–" : measure(value)))])} />
+          <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).map(([name, values]) => [scoreName(name), values.map((value) => (value === null ? "–" : measure(value)))])} />
           {data.config.length ? <Table title={t("compare.config")} mono ids={ids} rows={data.config.map((row) => [row.key, row.values.map(shown)])} /> : <section className="card"><p className="muted">{t("compare.same")}</p></section>}
         </>
       )}
