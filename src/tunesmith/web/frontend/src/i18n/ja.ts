@@ -73,7 +73,7 @@ export const words: Words = {
   "chat.saved": "会話の履歴", "chat.untitled": "無題", "chat.forget": "{title}を削除", "chat.role": "発言者", "chat.user": "あなた", "chat.assistant": "回答", "chat.tool": "ツールの結果", "chat.message": "メッセージ", "chat.send": "送信", "chat.stop": "停止", "chat.edit": "編集", "chat.resend": "再送信", "chat.again": "別の回答", "chat.isthinking": "思考中…", "chat.thought": "思考", "chat.speed": "{tokens}トークン、毎秒{speed}",
   "chat.keep": "データセットに送る", "chat.keep.action": "行を追加", "chat.keep.where": "データセット", "chat.keep.help": "この回答までの会話が1行になります。", "chat.kept": "{name}に追加しました。",
 
-  "nav.evaluate": "評価", "kind.eval": "評価", "run.evaluate": "評価", "run.tab.answers": "回答", "group.evaluated": "データと範囲", "group.answers": "回答のしかた", "section.evaluation": "評価", "metric.exact_match": "完全一致", "metric.eval_perplexity": "検証パープレキシティ", "metric.answered": "回答済み",
+  "nav.evaluate": "評価", "kind.eval": "評価", "run.evaluate": "評価", "run.tab.answers": "回答", "group.evaluated": "データ", "group.answers": "回答のしかた", "section.evaluation": "評価", "metric.exact_match": "完全一致", "metric.eval_perplexity": "検証パープレキシティ", "metric.answered": "回答済み",
   "evaluate.title": "評価と予測", "evaluate.lead": "学習に使っていない行でモデルの実力を確かめます。損失を測り、回答をデータの正解と並べて表示します。", "evaluate.from": "評価するモデル", "evaluate.start": "評価を開始", "evaluate.before": "これまでの評価",
   "evaluate.held.share": "空欄：学習時に{data}から取り置いた{share}を使います。同じ行になるように、カットオフ長と最大サンプル数は学習時のままです。", "evaluate.held.rows": { other: "空欄：学習時に{data}から取り置いた{n}行を使います。同じ行になるように、カットオフ長と最大サンプル数は学習時のままです。" },
   "evaluation.scores": "スコア", "evaluation.lower": "低いほど良い", "evaluation.partial": { other: "{n}問中{answered}問に回答済み。スコアは回答済みの分だけです。" }, "evaluation.failed": { other: "{n}問は質問できませんでした。理由は各行にあります。" },

@@ -73,7 +73,7 @@ export const words: Words = {
   "chat.saved": "대화 기록", "chat.untitled": "제목 없음", "chat.forget": "{title} 삭제", "chat.role": "말하는 사람", "chat.user": "나", "chat.assistant": "답변", "chat.tool": "도구 결과", "chat.message": "메시지", "chat.send": "보내기", "chat.stop": "중지", "chat.edit": "편집", "chat.resend": "다시 보내기", "chat.again": "다른 답변", "chat.isthinking": "생각하는 중…", "chat.thought": "생각", "chat.speed": "토큰 {tokens}개, 초당 {speed}개",
   "chat.keep": "데이터셋으로 보내기", "chat.keep.action": "행 추가", "chat.keep.where": "데이터셋", "chat.keep.help": "이 답변까지의 대화가 한 행이 됩니다.", "chat.kept": "{name}에 추가했습니다.",
 
-  "nav.evaluate": "평가", "kind.eval": "평가", "run.evaluate": "평가", "run.tab.answers": "답변", "group.evaluated": "데이터와 범위", "group.answers": "답변 방식", "section.evaluation": "평가", "metric.exact_match": "완전 일치", "metric.eval_perplexity": "검증 퍼플렉서티", "metric.answered": "답변함",
+  "nav.evaluate": "평가", "kind.eval": "평가", "run.evaluate": "평가", "run.tab.answers": "답변", "group.evaluated": "데이터", "group.answers": "답변 방식", "section.evaluation": "평가", "metric.exact_match": "완전 일치", "metric.eval_perplexity": "검증 퍼플렉서티", "metric.answered": "답변함",
   "evaluate.title": "평가와 예측", "evaluate.lead": "학습하지 않은 행에서 모델이 얼마나 잘하는지 봅니다. 손실을 재고, 답변을 데이터의 정답과 나란히 보여 줍니다.", "evaluate.from": "평가할 모델", "evaluate.start": "평가 시작", "evaluate.before": "이전 평가",
   "evaluate.held.share": "비워 두면 학습할 때 {data}에서 따로 남겨 둔 {share}를 씁니다. 같은 행이 되도록 컷오프 길이와 최대 샘플 수는 학습 때 값을 그대로 씁니다.", "evaluate.held.rows": { other: "비워 두면 학습할 때 {data}에서 따로 남겨 둔 {n}개 행을 씁니다. 같은 행이 되도록 컷오프 길이와 최대 샘플 수는 학습 때 값을 그대로 씁니다." },
   "evaluation.scores": "점수", "evaluation.lower": "낮을수록 좋음", "evaluation.partial": { other: "질문 {n}개 중 {answered}개에 답했습니다. 점수는 답한 것만 셉니다." }, "evaluation.failed": { other: "질문 {n}개는 물어볼 수 없었습니다. 이유는 해당 행에 있습니다." },

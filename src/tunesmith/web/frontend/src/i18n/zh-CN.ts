@@ -73,7 +73,7 @@ export const words: Words = {
   "chat.saved": "对话记录", "chat.untitled": "未命名", "chat.forget": "删除 {title}", "chat.role": "说话者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具结果", "chat.message": "消息", "chat.send": "发送", "chat.stop": "停止", "chat.edit": "编辑", "chat.resend": "重新发送", "chat.again": "换一个回答", "chat.isthinking": "思考中…", "chat.thought": "思考过程", "chat.speed": "{tokens} 个词元，每秒 {speed} 个",
   "chat.keep": "添加到数据集", "chat.keep.action": "添加", "chat.keep.where": "数据集", "chat.keep.help": "到这个回答为止的对话会成为一行数据。", "chat.kept": "已添加到 {name}。",
 
-  "nav.evaluate": "评估", "kind.eval": "评估", "run.evaluate": "评估", "run.tab.answers": "回答", "group.evaluated": "数据与范围", "group.answers": "回答方式", "section.evaluation": "评估", "metric.exact_match": "完全匹配", "metric.eval_perplexity": "验证困惑度", "metric.answered": "已回答",
+  "nav.evaluate": "评估", "kind.eval": "评估", "run.evaluate": "评估", "run.tab.answers": "回答", "group.evaluated": "数据", "group.answers": "回答方式", "section.evaluation": "评估", "metric.exact_match": "完全匹配", "metric.eval_perplexity": "验证困惑度", "metric.answered": "已回答",
   "evaluate.title": "评估与预测", "evaluate.lead": "看看模型在没学过的数据上表现如何：损失，以及它的回答与标准答案的对照。", "evaluate.from": "要评估什么", "evaluate.start": "开始评估", "evaluate.before": "之前的评估",
   "evaluate.held.share": "留空：使用 {data} 在训练时留出的 {share}。截断长度与最大样本数沿用训练时的值，以保证是同样的行。", "evaluate.held.rows": { other: "留空：使用 {data} 在训练时留出的 {n} 行。截断长度与最大样本数沿用训练时的值，以保证是同样的行。" },
   "evaluation.scores": "得分", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 题中已回答 {answered} 题，得分只统计已回答的部分。" }, "evaluation.failed": { other: "有 {n} 题无法提问，原因写在对应的行。" },

@@ -73,7 +73,7 @@ export const words: Words = {
   "chat.saved": "對話紀錄", "chat.untitled": "未命名", "chat.forget": "刪除 {title}", "chat.role": "說話者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具結果", "chat.message": "訊息", "chat.send": "送出", "chat.stop": "停止", "chat.edit": "編輯", "chat.resend": "重新送出", "chat.again": "換一個回答", "chat.isthinking": "思考中…", "chat.thought": "思考過程", "chat.speed": "{tokens} 個 Token，每秒 {speed} 個",
   "chat.keep": "加入資料集", "chat.keep.action": "加入", "chat.keep.where": "資料集", "chat.keep.help": "到這個回答為止的對話會成為一列資料。", "chat.kept": "已加入 {name}。",
 
-  "nav.evaluate": "評估", "kind.eval": "評估", "run.evaluate": "評估", "run.tab.answers": "回答", "group.evaluated": "資料與範圍", "group.answers": "回答方式", "section.evaluation": "評估", "metric.exact_match": "完全相符", "metric.eval_perplexity": "驗證困惑度", "metric.answered": "已回答",
+  "nav.evaluate": "評估", "kind.eval": "評估", "run.evaluate": "評估", "run.tab.answers": "回答", "group.evaluated": "資料", "group.answers": "回答方式", "section.evaluation": "評估", "metric.exact_match": "完全相符", "metric.eval_perplexity": "驗證困惑度", "metric.answered": "已回答",
   "evaluate.title": "評估與預測", "evaluate.lead": "看看模型在沒學過的資料上表現如何：損失，以及它的回答與標準答案的對照。", "evaluate.from": "要評估什麼", "evaluate.start": "開始評估", "evaluate.before": "先前的評估",
   "evaluate.held.share": "留空：用 {data} 在訓練時保留的 {share}。截斷長度與最大樣本數沿用訓練時的值，以確保是同樣的列。", "evaluate.held.rows": { other: "留空：用 {data} 在訓練時保留的 {n} 列。截斷長度與最大樣本數沿用訓練時的值，以確保是同樣的列。" },
   "evaluation.scores": "分數", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 題中已回答 {answered} 題，分數只計已回答的部分。" }, "evaluation.failed": { other: "有 {n} 題無法提問，原因寫在該列。" },

@@ -10,16 +10,15 @@ import { SendToDataset } from "./chat-send";
 export function AnswerRow({ row, marked }: { row: Prediction; marked: boolean }) {
   const [sending, setSending] = useState(false);
   const [expected, found] = useMemo(() => diff(row.label, row.predict), [row.label, row.predict]);
-  const base = useMemo(() => (row.base === null ? null : diff(row.label, row.base)[1]), [row.label, row.base]);
   const turns = row.messages.filter((turn) => turn.role !== "system");
   const asked = turns.at(-1)?.content ?? row.prompt;
   const n = row.index + 1;
   return (
     <li className="answer">
       <article className="stack tight" aria-label={t("rows.number", { n })}>
-        <div className="row apart">
-          <span className="muted small">{t("rows.number", { n })}{row.place && ` · ${row.place}`}</span>
-          <span className="row"><Scores scores={row.scores} /><Button small kind="quiet" icon="data" title={t("chat.keep")} onClick={() => setSending(true)} /></span>
+        <div className="answer-head">
+          <div><span className="muted small">{t("rows.number", { n })}{row.place && ` · ${row.place}`}</span><Scores scores={row.scores} /></div>
+          <Button small kind="quiet" icon="data" title={t("chat.keep")} onClick={() => setSending(true)} />
         </div>
         <p className="said asked">{asked}</p>
         <details className="small"><summary className="muted">{t("evaluation.prompt")}</summary>
@@ -27,10 +26,10 @@ export function AnswerRow({ row, marked }: { row: Prediction; marked: boolean })
           <pre className="code" tabIndex={0}>{row.prompt}</pre>
         </details>
         {row.error !== null ? <Note tone="warn"><p>{row.error}</p></Note> : (
-          <div className={base ? "sides three" : "sides"}>
+          <div className={row.base === null ? "sides" : "sides three"}>
             <Side title={t("evaluation.expected")} stretches={expected} mark={marked ? "del" : null} />
-            <Side title={base ? t("chat.tuned") : t("evaluation.predicted")} stretches={found} mark={marked ? "ins" : null} thinking={row.thinking} />
-            {base && <Side title={t("chat.base")} stretches={base} mark={marked ? "ins" : null} scores={row.base_scores} />}
+            <Side title={row.base === null ? t("evaluation.predicted") : t("chat.tuned")} stretches={found} mark={marked ? "ins" : null} thinking={row.thinking} />
+            {row.base !== null && <Side title={t("chat.base")} stretches={[{ text: row.base, same: true }]} mark={null} scores={row.base_scores} />}
           </div>
         )}
       </article>
@@ -44,9 +43,9 @@ function Side({ title, stretches, mark: Mark, thinking, scores }: { title: strin
     <div className="said-by">
       <h3 className="muted small">{title}</h3>
       {thinking && <details className="thinking"><summary className="small muted">{t("chat.thought")}</summary><p className="said muted">{thinking}</p></details>}
-      {stretches.length === 0 && <p className="muted">{t("evaluation.nothing")}</p>}
+      {stretches.every(({ text }) => !text) && <p className="muted">{t("evaluation.nothing")}</p>}
       <p className="said">{stretches.map(({ text, same }, at) => (Mark && !same ? <Mark key={at}>{text}</Mark> : <span key={at}>{text}</span>))}</p>
-      {scores && <span className="row"><Scores scores={scores} /></span>}
+      {scores && <Scores scores={scores} />}
     </div>
   );
 }
@@ -54,9 +53,9 @@ function Side({ title, stretches, mark: Mark, thinking, scores }: { title: strin
 /** An exact match as a word, the others as numbers from 0 to 100. */
 function Scores({ scores: { exact_match, ...others } }: { scores: Prediction["scores"] }) {
   return (
-    <>
+    <p className="marks muted small">
       {exact_match === 100 && <span className="badge" data-tone="good">{scoreName("exact_match")}</span>}
-      {Object.entries(others).map(([name, value]) => <span key={name} className="badge plain">{scoreName(name)} {number(Math.round(value), 0)}</span>)}
-    </>
+      {Object.entries(others).map(([name, value]) => <span key={name} className="nowrap">{scoreName(name)} {number(Math.round(value), 0)}</span>)}
+    </p>
   );
 }

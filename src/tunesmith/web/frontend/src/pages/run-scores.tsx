@@ -10,7 +10,7 @@ const shown = (value: number | null, unit: Score["unit"]) => (value === null ? "
 /** What an evaluation came to, the base model's beside it where that was asked too. */
 export function RunScores({ run, evaluation }: { run: Run; evaluation: Evaluation }) {
   const { metrics, rows, answered, failed, predicts } = evaluation;
-  const partial = predicts && rows !== null && answered < rows;
+  const partial = predicts && rows !== null && answered + failed < rows;
   if (!metrics.length && !partial) return null;
   return (
     <section className="card stack" aria-label={t("evaluation.scores")}>
@@ -20,7 +20,7 @@ export function RunScores({ run, evaluation }: { run: Run; evaluation: Evaluatio
             <div key={score.name}>
               <dt>{scoreName(score.name)}{score.lower_is_better && <span className="visually-hidden"> ({t("evaluation.lower")})</span>}</dt>
               <dd>{shown(score.value, score.unit)}</dd>
-              {score.base !== null && <dd className="small muted">{t("chat.base")}: {shown(score.base, score.unit)}</dd>}
+              {score.base !== null && <dd className="beside muted">{t("chat.base")}: {shown(score.base, score.unit)}</dd>}
             </div>
           ))}
         </dl>

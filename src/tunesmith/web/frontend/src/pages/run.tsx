@@ -69,7 +69,7 @@ export function RunPage() {
         <RunActions run={run} here />
       </>}
     >
-      {(training || evaluating || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
+      {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
       {!isActive(run.status) && run.message && (
         <Note tone="bad" action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
