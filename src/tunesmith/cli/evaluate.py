@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.cli.flags import is_place, value_of
 from tunesmith.cli.train import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
-from tunesmith.jobs.places import configuration_of
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -64,7 +63,7 @@ def detach(resolved: Resolved) -> int:
     from tunesmith.jobs import evaluate, launch
 
     layout = evaluate.queue(resolved)
-    launch.start_detached(layout.root, ["train", str(layout.resolved)])
+    launch.start_detached(layout.root, ["train", str(layout.resolved), "overwrite_output_dir=false"])
     print(tr("Evaluating in the background: {path}").format(path=layout.root))
     print(tr("  watch it:  tunesmith runs show {path}").format(path=layout.root))
     print(tr("  stop it:   tunesmith runs stop {path}").format(path=layout.root))
@@ -73,20 +72,15 @@ def detach(resolved: Resolved) -> int:
 
 def _resolved(arguments: list[str]) -> Resolved:
     """The job of a run, a model or a configuration, with what the flags say."""
-    from tunesmith.config.evaluation import COMMAND
+    from tunesmith.config.load import parse_arguments
+    from tunesmith.jobs.evaluate import configuration
 
     arguments, dataset = value_of("--dataset", arguments)
-    keys: dict[str, Any] = dict(COMMAND)
-    for flag, given in _FLAGS.items():
-        keys |= given if flag in arguments else {}
     words = [argument for argument in arguments if argument not in _FLAGS]
     places = list(takewhile(is_place, words[:2]))
-    files, of_model = configuration_of(*places) if places else ([], {})
-    if places:  # a run's own folder and what it was resumed from are not this one's
-        of_model |= {"output_dir": "", "overwrite_output_dir": False, "resume_from_checkpoint": None, "report_to": None}
     rest = words[len(places) :]
-    if dataset or any(word.lstrip("-").replace("-", "_").startswith("eval_dataset") for word in rest):
-        keys |= {"val_size": 0}
-    if dataset:
-        rest.append(f"eval_dataset={dataset}")
-    return resolve(rest, "eval", files=files, keys={**of_model, **keys})
+    model, adapter = (*places, None, None)[:2]
+    files, keys = configuration(model, adapter, dataset, parse_arguments(rest)[1])
+    for flag in _FLAGS.keys() & set(arguments):
+        keys |= _FLAGS[flag]
+    return resolve(rest, "eval", files=files, keys=keys)

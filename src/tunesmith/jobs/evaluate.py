@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.config.evaluation import COMMAND
 from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, dump_yaml, load_job
+from tunesmith.config.reading import SUFFIXES
 from tunesmith.errors import UserError
-from tunesmith.jobs.places import configuration_of
+from tunesmith.jobs.places import Configuration, configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.files import read_json
 from tunesmith.runs.layout import RunLayout, is_run
@@ -42,6 +44,24 @@ def queue(resolved: Resolved) -> RunLayout:
     """Make the run directory, for a process that is started next to evaluate the same job."""
     must_be_there(resolved.job)
     return _open_run(resolved).layout
+
+
+def configuration(
+    model: str | None, adapter: str | None, dataset: str | None, changed: Collection[str] = ()
+) -> Configuration:
+    """Config files, and the keys laid over them, of an evaluation of what a person calls a model (see `places`).
+
+    changed: keys that are to be laid over these. Of a run its own folder and what it went on from are left behind.
+    """
+    files, keys = configuration_of(model, adapter) if model else ([], {})
+    if model and not model.lower().endswith(SUFFIXES):
+        keys |= {"output_dir": "", "overwrite_output_dir": False, "resume_from_checkpoint": None, "report_to": None}
+    keys |= COMMAND
+    if dataset:
+        keys |= {"eval_dataset": dataset}
+    if dataset or "eval_dataset" in changed:
+        keys |= {"val_size": 0.0}
+    return files, keys
 
 
 def after_training(resolved: Resolved) -> Resolved:

@@ -43,7 +43,10 @@ class RunReader:
         if not state.active or state.pid is None:
             return state
         if not process_lives(state):
-            told = {"message": f"Process {state.pid} on {state.host} is gone without a word.", "hint": self._way_on()}
+            told = {
+                "message": f"Process {state.pid} on {state.host} is gone without a word.",
+                "hint": self._way_on(state),
+            }
             return replace(state, status="killed", error=told)
         if state.status == "running" and self.layout.stop.exists():
             return replace(state, status="stopping")
@@ -62,10 +65,10 @@ class RunReader:
     def environment(self) -> dict[str, Any]:
         return read_json(self.layout.environment) or {}
 
-    def _way_on(self) -> str:
+    def _way_on(self, state: RunState) -> str:
         if self.layout.journal.is_file():
             return f"Its answers are kept. Continue it: tunesmith runs resume {self.path}"
-        if self.checkpoints():
+        if self.checkpoints() or state.kind == "eval":
             return f"Continue it: tunesmith runs resume {self.path}"
         return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
 
