@@ -84,6 +84,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
   const problems = check?.problems ?? [];
   const touched = problems.filter((problem) => texts[problem.field ?? ""] !== undefined);
   const wrong = known ? problems.filter((problem) => problem.level === "error") : [];
+  const dataless = wrong.some((problem) => needsData(problem.field, settings));
   const text = (name: string) => texts[name] ?? toText(shown.find((field) => field.name === name)?.fallback);
   const data = <DataChoice key="eval_dataset" name="eval_dataset" text={text("eval_dataset")} folder={text("dataset_dir")} problems={touched.filter((one) => one.field === "eval_dataset")} onChange={(next) => change("eval_dataset", next)} help={held ? heldBack(settings) : undefined} />;
   return (
@@ -101,7 +102,8 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
           {error && <Failure error={error} />}
           {unknown && <Failure error={unknown} />}
           {!from.trim() && <p className="small muted">{t("train.need.model")}</p>}
-          {wrong.map((problem, n) => <p key={n} className="small">{needsData(problem.field, settings) ? t("train.need.data") : <>{problem.field && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></>}</p>)}
+          {dataless && <p className="small muted">{t("train.need.data")}</p>}
+          {wrong.filter((problem) => !needsData(problem.field, settings)).map((problem, n) => <p key={n} className="small">{problem.field && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></p>)}
           {known && settled && check?.ok && <p className="small good">{t("train.ok")}</p>}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
