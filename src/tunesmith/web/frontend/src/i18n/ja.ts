@@ -12,7 +12,7 @@ export const words: Words = {
   "status.queued": "待機中", "status.starting": "起動中", "status.running": "実行中", "status.stopping": "保存中", "status.finished": "完了", "status.stopped": "停止", "status.failed": "失敗", "status.killed": "中断",
   "kind.train": "学習", "kind.export": "エクスポート", "kind.verify": "比較", "kind.data make": "文書からデータ作成", "kind.data roles": "役からデータ作成", "kind.data convert": "表からデータ作成",
 
-  "runs.title": "ジョブ", "runs.lead": "このワークスペースの学習とエクスポートの一覧です。ページやサーバーを閉じても、ジョブは続きます。",
+  "runs.title": "ジョブ", "runs.lead": "このワークスペースの学習、評価、エクスポートの一覧です。ページやサーバーを閉じても、ジョブは続きます。",
   "runs.new": "新しい学習", "runs.search": "ジョブを検索", "runs.filter": "表示", "runs.filter.all": "すべて", "runs.filter.active": "進行中", "runs.filter.finished": "完了", "runs.filter.failed": "失敗",
   "runs.compare": "{n}件を比較", "runs.choose": "{name}を比較対象に選ぶ", "runs.active": "進行中のジョブ",
   "runs.empty": "ジョブはまだありません", "runs.empty.text": "データを用意し、モデルを選んで開始すると、数秒でここに曲線が表示されます。", "runs.empty.data": "データを追加",
@@ -76,7 +76,7 @@ export const words: Words = {
   "nav.evaluate": "評価", "kind.eval": "評価", "run.evaluate": "評価", "run.tab.answers": "回答", "group.evaluated": "データ", "group.answers": "回答のしかた", "section.evaluation": "評価", "metric.exact_match": "完全一致", "metric.eval_perplexity": "検証パープレキシティ", "metric.answered": "回答済み",
   "evaluate.title": "評価と予測", "evaluate.lead": "学習に使っていない行でモデルの実力を確かめます。損失を測り、回答をデータの正解と並べて表示します。", "evaluate.from": "評価するモデル", "evaluate.start": "評価を開始", "evaluate.before": "これまでの評価",
   "evaluate.held.share": "空欄：学習時に{data}から取り置いた{share}を使います。同じ行になるように、カットオフ長と最大サンプル数は学習時のままです。", "evaluate.held.rows": { other: "空欄：学習時に{data}から取り置いた{n}行を使います。同じ行になるように、カットオフ長と最大サンプル数は学習時のままです。" },
-  "evaluation.scores": "スコア", "evaluation.lower": "低いほど良い", "evaluation.partial": { other: "{n}問中{answered}問に回答済み。スコアは回答済みの分だけです。" }, "evaluation.failed": { other: "{n}問は質問できませんでした。理由は各行にあります。" },
+  "remedy.fewer_at_once": "一度に処理する行を減らす", "evaluation.scores": "スコア", "evaluation.lower": "低いほど良い", "evaluation.partial": { other: "{n}問中{answered}問に回答済み。スコアは回答済みの分だけです。" }, "evaluation.failed": { other: "{n}問は質問できませんでした。理由は各行にあります。" },
   "evaluation.loss": "損失のみ", "evaluation.loss.text": "この評価ではモデルに回答させていません。「予測を保存」を選ぶと回答します。", "evaluation.search": "質問と回答を検索", "evaluation.sort": "並び順", "evaluation.sort.order": "データ順", "evaluation.sort.worst": "悪い順", "evaluation.sort.best": "良い順", "evaluation.marked": "違いを表示",
   "evaluation.none": "該当する回答がありません", "evaluation.none.text": "別の語で試してください。", "evaluation.empty": "回答はまだありません", "evaluation.empty.soon": "モデルが答えるたびにここに表示されます。", "evaluation.empty.never": "最初の回答の前に終了しました。理由はログにあるかもしれません。",
   "evaluation.prompt": "モデルが実際に見た入力", "evaluation.expected": "正解", "evaluation.predicted": "モデルの回答", "evaluation.nothing": "（なし）", "evaluation.range": "{total}件中{from}～{to}件",

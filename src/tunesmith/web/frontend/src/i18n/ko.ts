@@ -12,7 +12,7 @@ export const words: Words = {
   "status.queued": "대기 중", "status.starting": "시작 중", "status.running": "실행 중", "status.stopping": "저장 중", "status.finished": "완료", "status.stopped": "중지됨", "status.failed": "실패", "status.killed": "강제 종료됨",
   "kind.train": "학습", "kind.export": "내보내기", "kind.verify": "비교", "kind.data make": "문서로 데이터 만들기", "kind.data roles": "배역으로 데이터 만들기", "kind.data convert": "표로 데이터 만들기",
 
-  "runs.title": "작업", "runs.lead": "이 작업 공간의 모든 학습과 내보내기입니다. 페이지나 서버를 닫아도 작업은 계속됩니다.",
+  "runs.title": "작업", "runs.lead": "이 작업 공간의 모든 학습, 평가, 내보내기입니다. 페이지나 서버를 닫아도 작업은 계속됩니다.",
   "runs.new": "새 학습", "runs.search": "작업 검색", "runs.filter": "표시", "runs.filter.all": "전체", "runs.filter.active": "진행 중", "runs.filter.finished": "완료", "runs.filter.failed": "실패",
   "runs.compare": "{n}개 비교", "runs.choose": "비교할 작업으로 {name} 선택", "runs.active": "진행 중인 작업",
   "runs.empty": "아직 작업이 없습니다", "runs.empty.text": "데이터를 준비하고 모델을 고른 뒤 시작을 누르세요. 몇 초 안에 곡선이 여기에 나타납니다.", "runs.empty.data": "데이터 추가",
@@ -76,7 +76,7 @@ export const words: Words = {
   "nav.evaluate": "평가", "kind.eval": "평가", "run.evaluate": "평가", "run.tab.answers": "답변", "group.evaluated": "데이터", "group.answers": "답변 방식", "section.evaluation": "평가", "metric.exact_match": "완전 일치", "metric.eval_perplexity": "검증 퍼플렉서티", "metric.answered": "답변함",
   "evaluate.title": "평가와 예측", "evaluate.lead": "학습하지 않은 행에서 모델이 얼마나 잘하는지 봅니다. 손실을 재고, 답변을 데이터의 정답과 나란히 보여 줍니다.", "evaluate.from": "평가할 모델", "evaluate.start": "평가 시작", "evaluate.before": "이전 평가",
   "evaluate.held.share": "비워 두면 학습할 때 {data}에서 따로 남겨 둔 {share}를 씁니다. 같은 행이 되도록 컷오프 길이와 최대 샘플 수는 학습 때 값을 그대로 씁니다.", "evaluate.held.rows": { other: "비워 두면 학습할 때 {data}에서 따로 남겨 둔 {n}개 행을 씁니다. 같은 행이 되도록 컷오프 길이와 최대 샘플 수는 학습 때 값을 그대로 씁니다." },
-  "evaluation.scores": "점수", "evaluation.lower": "낮을수록 좋음", "evaluation.partial": { other: "질문 {n}개 중 {answered}개에 답했습니다. 점수는 답한 것만 셉니다." }, "evaluation.failed": { other: "질문 {n}개는 물어볼 수 없었습니다. 이유는 해당 행에 있습니다." },
+  "remedy.fewer_at_once": "한 번에 더 적은 행", "evaluation.scores": "점수", "evaluation.lower": "낮을수록 좋음", "evaluation.partial": { other: "질문 {n}개 중 {answered}개에 답했습니다. 점수는 답한 것만 셉니다." }, "evaluation.failed": { other: "질문 {n}개는 물어볼 수 없었습니다. 이유는 해당 행에 있습니다." },
   "evaluation.loss": "손실만 측정", "evaluation.loss.text": "이 평가에서는 모델에게 묻지 않았습니다. ‘예측 저장’을 켜면 답변도 받습니다.", "evaluation.search": "질문과 답변 검색", "evaluation.sort": "정렬", "evaluation.sort.order": "데이터 순서", "evaluation.sort.worst": "나쁜 순", "evaluation.sort.best": "좋은 순", "evaluation.marked": "차이 표시",
   "evaluation.none": "맞는 답변이 없습니다", "evaluation.none.text": "다른 단어로 찾아보세요.", "evaluation.empty": "아직 답변이 없습니다", "evaluation.empty.soon": "모델이 답할 때마다 여기에 나타납니다.", "evaluation.empty.never": "첫 답변이 나오기 전에 끝났습니다. 이유는 로그에 있을 수 있습니다.",
   "evaluation.prompt": "모델이 실제로 본 입력", "evaluation.expected": "정답", "evaluation.predicted": "모델의 답변", "evaluation.nothing": "(없음)", "evaluation.range": "{total}개 중 {from}~{to}",

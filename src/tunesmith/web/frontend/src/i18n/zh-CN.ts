@@ -12,7 +12,7 @@ export const words: Words = {
   "status.queued": "排队中", "status.starting": "启动中", "status.running": "运行中", "status.stopping": "保存中", "status.finished": "已完成", "status.stopped": "已停止", "status.failed": "失败", "status.killed": "已终止",
   "kind.train": "训练", "kind.export": "导出", "kind.verify": "对比", "kind.data make": "文档转数据", "kind.data roles": "角色转数据", "kind.data convert": "表格转数据",
 
-  "runs.title": "任务", "runs.lead": "这个工作区的所有训练与导出。关闭网页或服务器，任务都会继续进行。",
+  "runs.title": "任务", "runs.lead": "这个工作区的所有训练、评估与导出。关闭网页或服务器，任务都会继续进行。",
   "runs.new": "新建训练", "runs.search": "搜索任务", "runs.filter": "显示", "runs.filter.all": "全部", "runs.filter.active": "进行中", "runs.filter.finished": "已完成", "runs.filter.failed": "失败",
   "runs.compare": "比较 {n} 个", "runs.choose": "选择 {name} 进行比较", "runs.active": "进行中的任务",
   "runs.empty": "还没有任务", "runs.empty.text": "准备数据、选择模型、按下开始，几秒内就能在这里看到曲线。", "runs.empty.data": "添加数据",
@@ -76,7 +76,7 @@ export const words: Words = {
   "nav.evaluate": "评估", "kind.eval": "评估", "run.evaluate": "评估", "run.tab.answers": "回答", "group.evaluated": "数据", "group.answers": "回答方式", "section.evaluation": "评估", "metric.exact_match": "完全匹配", "metric.eval_perplexity": "验证困惑度", "metric.answered": "已回答",
   "evaluate.title": "评估与预测", "evaluate.lead": "看看模型在没学过的数据上表现如何：损失，以及它的回答与标准答案的对照。", "evaluate.from": "要评估什么", "evaluate.start": "开始评估", "evaluate.before": "之前的评估",
   "evaluate.held.share": "留空：使用 {data} 在训练时留出的 {share}。截断长度与最大样本数沿用训练时的值，以保证是同样的行。", "evaluate.held.rows": { other: "留空：使用 {data} 在训练时留出的 {n} 行。截断长度与最大样本数沿用训练时的值，以保证是同样的行。" },
-  "evaluation.scores": "得分", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 题中已回答 {answered} 题，得分只统计已回答的部分。" }, "evaluation.failed": { other: "有 {n} 题无法提问，原因写在对应的行。" },
+  "remedy.fewer_at_once": "减少每次处理的行数", "evaluation.scores": "得分", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 题中已回答 {answered} 题，得分只统计已回答的部分。" }, "evaluation.failed": { other: "有 {n} 题无法提问，原因写在对应的行。" },
   "evaluation.loss": "只有损失", "evaluation.loss.text": "这次评估没有让模型作答。勾选“保存预测结果”就会作答。", "evaluation.search": "搜索问题与回答", "evaluation.sort": "排序", "evaluation.sort.order": "按数据顺序", "evaluation.sort.worst": "最差优先", "evaluation.sort.best": "最佳优先", "evaluation.marked": "标出差异",
   "evaluation.none": "没有匹配的回答", "evaluation.none.text": "请换个词试试。", "evaluation.empty": "还没有回答", "evaluation.empty.soon": "模型每答一题，就会显示在这里。", "evaluation.empty.never": "评估在第一个回答之前就结束了，原因可能写在日志里。",
   "evaluation.prompt": "模型实际看到的内容", "evaluation.expected": "标准答案", "evaluation.predicted": "模型回答", "evaluation.nothing": "（空）", "evaluation.range": "第 {from} 到 {to} 条，共 {total} 条",

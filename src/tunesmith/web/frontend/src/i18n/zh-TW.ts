@@ -12,7 +12,7 @@ export const words: Words = {
   "status.queued": "排隊中", "status.starting": "啟動中", "status.running": "執行中", "status.stopping": "儲存中", "status.finished": "已完成", "status.stopped": "已停止", "status.failed": "失敗", "status.killed": "已中斷",
   "kind.train": "訓練", "kind.export": "匯出", "kind.verify": "比對", "kind.data make": "文件轉資料", "kind.data roles": "角色轉資料", "kind.data convert": "表格轉資料",
 
-  "runs.title": "任務", "runs.lead": "這個工作區的所有訓練與匯出。關閉網頁或伺服器，任務都會繼續進行。",
+  "runs.title": "任務", "runs.lead": "這個工作區的所有訓練、評估與匯出。關閉網頁或伺服器，任務都會繼續進行。",
   "runs.new": "新的訓練", "runs.search": "搜尋任務", "runs.filter": "顯示", "runs.filter.all": "全部", "runs.filter.active": "進行中", "runs.filter.finished": "已完成", "runs.filter.failed": "失敗",
   "runs.compare": "比較 {n} 個", "runs.choose": "選取 {name} 以供比較", "runs.active": "進行中的任務",
   "runs.empty": "還沒有任務", "runs.empty.text": "準備資料、選擇模型、按下開始，幾秒內就能在這裡看到曲線。", "runs.empty.data": "加入資料",
@@ -76,7 +76,7 @@ export const words: Words = {
   "nav.evaluate": "評估", "kind.eval": "評估", "run.evaluate": "評估", "run.tab.answers": "回答", "group.evaluated": "資料", "group.answers": "回答方式", "section.evaluation": "評估", "metric.exact_match": "完全相符", "metric.eval_perplexity": "驗證困惑度", "metric.answered": "已回答",
   "evaluate.title": "評估與預測", "evaluate.lead": "看看模型在沒學過的資料上表現如何：損失，以及它的回答與標準答案的對照。", "evaluate.from": "要評估什麼", "evaluate.start": "開始評估", "evaluate.before": "先前的評估",
   "evaluate.held.share": "留空：用 {data} 在訓練時保留的 {share}。截斷長度與最大樣本數沿用訓練時的值，以確保是同樣的列。", "evaluate.held.rows": { other: "留空：用 {data} 在訓練時保留的 {n} 列。截斷長度與最大樣本數沿用訓練時的值，以確保是同樣的列。" },
-  "evaluation.scores": "分數", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 題中已回答 {answered} 題，分數只計已回答的部分。" }, "evaluation.failed": { other: "有 {n} 題無法提問，原因寫在該列。" },
+  "remedy.fewer_at_once": "減少每次處理的列數", "evaluation.scores": "分數", "evaluation.lower": "越低越好", "evaluation.partial": { other: "{n} 題中已回答 {answered} 題，分數只計已回答的部分。" }, "evaluation.failed": { other: "有 {n} 題無法提問，原因寫在該列。" },
   "evaluation.loss": "只有損失", "evaluation.loss.text": "這次評估沒有讓模型作答。勾選「儲存預測結果」就會作答。", "evaluation.search": "搜尋問題與回答", "evaluation.sort": "排序", "evaluation.sort.order": "依資料順序", "evaluation.sort.worst": "最差優先", "evaluation.sort.best": "最佳優先", "evaluation.marked": "標示差異",
   "evaluation.none": "沒有符合的回答", "evaluation.none.text": "請換個字詞試試。", "evaluation.empty": "還沒有回答", "evaluation.empty.soon": "模型每答一題，就會出現在這裡。", "evaluation.empty.never": "評估在第一個回答之前就結束了，原因或許寫在日誌裡。",
   "evaluation.prompt": "模型實際看到的內容", "evaluation.expected": "標準答案", "evaluation.predicted": "模型回答", "evaluation.nothing": "（空白）", "evaluation.range": "第 {from} 到 {to} 筆，共 {total} 筆",
