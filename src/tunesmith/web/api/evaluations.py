@@ -14,6 +14,7 @@ from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
 
@@ -88,7 +89,7 @@ class Prediction(BaseModel):
     scores: dict[str, float] = {}
     base: str | None = None
     base_scores: dict[str, float] = {}
-    error: str | None = None
+    error: Told | None = None
     place: str = ""
 
 

@@ -9,7 +9,7 @@ export const words: Words = {
   "error.unreachable": "Tunesmithから応答がありません。", "error.unreachable.hint": "ジョブはそのまま続いています。`tunesmith webui`で起動し直すと、このページは自動でつながります。",
   "missing.title": "ページが見つかりません", "missing.text": "アドレスが古いか、入力に誤りがあるかもしれません。",
 
-  "status.queued": "待機中", "status.starting": "起動中", "status.running": "実行中", "status.stopping": "保存中", "status.finished": "完了", "status.stopped": "停止", "status.failed": "失敗", "status.killed": "中断",
+  "status.queued": "待機中", "status.starting": "起動中", "status.running": "実行中", "status.stopping": "保存中", "status.finished": "完了", "status.stopped": "停止済み", "status.failed": "失敗", "status.killed": "強制終了",
   "kind.train": "学習", "kind.export": "エクスポート", "kind.verify": "比較", "kind.data make": "文書からデータ作成", "kind.data roles": "役からデータ作成", "kind.data convert": "表からデータ作成",
 
   "runs.title": "ジョブ", "runs.lead": "このワークスペースの学習、評価、エクスポートの一覧です。ページやサーバーを閉じても、ジョブは続きます。",
