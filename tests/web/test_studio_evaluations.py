@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.web.serving import Server, wait_for
 
+from tunesmith.config.load import dump_yaml, load_job
 from tunesmith.runs.run import Run
 
 
@@ -91,6 +92,22 @@ def test_the_form_means_what_the_command_means(client: TestClient) -> None:
     assert resolved["do_eval"] and resolved["predict_with_generate"] and resolved["do_train"] is False
     told = client.post("/api/config/command", json=asked).json()
     assert told["cli"] == "tunesmith eval model_name_or_path=m eval_dataset=numbers"
+
+
+def test_the_rows_that_a_run_held_back_are_known_by_its_name(client: TestClient, workspace: Path) -> None:
+    folder = workspace / "saves" / "trained"
+    asked = {"model_name_or_path": "m", "dataset": ["numbers"], "val_size": 0.1, "seed": 7, "learning_rate": 1e-3}
+    Run.create(folder, asked, dump_yaml(load_job([], {**asked, "max_samples": 30}, verb="train").job)).finish(
+        "finished"
+    )
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    told = client.post("/api/evaluations/source", json={"place": "saves/trained"}).json()["settings"]
+    assert told == {
+        "model_name_or_path": "m", "adapter_name_or_path": ["saves/trained"], "dataset": ["numbers"], "val_size": 0.1,
+        "max_samples": 30, "data_seed": 7,
+    }  # fmt: skip
+    schema = client.get("/api/schema?verb=eval").json()["properties"]
+    assert schema["predict_with_generate"]["default"] is True
 
 
 def test_a_training_form_that_evaluates_still_trains(client: TestClient) -> None:

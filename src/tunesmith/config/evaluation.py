@@ -17,7 +17,8 @@ class EvaluationConfig(Section):
     """Have the model answer the evaluation set and score the answers: when training is over, or without `do_train` a
     model as it is."""
     predict_with_generate: bool = False
-    """The same in an evaluation without training: answers are generated and scored, not the loss alone."""
+    """In an evaluation without training: have the model answer each question and score the answers, not the loss
+    alone."""
     predict_base: bool = False
     """Answer each question with the adapter off too: the base model beside the tuned one."""
 

@@ -43,7 +43,7 @@ def compare_files(
 
     if any(file.is_file() for file in files) and not is_installed():
         raise UserError(
-            tr("The llama.cpp runtime is not installed, which GGUF files are asked in."),
+            "The llama.cpp runtime is not installed, which GGUF files are asked in.",
             hint='pip install "tunesmith[llamacpp]", then: tunesmith verify EXPORTED',
         )
     job = _in_memory(job)

@@ -65,8 +65,10 @@ def schema_for(verb: str) -> dict[str, Any]:
         if name in _DECIDED or (field.section not in _SECTIONS_OF[verb] and name not in common):
             continue
         order = common.get(name)
+        meant = {"default": COMMAND[name]} if verb == EVAL and name in COMMAND else {}
         properties[name] = {
             **whole["properties"][name],
+            **meant,
             "x-common": order is not None,
             "x-order": len(common) + len(properties) if order is None else order,
             "x-secret": field.secret,

@@ -14,6 +14,8 @@ from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
+from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
 
 router = APIRouter(tags=["evaluations"])
@@ -31,6 +33,18 @@ class NewEvaluation(BaseModel):
 
 class Id(BaseModel):
     id: str
+
+
+class Evaluated(BaseModel):
+    """What is to be evaluated, as a person names it: a run, a checkpoint, an adapter, a folder or a hub id."""
+
+    place: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Known(BaseModel):
+    """settings: keys of a config file that say which model it is, and which rows were held back from it."""
+
+    settings: dict[str, Any]
 
 
 class Score(BaseModel):
@@ -75,7 +89,7 @@ class Prediction(BaseModel):
     scores: dict[str, float] = {}
     base: str | None = None
     base_scores: dict[str, float] = {}
-    error: str | None = None
+    error: Told | None = None
     place: str = ""
 
 
@@ -88,6 +102,12 @@ class Page(BaseModel):
 def begin_evaluation(asked: NewEvaluation, studio: TheStudio) -> Id:
     """Put an evaluation in the queue; it is a run of the kind `eval`."""
     return Id(id=starting.begin_evaluation(studio, asked.settings, asked.devices, trusted=asked.trusted))
+
+
+@router.post("/evaluations/source")
+def evaluation_source(asked: Evaluated, studio: TheStudio) -> Known:
+    """What a person calls a model, as settings to evaluate."""
+    return Known(settings=settings_of(studio, asked.place, OF_ITS_LOSS))
 
 
 @router.get("/runs/{run:path}/evaluation")

@@ -285,6 +285,14 @@ export interface components {
             note: string;
         };
         /**
+         * Evaluated
+         * @description What is to be evaluated, as a person names it: a run, a checkpoint, an adapter, a folder or a hub id.
+         */
+        Evaluated: {
+            /** Place */
+            place: string;
+        };
+        /**
          * Evaluation
          * @description metrics: so far, while it is at work. rows: questions in all; answered: of those, failed: could not be asked.
          *
@@ -441,6 +449,16 @@ export interface components {
             };
             /** Notes */
             notes: string[];
+        };
+        /**
+         * Known
+         * @description settings: keys of a config file that say which model it is, and which rows were held back from it.
+         */
+        Known: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
         };
         /** Lengths */
         Lengths: {
