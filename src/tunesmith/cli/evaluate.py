@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if not arguments:
         raise UserError(
-            tr("`tunesmith eval` needs a run, a model or a configuration."),
+            "`tunesmith eval` needs a run, a model or a configuration.",
             hint="tunesmith eval saves/mine, or: tunesmith eval --help",
         )
     resolved = _resolved([argument for argument in arguments if argument != "--detach"])

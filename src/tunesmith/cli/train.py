@@ -112,7 +112,7 @@ def plan(arguments: list[str]) -> int:
     resolved = resolve(arguments, "plan")
     if evaluates_alone(resolved):
         raise UserError(
-            tr("`tunesmith plan` is about trainings; this configuration only evaluates."),
+            "`tunesmith plan` is about trainings; this configuration only evaluates.",
             hint="tunesmith train CONFIG.yaml --dry-run checks it.",
         )
     tell_notes(resolved)
