@@ -25,7 +25,7 @@ def value_of(flag: str, arguments: Sequence[str]) -> tuple[list[str], str]:
     _, equals, value = arguments[at].partition("=")
     value = value if equals else "".join(arguments[at + 1 : at + 2])
     if not value:
-        raise UserError(tr("{flag} needs a value.").format(flag=flag))
+        raise UserError(f"{flag} needs a value.")
     return [*arguments[:at], *arguments[at + (1 if equals else 2) :]], value
 
 
