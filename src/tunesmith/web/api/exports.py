@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from tunesmith.config.load import dump_yaml
@@ -17,11 +16,11 @@ from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
-router = APIRouter(tags=["exports"])
+router = router_of("exports")
 _SECONDS = 600
 
 
