@@ -33,8 +33,8 @@ REPORTS = 1_000_000
 RUN = "saves/long"
 PATIENCE = 180
 REST_SECONDS = 3
-# The same for both; gradio neither counts its users nor looks for its newest version, no browser is opened, and Python
-# keeps what it compiled: pip did so for LLaMA-Factory, and for Tunesmith, installed editable, the unmeasured start does.
+# The same for both; gradio neither counts its users nor looks for its newest version, no browser is opened, and
+# Python keeps what it compiled: pip did so for LLaMA-Factory; for Tunesmith, installed editable, the first start does.
 ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
