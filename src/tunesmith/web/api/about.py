@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from tunesmith.errors import UserError
 from tunesmith.web.access import REFUSALS, Refusal, TheStudio, router_of
 from tunesmith.web.devices import Device, devices
+from tunesmith.web.language import Told
 
 router = router_of("about")
 
@@ -36,9 +37,9 @@ class About(BaseModel):
 
 class Finding(BaseModel):
     status: Literal["pass", "warn", "fail"]
-    what: str
-    detail: str
-    fix: str = ""
+    what: Told
+    detail: Told
+    fix: Told = ""
 
 
 # The refusals of all endpoints name this model; one of them has to bring it into the description.

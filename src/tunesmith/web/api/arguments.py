@@ -13,6 +13,7 @@ from tunesmith.errors import UserError
 from tunesmith.runs.files import replace_text, told_plainly
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
@@ -26,7 +27,7 @@ class Saved(BaseModel):
 
     name: str
     settings: dict[str, Any]
-    notes: list[str] = []
+    notes: list[Told] = []
     revision: str
 
 

@@ -12,6 +12,7 @@ from tunesmith.errors import UserError
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.devices import CPU, devices
+from tunesmith.web.language import Told
 
 router = router_of("estimates")
 _KEPT = 64
@@ -42,7 +43,7 @@ class Estimate(BaseModel):
     trainable: int
     parameters: int
     checkpointing: bool
-    note: str
+    note: Told
 
 
 @router.post("/estimate")
