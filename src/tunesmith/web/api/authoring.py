@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import check_name
@@ -16,12 +16,12 @@ from tunesmith.authoring.options import JobOptions, MakeOptions, RolesOptions, r
 from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
-router = APIRouter(tags=["authoring"])
+router = router_of("authoring")
 _DOCUMENTS = "documents"
 _KINDS: dict[str, type[JobOptions]] = {"make": MakeOptions, "roles": RolesOptions}
 _CONVERT = {
