@@ -37,8 +37,10 @@ def who(options: JobOptions) -> tuple[str, Connection | None]:
 
 
 @asynccontextmanager
-async def opened(options: JobOptions, stop: Stop) -> AsyncIterator[Model]:
-    """The model, ready to be asked."""
+async def opened(
+    options: JobOptions, stop: Stop, trouble: Callable[[str, float], None] = lambda reason, seconds: None
+) -> AsyncIterator[Model]:
+    """The model, ready to be asked. trouble: see `Endpoint`."""
     name, place = who(options)
     if place is None:
         yield LocalModel(name, _load(options), options)
@@ -51,6 +53,7 @@ async def opened(options: JobOptions, stop: Stop) -> AsyncIterator[Model]:
         timeout=options.timeout,
         retries=options.retries,
         connections=options.concurrency,
+        trouble=trouble,
     )
     async with endpoint:
         yield endpoint

@@ -88,7 +88,7 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
     """Both rounds of questions; returns the tally of the first."""
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop) as model:
+        async with opened(options, watch.stop, watch.trouble) as model:
             with watch.asking(tr("asking"), journal.chunks()) as report:
                 tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
             if options.judge and not watch.stop.ending:

@@ -132,7 +132,7 @@ def _asked(
 async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, watch: Watch, total: int) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop) as model:
+        async with opened(options, watch.stop, watch.trouble) as model:
             with watch.asking(tr("asking"), total) as report:
                 return await ask_all(
                     (each.question for each in asked),
