@@ -52,7 +52,9 @@ def usable(data: Path, name: str, tmp_path: Path) -> int:
     return check_dataset(entry, stage="sft", cache_dir=tmp_path / "cache", placeholders={}).usable
 
 
-def test_files_of_each_kind_are_added_as_they_are(data: Path, tmp_path: Path) -> None:
+def test_files_of_each_kind_are_added_as_they_are(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     written(data / "here.jsonl", ALPACA)
     documents.xlsx(tmp_path / "faq.xlsx", {"S": [["问题", "答案"], ["a", "b"]]})
     chat = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"}
@@ -61,10 +63,14 @@ def test_files_of_each_kind_are_added_as_they_are(data: Path, tmp_path: Path) ->
     written(tmp_path / "rated.jsonl", [{**rated, "rejected": {"from": "gpt", "value": "c"}}])
     (tmp_path / "book.txt").write_text("Once upon a time.\n", encoding="utf-8")
     assert main(["data", "add", str(data / "here.jsonl")]) == 0
+    told = capsys.readouterr().out
+    assert "20, of which 20 can be used" in told and told.count("user: Question") == 3
     assert main(["data", "add", "faq.xlsx", "--copy"]) == 0
     assert main(["data", "add", "chat.jsonl", "--name", "聊天"]) == 0
     assert main(["data", "add", "rated.jsonl"]) == 0
     assert main(["data", "add", "book.txt"]) == 0
+    told = capsys.readouterr().out
+    assert "rated: rated answers, 1 row for dpo." in told and "Once upon a time." in told
     assert main(["data", "add", "owner/name", "--hub", "--name", "far", "--split", "test"]) == 0
     assert info(data) == {
         "here": {
@@ -139,11 +145,17 @@ def test_a_file_outside_of_the_folder_is_never_deleted(data: Path, tmp_path: Pat
     assert list(info(data)) == ["mine"]
 
 
-def test_rows_that_ask_the_same_stay_on_one_side(data: Path, tmp_path: Path) -> None:
+def test_rows_that_ask_the_same_stay_on_one_side(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = [{**row, "instruction": row["instruction"].upper(), "output": "Another."} for row in ALPACA]
     written(data / "mine.jsonl", [*ALPACA, *again])
     assert main(["data", "add", "data/mine.jsonl"]) == 0
+    capsys.readouterr()
     assert main(["data", "split", "mine", "--val-size", "0.25"]) == 0
+    told = capsys.readouterr().out
+    assert "30, of which 30 can be used" in told and "10, of which 10 can be used" in told
+    assert "0 rows of mine_val are in it" in told and told.count("user: ") == 3
     train, held = rows_of(data, "mine_train"), rows_of(data, "mine_val")
     assert (len(train), len(held)) == (30, 10)
     assert {row["instruction"].lower() for row in train} & {row["instruction"].lower() for row in held} == set()

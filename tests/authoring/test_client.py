@@ -172,7 +172,7 @@ def test_one_that_was_there_may_come_back() -> None:
         async with endpoint:
             await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
 
-    with pytest.raises(AskFailed, match="no connection to http.*nobody listens there.*tried 3 times"):
+    with pytest.raises(AskFailed, match=r"no connection to http.*nobody listens there.*tried 3 times"):
         asyncio.run(asking())
     assert len(told) == 2 and "no connection" in told[0][0]
 

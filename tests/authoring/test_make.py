@@ -237,7 +237,7 @@ def test_bad_json_is_asked_again_and_what_keeps_failing_is_set_aside(capsys: pyt
     with serving(answer) as server:
         assert make(server) == 0
         told = capsys.readouterr().out
-        assert "1 chunks failed; --retry-failed asks them again" in told and "no usable answer in 3 attempts" in told
+        assert "1 chunk failed; --retry-failed asks it again" in told and "no usable answer in 3 attempts" in told
         assert len(rows()) == 5
         asked = len(server.requests)
         assert asked == 4 + 2 + 3

@@ -101,7 +101,8 @@ class Endpoint:
         it a moment, so that not all of them are refused."""
         if self._asked:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._first_ended.wait(), _FIRST_ALONE)
+                async with asyncio.timeout(_FIRST_ALONE):
+                    await self._first_ended.wait()
             return await self._patiently(messages, schema)
         self._asked = True
         try:

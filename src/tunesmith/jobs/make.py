@@ -18,7 +18,7 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, publish, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
 from tunesmith.jobs.held_back import lines_beside, published_before
@@ -48,7 +48,7 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
             began = time.monotonic()
             tally = asyncio.run(_ask(journal, options, prompts, watch))
             done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
-    return show(done) if done is not None else 1
+    return show(*done) if done else 1
 
 
 def preview(sources: Sequence[Path], options: MakeOptions) -> int:
@@ -103,8 +103,8 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
 def _publish(
     run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
     seconds: float, replace: bool,
-) -> Published | None:  # fmt: skip
-    """Write the rows, and beside them those that were held back, and tell all. None where there are none yet."""
+) -> list[Published]:  # fmt: skip
+    """Write the rows, and beside them those that were held back, and tell all. Nothing where there are none yet."""
     rows = Rows(journal, options, prompts, model)
     rejected = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
     with lines_beside(rejected) as write:
@@ -113,10 +113,11 @@ def _publish(
     if not rows.total:
         if watch.interrupted:
             watch.say(tr("Nothing was answered yet, so nothing was written."))
-            return None
+            return []
         raise UserError(
-            tr("No row came of it: {failed} questions failed, {held} rows were held back.").format(
-                failed=failed, held=sum(held_back.values())
+            tr("No row came of it: {failed}, {held}.").format(
+                failed=trn("{count:,} question failed", "{count:,} questions failed", failed),
+                held=trn("{count:,} row was held back", "{count:,} rows were held back", held_back.total()),
             ),
             hint=failed_hint(journal) or tr("{path} tells why.").format(path=rejected),
         )
@@ -144,7 +145,7 @@ def _publish(
         watch.say(line)
     if apart and rows.by_chunk:
         watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
-    return done[0]
+    return done
 
 
 def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation: bool, replace: bool) -> Published:
@@ -156,19 +157,26 @@ def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation:
 def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterator[str]:
     """The report in words."""
     for (name, rows), file in zip(report["rows"].items(), report["files"], strict=True):
-        yield tr("{rows:,} rows in {file}, registered as {name}").format(rows=rows, file=file, name=name)
+        yield tr("{rows} in {file}, registered as {name}").format(
+            rows=trn("{count:,} row", "{count:,} rows", rows), file=file, name=name
+        )
     if report["rejected"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report["rejected"].items()))
         yield tr("held back: {kinds} (each with its reason in {file})").format(
             kinds=kinds, file=report["rejected_file"]
         )
-    if report["chunks_failed"]:
-        yield tr("{count} chunks failed; --retry-failed asks them again. {hint}").format(
-            count=report["chunks_failed"], hint=failed_hint(journal)
-        )
-    if report["chunks_open"]:
-        yield tr("{count} chunks were not asked about; the same command goes on.").format(count=report["chunks_open"])
-    yield tr("{calls} answers, {spent}").format(calls=report["calls"], spent=spent)
+    if failed := report["chunks_failed"]:
+        told = trn(
+            "{count:,} chunk failed; --retry-failed asks it again.",
+            "{count:,} chunks failed; --retry-failed asks them again.", failed,
+        )  # fmt: skip
+        yield f"{told} {failed_hint(journal)}"
+    if left := report["chunks_open"]:
+        yield trn(
+            "{count:,} chunk was not asked about; the same command goes on.",
+            "{count:,} chunks were not asked about; the same command goes on.", left,
+        )  # fmt: skip
+    yield f"{trn('{count:,} answer', '{count:,} answers', report['calls'])}, {spent}"
 
 
 def failed_hint(journal: Journal) -> str:
@@ -182,7 +190,8 @@ def _announced(expected: Estimate, model: str, place: str) -> str:
 
 
 def _chunks_told(expected: Estimate) -> str:
-    told = tr("{documents} documents, {chunks} chunks").format(documents=expected.documents, chunks=expected.chunks)
+    documents = trn("{count:,} document", "{count:,} documents", expected.documents)
+    told = f"{documents}, {trn('{count:,} chunk', '{count:,} chunks', expected.chunks)}"
     if expected.questions == expected.chunks:
         return told
     return told + tr(", {count} of them still to be asked about").format(count=expected.questions)
