@@ -192,12 +192,13 @@ def test_data_sets_of_two_formats_are_merged(data: Path, capsys: pytest.CaptureF
     assert "2 exact" in capsys.readouterr().out
 
 
-def push(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+def with_hub(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    """A `data` command in a process of its own, where the hub's client finds the stand-in."""
     environment = {
         **os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1",
         "HF_HOME": str(data.parent / "hf"), "PYTHONPATH": str(Path(tunesmith.__file__).parents[1]),
     }  # fmt: skip
-    command = [sys.executable, "-m", "tunesmith", "data", "push", *arguments]
+    command = [sys.executable, "-m", "tunesmith", "data", *arguments]
     return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=data.parent, check=False)
 
 
@@ -206,7 +207,7 @@ def test_a_data_set_goes_to_the_hub_with_its_entry(data: Path) -> None:
     for name in ("a", "b"):
         assert main(["data", "add", "data/a.jsonl", "--name", name]) == 0
     with HubDouble() as hub:
-        done = push(data, hub, "a", "me/set")
+        done = with_hub(data, hub, "push", "a", "me/set")
         assert done.returncode == 0, done.stderr
         assert f"{hub.url}/datasets/me/set" in done.stdout
         assert hub.private == {"me/set": True}
@@ -214,14 +215,31 @@ def test_a_data_set_goes_to_the_hub_with_its_entry(data: Path) -> None:
         assert set(files) == {"a.jsonl", "dataset_info.json", "README.md"}
         assert files["a.jsonl"] == (data / "a.jsonl").read_bytes()
         files["README.md"] = b"A card by hand."
-        done = push(data, hub, "b", "me/set")
+        done = with_hub(data, hub, "push", "b", "me/set")
         assert done.returncode == 0, done.stderr
         assert list(json.loads(files["dataset_info.json"])) == ["a", "b"]
         assert files["README.md"] == b"A card by hand."
-        refused = push(data, hub, "a", "me/other", token="hf_wrong")
+        refused = with_hub(data, hub, "push", "a", "me/other", token="hf_wrong")
         assert refused.returncode == 2
         assert "could not be uploaded to me/other" in refused.stderr
         assert "hf_wrong" not in refused.stderr
+
+
+def test_a_data_set_that_was_pushed_is_loaded_from_the_hub(data: Path) -> None:
+    """By the list that lies there, and as a repository of its own."""
+    written(data / "a.jsonl", [{"问": f"Question {n}?", "答": f"Answer {n}."} for n in range(20)])
+    entry = {"file_name": "a.jsonl", "columns": {"prompt": "问", "response": "答", "query": None}}
+    (data / "dataset_info.json").write_text(json.dumps({"a": entry}), encoding="utf-8")
+    with HubDouble() as hub:
+        assert with_hub(data, hub, "push", "a", "me/set").returncode == 0
+        (data / "a.jsonl").unlink()
+        found = with_hub(data, hub, "check", "a", "--dataset_dir", "REMOTE:me/set")
+        assert found.returncode == 0, found.stderr
+        assert "20, of which 20 can be used" in found.stdout
+        assert main(["data", "add", "me/set", "--hub", "--name", "far"]) == 0
+        found = with_hub(data, hub, "check", "far")
+        assert found.returncode == 0, found.stderr
+        assert "20, of which 20 can be used" in found.stdout
 
 
 def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
