@@ -244,7 +244,9 @@ def test_bad_json_is_asked_again_and_what_keeps_failing_is_set_aside(capsys: pyt
         assert make(server) == 0
         assert len(server.requests) == asked
         mended = True
+        capsys.readouterr()
         assert make(server, "--retry-failed") == 0
+        assert "1 of them still to be asked about" in capsys.readouterr().out
         assert len(server.requests) == asked + 1 and len(rows()) == 6
 
 

@@ -143,6 +143,11 @@ def _publish(
     write_report(run, report)
     for line in report_lines(report, journal, watch.told(spent)):
         watch.say(line)
+    if not apart and published_before(run.layout.root, f"{options.out}_val"):
+        told = tr(
+            "{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
+        )
+        watch.say(told.format(name=options.out))
     if apart and rows.by_chunk:
         watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
     return done
