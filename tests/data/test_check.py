@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pytest
 from doubles import CharEncoder, text_of
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.check import check_dataset, render_check
 from tunesmith.data.preview import PreviewRow, preview_rows, render_preview
+from tunesmith.data.seen import NOWHERE, Seen
 
 
 @pytest.fixture
@@ -82,3 +84,21 @@ def test_preview_shows_text_ids_and_what_is_trained(entry, tmp_path):
     assert row.runs == ((False, (72, 105), "Hi"), (True, (89, 111), "Yo"))
     text = shown(render_preview(row))
     assert "a.jsonl:2 — 4 tokens, 2 trained" in text and "HiYo" in text and "72 105 89 111" in text
+
+
+def test_what_was_seen_is_known_with_the_first_of_its_kind():
+    random = np.random.default_rng(1)
+    seen, known = Seen(), {}
+    number = 0
+    for size in (1, 5, 300, 2, 40, 0, 300, 1):
+        digests = random.integers(-200, 200, size)
+        numbers = np.arange(number, number + size)
+        number += size
+        expected = []
+        for digest, each in zip(digests.tolist(), numbers.tolist(), strict=True):
+            expected.append(known.get(digest, NOWHERE))
+            known.setdefault(digest, each)
+        assert seen.add(digests, numbers).tolist() == expected
+    every = np.arange(-210, 210)
+    assert seen.find(every).tolist() == [known.get(digest, NOWHERE) for digest in every.tolist()]
+    assert len(seen) == len(known)
