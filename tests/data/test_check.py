@@ -55,7 +55,7 @@ def test_lengths_and_the_share_that_is_cut(entry, tmp_path):
     assert report.truncated == 1
     text = shown(render_check(report))
     assert "144 tokens" in text
-    assert "1 row (25.0 %) is longer than cutoff_len 50." in text
+    assert "Longer than cutoff_len 50: 1 row (25.0 %)." in text
     histogram = [line.split() for line in text.splitlines() if "█" in line]
     assert [(line[0], line[-1]) for line in histogram] == [("0", "1"), ("16", "2"), ("64", "1")]
 
@@ -64,7 +64,7 @@ def test_overlap_with_evaluation_data(entry, tmp_path):
     train, held = entry("train", ("q", "a"), ("r", "b")), entry("held", ("Q", "A."), ("new", "c"))
     report = check(train, tmp_path, against=[held])
     assert report.overlap == {"held": 1}
-    assert "1 row of held is in it" in shown(render_check(report))
+    assert "1 row of held" in shown(render_check(report))
 
 
 class Chars:

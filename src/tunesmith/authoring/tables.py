@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.authoring.archive import check_archive
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.errors import UserError
-from tunesmith.i18n import trn
+from tunesmith.i18n import plural
 
 CSV = (".csv", ".tsv")
 SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
@@ -168,10 +168,10 @@ def _rows(
         else:
             yield number, {name: cells[at] if at < len(cells) else "" for at, name in named.items()}
     if empty:
-        told = trn("{count:,} empty row is passed over", "{count:,} empty rows are passed over", empty)
+        told = plural("{count:,} empty row is passed over", "{count:,} empty rows are passed over", empty)
         notes.append(f"{where}: {told}.")
     if ragged:
-        told = trn(
+        told = plural(
             "{count:,} row has more cells than the header and is left out",
             "{count:,} rows have more cells than the header and are left out", len(ragged),
         )  # fmt: skip

@@ -7,7 +7,6 @@ import re
 from typing import NoReturn
 
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
 
 
 class Flags(argparse.ArgumentParser):
@@ -20,4 +19,4 @@ class Flags(argparse.ArgumentParser):
         known = [flag for action in self._actions for flag in action.option_strings]
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         hint = did_you_mean(unknown[1].partition("=")[0], known) if unknown else ""
-        raise UserError(f"{self.prog}: {message}.", hint=hint or tr("{name} --help").format(name=self.prog))
+        raise UserError(f"{self.prog}: {message}.", hint=hint or f"{self.prog} --help")

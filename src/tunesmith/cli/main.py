@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr
 
 # The first of several processes speaks for all: where it has failed too, torchrun ends the others while they wait.
 _SECONDS_OF_THE_FIRST = 5.0
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(_SECONDS_OF_THE_FIRST)
-        print(f"{tr('Error')}: {error}", file=sys.stderr)
+        print(f"{tr('Error')}: {told(error)}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         print(tr("Interrupted."), file=sys.stderr)
@@ -87,11 +87,11 @@ def dispatch(arguments: list[str]) -> int:
         print(usage())
         return DONE if arguments else MISUSED
     if name in MISSING:
-        raise UserError(tr(MISSING[name]))
+        raise UserError(MISSING[name])
     if name not in COMMANDS:
         known = [*COMMANDS, *MISSING]
         hint = did_you_mean(name, known) or tr("`tunesmith help` lists the commands.")
-        raise UserError(tr("There is no command {name!r}.").format(name=name), hint=hint)
+        raise UserError(f"There is no command {name!r}.", hint=hint)
     command = COMMANDS[name]
     function = getattr(import_module(command.module), command.function)
     code: int = function(arguments[1:])

@@ -39,8 +39,8 @@ def run(arguments: list[str]) -> int:
     parser, actions = _parser()
     if arguments[0] not in actions:
         raise UserError(
-            tr("There is no command `runs {action}`.").format(action=arguments[0]),
-            hint=did_you_mean(arguments[0], actions) or tr("There are: {names}.").format(names=", ".join(actions)),
+            f"There is no command `runs {arguments[0]}`.",
+            hint=did_you_mean(arguments[0], actions) or f"There are: {', '.join(actions)}.",
         )
     if arguments[0] == "resume":
         _refuse_keys(arguments[1:])
@@ -89,10 +89,8 @@ def _refuse_keys(words: list[str]) -> None:
     for word in words:
         if "=" in word and not word.startswith("-") and not Path(word).exists():
             raise UserError(
-                tr("`runs resume` takes no keys such as {word}: a run goes on as it began.").format(word=word),
-                hint=tr(
-                    "To change it: tunesmith train with its configuration, {word} resume_from_checkpoint=true"
-                ).format(word=word),
+                f"`runs resume` takes no keys such as {word}: a run goes on as it began.",
+                hint=f"To change it: tunesmith train with its configuration, {word} resume_from_checkpoint=true",
             )
 
 
@@ -106,7 +104,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     if len(options.runs) < 2:
-        raise UserError(tr("`runs compare` needs two runs or more."))
+        raise UserError("`runs compare` needs two runs or more.")
     return show_comparison([find_run(name, options.root) for name in options.runs])
 
 
@@ -114,11 +112,11 @@ def _stop(options: argparse.Namespace) -> int:
     run = _find(options)
     state = run.state()
     if not state.active:
-        raise UserError(tr("{path} is not running: it is {status}.").format(path=run.path, status=state.status))
+        raise UserError(f"{run.path} is not running: it is {state.status}.")
     if state.pid is None:
         raise UserError(
-            tr("{path} is queued, and no process works on it: there is nothing to stop.").format(path=run.path),
-            hint=tr("If it was started a moment ago, ask again; if not, train it again, or delete the folder."),
+            f"{run.path} is queued, and no process works on it: there is nothing to stop.",
+            hint="If it was started a moment ago, ask again; if not, train it again, or delete the folder.",
         )
     run.layout.stop.touch()
     print(tr("Asked {path} to save and stop at the end of its present step.").format(path=run.path), flush=True)
@@ -141,21 +139,19 @@ def _resume(options: argparse.Namespace) -> int:
     run = _find(options)
     state = run.state()
     if state.active and state.pid is not None:
-        raise UserError(tr("{path} is at work already.").format(path=run.path))
+        raise UserError(f"{run.path} is at work already.")
     if state.status == "finished":
         raise UserError(
-            tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
-            hint=tr(way_further(run.layout, state.step)),
+            f"{run.path} has finished; there is nothing left to resume.",
+            hint=way_further(run.layout, state.step),
         )
     if run.layout.journal.is_file():
         return _resume_asking(run, detached=options.detach)
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UserError(
-            tr("{path} has no complete checkpoint to resume from.").format(path=run.path),
-            hint=tr("Train it afresh: tunesmith train {config} overwrite_output_dir=true").format(
-                config=run.layout.resolved
-            ),
+            f"{run.path} has no complete checkpoint to resume from.",
+            hint=f"Train it afresh: tunesmith train {run.layout.resolved} overwrite_output_dir=true",
         )
     last = checkpoints[-1]
     given = [f"output_dir={run.path}", f"resume_from_checkpoint={last.path}"]
@@ -188,7 +184,7 @@ def _logs(options: argparse.Namespace) -> int:
     if not log.is_file() or not log.stat().st_size:
         log = layout.launch_log
     if not log.is_file():
-        raise UserError(tr("{path} has no log yet.").format(path=layout.root))
+        raise UserError(f"{layout.root} has no log yet.")
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     print("\n".join(lines[-options.lines :] if options.lines else lines))
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.cli.preflight import print_lines
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -103,7 +103,7 @@ def resolve(
     given, overrides = parse_arguments(arguments)
     if not (given or overrides or files or keys):
         raise UserError(
-            tr("`tunesmith {verb}` needs a configuration file or keys.").format(verb=verb),
+            f"`tunesmith {verb}` needs a configuration file or keys.",
             hint=f"tunesmith {verb} CONFIG.yaml, or: tunesmith {verb} --help",
         )
     return load_job([*files, *given], {**(keys or {}), **overrides}, verb=verb)
@@ -139,4 +139,4 @@ def tell_notes(resolved: Resolved) -> None:
     from tunesmith.cli.terminal import console
 
     for note in resolved.notes:
-        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(note)}")
+        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(translated(note))}")

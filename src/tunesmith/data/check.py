@@ -23,7 +23,7 @@ from tunesmith.data.layout import Stage
 from tunesmith.data.seen import NOWHERE, Seen, as_numbers
 from tunesmith.data.sources import SourceRow, locate
 from tunesmith.data.tokenize import RowEncoder, open_dataset, usable_samples
-from tunesmith.i18n import trn
+from tunesmith.i18n import plural
 from tunesmith.text.conversation import Document, Example
 
 _BATCH = 1000
@@ -217,19 +217,16 @@ def render_check(report: CheckReport) -> RenderableType:
     for place, earlier in report.twins:
         facts.add_row("", Text(f"{place} = {earlier}", style="dim"))
     if report.contradictions:
-        told = trn(
-            "{count:,} question has different answers", "{count:,} questions have different answers",
-            report.contradictions,
-        )  # fmt: skip
-        facts.add_row("contradictions", Text(told, "yellow"))
+        questions = plural("{count:,} question", "{count:,} questions", report.contradictions)
+        facts.add_row("contradictions", Text(f"{questions} with different answers", "yellow"))
     if report.placeholders:
         left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in report.placeholders.items())
         facts.add_row("placeholders", Text(f"left in the text: {left}", style="yellow"))
     for file, encoding in report.encodings.items():
         facts.add_row("encoding", f"{file}: {encoding.upper()}")
     for name, count in report.overlap.items():
-        told = trn("{count:,} row of {{name}} is", "{count:,} rows of {{name}} are", count).format(name=name)
-        facts.add_row("overlap", Text(f"{told} in it", style="red" if count else ""))
+        rows = plural("{count:,} row", "{count:,} rows", count)
+        facts.add_row("overlap", Text(f"{rows} of {name}", style="red" if count else ""))
     for note in report.notes:
         facts.add_row("note", note)
     return Group(facts, *_histogram(report))
@@ -249,6 +246,6 @@ def _histogram(report: CheckReport) -> list[RenderableType]:
         bar = "█" * round(_BAR * count / max(1, counts.max()))
         style = "red" if low >= report.cutoff else "cyan"
         lines.append(Text.assemble(f"{low:>7,} – {top - 1:<7,} ", (f"{bar:<{_BAR}}", style), f" {count:,}"))
-    longer = trn("{count:,} row ({{share}}) is longer", "{count:,} rows ({{share}}) are longer", report.truncated)
-    lines.append(f"{longer.format(share=f'{share:.1f} %')} than cutoff_len {report.cutoff:,}.")
+    longer = plural("{count:,} row", "{count:,} rows", report.truncated)
+    lines.append(f"Longer than cutoff_len {report.cutoff:,}: {longer} ({share:.1f} %).")
     return lines

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from tunesmith.config import Job, ModelConfig
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
+from tunesmith.i18n import translated
 from tunesmith.inference.engine import ChatEngine
 from tunesmith.models.adapters import apply_tuning
 from tunesmith.models.load import load_model
@@ -26,7 +27,7 @@ _WISHES: dict[str, Requested] = {"float16": "fp16", "bfloat16": "bf16", "float32
 
 def tell(sentence: str) -> None:
     """Notes go to stderr: on stdout are answers only."""
-    print(sentence, file=sys.stderr)
+    print(translated(sentence), file=sys.stderr)
 
 
 def load_engine(job: Job, note: Note = tell) -> ChatEngine:

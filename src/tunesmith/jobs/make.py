@@ -18,7 +18,7 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, publish, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr, trn
+from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
 from tunesmith.jobs.held_back import lines_beside, published_before
@@ -59,7 +59,7 @@ def preview(sources: Sequence[Path], options: MakeOptions) -> int:
     try:
         name, _ = who(options)
     except UserError as error:  # what it will take can be told without a model
-        console.print(f"{tr('note')}  {error.message}", markup=False)
+        console.print(f"{tr('note')}  {translated(error.message)}", markup=False)
     kept = run_directory(options).journal
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         if kept.is_file():
@@ -114,12 +114,11 @@ def _publish(
         if watch.interrupted:
             watch.say(tr("Nothing was answered yet, so nothing was written."))
             return []
+        lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
+        held = plural("{count:,} row was held back", "{count:,} rows were held back", held_back.total())
         raise UserError(
-            tr("No row came of it: {failed}, {held}.").format(
-                failed=trn("{count:,} question failed", "{count:,} questions failed", failed),
-                held=trn("{count:,} row was held back", "{count:,} rows were held back", held_back.total()),
-            ),
-            hint=failed_hint(journal) or tr("{path} tells why.").format(path=rejected),
+            f"No row came of it: {lost}, {held}.",
+            hint=failed_hint(journal) or f"{rejected} tells why.",
         )
     apart = rows.apart()
     done = [_published(rows, apart, options, validation=False, replace=replace)]

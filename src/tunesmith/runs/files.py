@@ -24,7 +24,7 @@ _HINTS = {
     errno.EPERM: "You may not write there: choose a folder that you own.",
     errno.ENOTDIR: "A part of the path is a file, not a folder: choose a folder elsewhere.",
     errno.EEXIST: "A file of that name is in the way: choose a folder elsewhere.",
-    errno.ENAMETOOLONG: "The path is too long for this file system: choose a folder with a shorter one.",
+    errno.ENAMETOOLONG: "The path is too long for this file system: choose a folder with a shorter path.",
 }
 
 

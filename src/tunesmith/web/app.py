@@ -17,6 +17,7 @@ from starlette.responses import Response
 from tunesmith.errors import UserError
 from tunesmith.web.access import REFUSALS, Refusal
 from tunesmith.web.guard import Door, Guard
+from tunesmith.web.language import Listener
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
@@ -59,6 +60,7 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
     _serve_page(app, page)
     if door is not None:
         app.add_middleware(Guard, door=door)
+    app.add_middleware(Listener)  # the outermost: the guard's words are read by people too
     return app
 
 

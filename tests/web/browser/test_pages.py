@@ -19,7 +19,7 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "theme", "locale"), [(1280, "light", "en-US"), (390, "dark", "zh-TW")])
+@pytest.mark.parametrize(("width", "theme", "locale"), [(1280, "light", "en-US"), (390, "dark", "ru-RU")])
 def test_pages_are_accessible_and_fit(
     width: int, theme: str, locale: str, built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page]
 ) -> None:
@@ -53,6 +53,9 @@ def test_words_change_at_once_and_are_remembered(
     page.get_by_label("Language").select_option("zh-TW")
     expect(page.get_by_role("heading", level=1)).to_have_text("訓練")
     expect(page.get_by_label("截斷長度")).to_have_value("512")
+    for language, title in (("ja", "学習"), ("ko", "학습"), ("ru", "Обучение"), ("zh-CN", "训练"), ("zh-TW", "訓練")):
+        page.locator(".rail-tools select").select_option(language)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
     page.reload()
     expect(page.locator("html")).to_have_attribute("lang", "zh-TW")
     expect(page.get_by_label("截斷長度")).to_have_value("512")

@@ -13,7 +13,7 @@ from tunesmith.authoring.archive import check_archive
 from tunesmith.authoring.document import READERS, Block, Note, Title
 from tunesmith.authoring.documents.html import html_blocks
 from tunesmith.errors import UserError
-from tunesmith.i18n import trn
+from tunesmith.i18n import plural
 
 _CONTAINER = "META-INF/container.xml"
 _LOCKS = "META-INF/encryption.xml"
@@ -39,7 +39,7 @@ def read_epub(path: Path) -> Iterator[Block]:
         if title:
             yield Title(title)
         if missing:
-            told = trn(
+            told = plural(
                 "{count:,} chapter that its contents name is not in it",
                 "{count:,} chapters that its contents name are not in it", len(missing),
             )  # fmt: skip

@@ -17,6 +17,7 @@ from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
@@ -35,7 +36,7 @@ class Option(BaseModel):
     """One option of a command. kind: text, number, switch, choice or list."""
 
     name: str
-    help: str
+    help: Told
     kind: str
     choices: list[str] = []
     default: Any = None
@@ -162,6 +163,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(record, dict):
+                if isinstance(record.get("reason"), str):
+                    record["reason"] = said(record["reason"])
                 yield record
 
 

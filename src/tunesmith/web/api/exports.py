@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,13 @@ from pydantic import BaseModel, Field
 
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
+from tunesmith.i18n import IN_ENGLISH
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
@@ -42,7 +45,7 @@ class Asked(BaseModel):
 class Preview(BaseModel):
     """lines: what would be written, with sizes, and the disk and memory it takes."""
 
-    lines: list[str]
+    lines: list[Told]
 
 
 class ExportedFile(BaseModel):
@@ -60,8 +63,8 @@ class ExportedFile(BaseModel):
     loss: float | None = None
     reference_loss: float | None = None
     status: Literal["pass", "warn", "fail"]
-    detail: str = ""
-    fix: str = ""
+    detail: Told = ""
+    fix: Told = ""
 
 
 class Written(BaseModel):
@@ -116,7 +119,7 @@ def preview_export(asked: Asked, studio: TheStudio) -> Preview:
         command = [sys.executable, "-m", "tunesmith", "export", str(config), "--dry-run"]
         try:
             told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                                  timeout=_SECONDS)  # fmt: skip
+                                  timeout=_SECONDS, env={**os.environ, **IN_ENGLISH})  # fmt: skip
         except subprocess.TimeoutExpired:
             raise UserError("The preview took too long.", hint="Start the export: it shows its progress.") from None
     if told.returncode:

@@ -4,7 +4,7 @@ import type { Comparison, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { pictures, smooth, usualWeight } from "../curve/data";
-import { measure, named, t } from "../i18n";
+import { measure, named, t, useLanguage } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
 
@@ -16,6 +16,7 @@ export function ComparePage() {
   const comparison = useResource<Comparison>(ids.length > 1 ? ids.join() : null, (signal) => get("compare", { runs: ids }, signal));
   const [picture, setPicture] = useState("loss");
   const [chosen] = useKept<number | null>("curve.smoothing", null);
+  const language = useLanguage();
   const data = comparison.data;
   const groups = useMemo(() => [...Object.keys(pictures(Object.fromEntries(Object.keys(data?.series ?? {}).map((name) => [name, []]))))], [data]);
   const lines = useMemo<Line[]>(() => ids.flatMap((id, n): Line[] => Object.keys(data?.series ?? {}).filter((name) => pictures({ [name]: [] })[picture] && data!.series[name]![n]?.length).map((name) => {
@@ -23,7 +24,7 @@ export function ComparePage() {
     const points = data!.series[name]![n]!;
     return { name: `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: evaluated || name === "learning_rate" ? points : smooth(points, chosen ?? usualWeight(points.length)) };
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  })), [data, picture, chosen]);
+  })), [data, picture, chosen, language]);
   return (
     <Page title={t("compare.title")} lead={ids.map(short).join(" · ")} crumb={{ href: href("runs"), text: t("nav.runs") }}>
       {ids.length < 2 && <div className="card"><Empty icon="compare" title={t("compare.empty")} actions={<a className="button" href={href("runs")}>{t("nav.runs")}</a>}>{t("compare.empty.text")}</Empty></div>}
