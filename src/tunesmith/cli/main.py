@@ -34,6 +34,7 @@ COMMANDS = {
     "plan": Command(MODEL, "Check a run before it starts: data, memory, disk, time", "tunesmith.cli.train", "plan"),
     "chat": Command(MODEL, "Talk to a model: chat RUN | MODEL [ADAPTER] | CONFIG.yaml", "tunesmith.cli.chat"),
     "export": Command(MODEL, "Merge, quantize, write GGUF: export RUN --quant q4_k_m", "tunesmith.cli.export"),
+    "eval": Command(MODEL, "A model's loss and its answers, scored: eval RUN --dataset NAME", "tunesmith.cli.evaluate"),
     "verify": Command(MODEL, "Compare an exported model with the trained one", "tunesmith.cli.export", "verify"),
     "webui": Command(MODEL, "The studio in the browser: train, watch, data, chat, export", "tunesmith.web.serve"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
@@ -49,9 +50,17 @@ COMMANDS = {
 MISSING = {
     "api": "The API server is not in this version yet; `tunesmith chat` talks to the same model in the terminal.",
     "webchat": "A page of its own for chat is not in this version yet; the studio has one: `tunesmith webui`.",
-    "eval": "Benchmarks are not in this version yet; set eval_dataset or val_size to evaluate while training.",
 }
-_ALIASES = {"studio": "webui", "-h": "help", "--help": "help", "-V": "version", "--version": "version", "-v": "version"}
+_ALIASES = {
+    "studio": "webui",
+    "predict": "eval",
+    "evaluate": "eval",
+    "-h": "help",
+    "--help": "help",
+    "-V": "version",
+    "--version": "version",
+    "-v": "version",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.cli.options import Options
 from tunesmith.cli.runs_show import list_all, show, show_comparison
+from tunesmith.config.legacy import EVAL
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 from tunesmith.runs.further import way_further
@@ -127,7 +128,7 @@ def _stop(options: argparse.Namespace) -> int:
             return 1
         time.sleep(_POLL_SECONDS)
     print(tr("It is {status} at step {step}.").format(status=state.status, step=state.step))
-    if run.checkpoints():
+    if run.checkpoints() or state.kind == EVAL:
         print(tr("Go on with: tunesmith runs resume {path}").format(path=run.path))
     return 0
 
@@ -147,6 +148,8 @@ def _resume(options: argparse.Namespace) -> int:
         )
     if run.layout.journal.is_file():
         return _resume_asking(run, detached=options.detach)
+    if state.kind == EVAL:
+        return _resume_evaluation(run, detached=options.detach)
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UserError(
@@ -176,6 +179,16 @@ def _resume_asking(run: RunReader, *, detached: bool) -> int:
 
     record = yaml.safe_load(run.layout.resolved.read_text(encoding="utf-8"))
     return run_again(run.layout, record["command"], record)
+
+
+def _resume_evaluation(run: RunReader, *, detached: bool) -> int:
+    """An evaluation goes on with the questions that have no answer yet."""
+    from tunesmith.cli import evaluate
+    from tunesmith.config.load import load_job
+
+    given = {"output_dir": str(run.path), "overwrite_output_dir": False}
+    resolved = load_job([run.layout.resolved], given, verb="train")
+    return evaluate.detach(resolved) if detached else evaluate.evaluate(resolved)
 
 
 def _logs(options: argparse.Namespace) -> int:

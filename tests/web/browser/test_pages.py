@@ -15,14 +15,22 @@ from tunesmith.runs.run import Run
 
 PAGES = (
     "runs", "train", "data", "dataset/numbers", "dataset/numbers?tab=rows", "dataset/numbers?tab=mask",
-    "dataset/numbers?tab=lengths", "chat", "export", "settings", "authoring/make", "nowhere",
+    "dataset/numbers?tab=lengths", "evaluate", "runs/saves/exam", "chat", "export", "settings",
+    "authoring/make", "nowhere",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("width", "theme", "locale"), [(1280, "light", "en-US"), (390, "dark", "ru-RU")])
 def test_pages_are_accessible_and_fit(
-    width: int, theme: str, locale: str, built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page]
+    width: int,
+    theme: str,
+    locale: str,
+    built_page: Path,
+    serve: Callable[..., Server],
+    open_page: Callable[..., Page],
+    workspace: Path,
 ) -> None:
+    _evaluation(workspace / "saves" / "exam")
     server = serve()
     page = open_page(locale, width=width, height=844, theme=theme)
     axe = (built_page / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -41,6 +49,32 @@ def test_pages_are_accessible_and_fit(
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append(f"{address}: wider than {width} px")
     assert not found, "\n".join(found)
+
+
+def _evaluation(folder: Path) -> None:
+    """One that has finished: an answer that differs, beside the base's, and a question that could not be asked."""
+    run = Run.create(folder, {}, {"model_name_or_path": "tiny", "predict_with_generate": True}, kind="eval")
+    run.update(steps=2, step=2)
+    asked = {
+        "messages": [{"role": "user", "content": "首都在哪裡？"}],
+        "prompt": "<user>首都在哪裡？",
+        "label": "在臺北市。",
+    }
+    scores = {"bleu-4": 41.2, "exact_match": 100.0}
+    rows = [
+        {
+            **asked,
+            "index": 0,
+            "predict": "在高雄市。",
+            "thinking": "…",
+            "scores": scores,
+            "base": "",
+            "base_scores": scores,
+        },
+        {**asked, "index": 1, "predict": "", "error": "The question is longer than the model can read."},
+    ]
+    run.layout.predictions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run.finish("finished")
 
 
 def test_words_change_at_once_and_are_remembered(

@@ -17,7 +17,7 @@ from tunesmith.web.access import TheStudio
 from tunesmith.web.language import Told
 
 router = APIRouter(tags=["configuration"])
-Verb = Literal["train", "export", "chat"]
+Verb = Literal["train", "eval", "export", "chat"]
 Settings = Annotated[dict[str, Any], Field(max_length=500)]
 
 
@@ -99,7 +99,7 @@ def check_config(asked: Asked, studio: TheStudio) -> Checked:
 def show_command(asked: Asked) -> Command:
     """The same as a config file and as a command, without secrets."""
     return Command(
-        yaml=forms.as_yaml(asked.settings),
+        yaml=forms.as_yaml(asked.settings, asked.verb),
         cli=forms.as_command(asked.verb, asked.settings, windows=os.name == "nt"),
         windows=forms.as_command(asked.verb, asked.settings, windows=True),
     )

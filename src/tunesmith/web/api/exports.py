@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.i18n import IN_ENGLISH
-from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import TheStudio
 from tunesmith.web.language import Told
+from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
@@ -96,13 +96,7 @@ class Id(BaseModel):
 @router.post("/export/source")
 def export_source(asked: Place, studio: TheStudio) -> Source:
     """What a person calls a model, as settings to export (or to chat with, or to train on)."""
-    if studio.exposed:
-        studio.workspace.inside(asked.place, field="model_name_or_path")
-    files, keys = configuration_of(asked.place)
-    settings: dict[str, Any] = {}
-    for file in files:
-        settings |= forms.read_yaml(file.read_text(encoding="utf-8"), file.name)[0]
-    settings = {key: value for key, value in {**settings, **keys}.items() if key in _OF_A_MODEL and value is not None}
+    settings = settings_of(studio, asked.place, OF_A_MODEL)
     name = Path(asked.place).resolve()
     of_run = f"{name.parent.name}-" if name.name.startswith("checkpoint-") else ""
     return Source(settings={**settings, "export_dir": f"exports/{of_run}{name.name.removesuffix('.gguf')}"})
@@ -168,10 +162,3 @@ def _written(studio: Studio, place: Path) -> Exported:
         verified=[ExportedFile(**row) for row in record.get("files", [])],
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
     )
-
-
-_OF_A_MODEL = frozenset({
-    "model_name_or_path", "model_revision", "adapter_name_or_path", "finetuning_type", "template", "default_system",
-    "tool_format", "enable_thinking", "add_tokens", "add_special_tokens", "resize_vocab", "rope_scaling", "cutoff_len",
-    "trust_remote_code", "dataset", "dataset_dir", "eval_dataset", "val_size", "stage", "placeholders",
-})  # fmt: skip

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { get, post, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
-import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
+import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
 import { bytes, duration, measure, named, percent, t, when } from "../i18n";
@@ -9,13 +9,15 @@ import { go, href, useRoute } from "../router";
 import { Bar, Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
+import { RunAnswers } from "./run-answers";
 import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
+import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
-const TABS = ["curve", "rows", "log", "samples", "config", "files"] as const;
+const TABS = ["answers", "curve", "rows", "log", "samples", "config", "files"] as const;
 const AUTHORING = /^data (make|roles|convert)$/;
 
 export function RunPage() {
@@ -46,8 +48,10 @@ export function RunPage() {
     if (statusThen !== undefined) { detail.reload(); metrics.reload(); }
   }
   const training = run?.kind === "train";
+  const evaluating = run?.kind === "eval";
+  const evaluation = useResource<Evaluation>(evaluating ? `${id}@${run.status}.${run.step}` : null, (signal) => get(`runs/${segment(id)}/evaluation`, {}, signal));
   const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
-  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
+  const tabs = TABS.filter((tab) => (tab === "answers" ? evaluating : tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
   if (!run) {
@@ -59,6 +63,7 @@ export function RunPage() {
       title={run.name} crumb={crumb}
       lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
+        {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
         {usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
         <RunActions run={run} here />
@@ -66,7 +71,7 @@ export function RunPage() {
     >
       {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
       {!isActive(run.status) && run.message && (
-        <Note tone="bad" action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
+        <Note tone="bad" action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
@@ -78,7 +83,9 @@ export function RunPage() {
       )}
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
+      {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
+      {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
           <RunCurves key={id} run={run} metrics={metrics.data} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
@@ -96,8 +103,9 @@ export function RunPage() {
 
 /** Start the same again with other settings, in a folder of its own. */
 function retry(detail: RunDetail, remedy: Settings) {
+  const path = detail.summary.kind === "eval" ? "evaluations" : "runs";
   const all = Object.entries({ ...detail.asked, ...remedy }).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy));
-  return attempt(async () => go(href("runs", (await post<{ id: string }>("runs", { verb: detail.summary.kind, settings: Object.fromEntries(all) })).id)), t("remedy.started"));
+  return attempt(async () => go(href("runs", (await post<{ id: string }>(path, { ...(path === "runs" && { verb: detail.summary.kind }), settings: Object.fromEntries(all) })).id)), t("remedy.started"));
 }
 
 function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
@@ -124,7 +132,7 @@ function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
         </div>
       )}
       {run.status === "queued" && run.queue_position !== null && <p className="muted">{t("run.place", { place: run.queue_position })}</p>}
-      {run.kind === "train" && <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
+      {(run.kind === "train" || run.kind === "eval") && <dl className="facts">{facts.slice(run.kind === "eval" ? -2 : 0).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
     </section>
   );
 }
@@ -144,6 +152,7 @@ function Config({ detail }: { detail: RunDetail }) {
   return (
     <>
       {detail.summary.kind === "train" && <div className="row"><a className="button" href={href("train", "", { run: detail.summary.id })}>{t("run.again")}</a></div>}
+      {detail.summary.kind === "eval" && <div className="row"><a className="button" href={href("evaluate", "", { again: detail.summary.id })}>{t("run.again")}</a></div>}
       <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
       <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
       <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl></details>
