@@ -62,7 +62,7 @@ def split(
     def rows() -> tuple[Layout | None, Iterator[SourceRow]]:
         if entry.preference is not None:
             return None, read_rows(files)
-        return open_dataset(entry, files, "pt" if _is_text(name, dataset_dir) else "sft")
+        return open_dataset(entry, files, "pt" if is_text(name, dataset_dir) else "sft")
 
     layout, first = rows()
     groups = [None if isinstance(row.row, RowError) else _group(row, layout, by) for row in first]
@@ -148,7 +148,7 @@ def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in (*places, "num_samples", "file_sha1")}
 
 
-def _is_text(name: str, dataset_dir: str | Path) -> bool:
+def is_text(name: str, dataset_dir: str | Path) -> bool:
     """Whether an entry was registered as plain text (one column, `text`)."""
     columns = _raw_entry(name, dataset_dir).get("columns")
     return columns == {"prompt": "text"} or (not columns and name.endswith(".txt"))
