@@ -166,6 +166,13 @@ def test_rows_that_ask_the_same_stay_on_one_side(
     assert rows_of(data, "mine_val") == first
 
 
+def test_a_text_that_is_not_registered_is_split_by_its_paragraphs(data: Path) -> None:
+    (data / "book.txt").write_text("".join(f"Line {n}.\n\n" for n in range(10)), encoding="utf-8")
+    assert main(["data", "split", "data/book.txt", "--val-size", "2"]) == 0
+    assert (len(rows_of(data, "book_train")), len(rows_of(data, "book_val"))) == (8, 2)
+    assert info(data)["book_val"]["columns"] == {"prompt": "text"}
+
+
 def test_documents_stay_whole(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**row, "source": f"{n // 5}.pdf"} for n, row in enumerate(ALPACA)]
     written(data / "mine.jsonl", rows)

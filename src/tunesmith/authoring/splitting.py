@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.authoring.catalog_file import info_path
 from tunesmith.authoring.publish import FileType, Published, put_in_place, target
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, resolve
@@ -75,7 +74,7 @@ def split(
                 assert not isinstance(row.row, RowError)
                 yield row.row
 
-    raw = _raw_entry(name, dataset_dir)
+    raw = _raw_entry(name, dataset_dir) or ({"columns": {"prompt": "text"}} if is_text(name, dataset_dir) else {})
 
     def entry_of(file_name: str, keys: set[str]) -> dict[str, Any]:
         return {"file_name": file_name, **raw}
@@ -143,7 +142,7 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
 
 def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:
     """What the entry says beside where its rows lie, in its own words."""
-    entry = Catalog.load(info_path(dataset_dir)).raw(name)
+    entry = Catalog.load(dataset_dir).raw(name)
     places = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "subset", "split", "folder")
     return {key: value for key, value in entry.items() if key not in (*places, "num_samples", "file_sha1")}
 
