@@ -151,6 +151,11 @@ class RunLayout:
         return self.root / "journal.sqlite"
 
     @property
+    def decisions(self) -> Path:
+        """What a person decided about the rows that came of the answers; kept as they are."""
+        return self.root / "decisions.jsonl"
+
+    @property
     def report(self) -> Path:
         """What a job of asking a model came to."""
         return self.root / "report.json"

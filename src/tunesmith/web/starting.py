@@ -48,7 +48,7 @@ def begin_training(
     return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
 
 
-def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
+def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
     """Go on with a run that ended early: training from its last checkpoint, another command from its beginning."""
     run = studio.workspace.run(name)
     state = run.state()
@@ -61,7 +61,7 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
         command = [str(word) for word in (run.environment().get("command") or [])[1:]]
         if not command:
             raise Clash("This run does not say how it was started.", hint="Start it anew.")
-        return begin_authoring(studio, path, command, {})
+        return begin_authoring(studio, path, command, {"TUNESMITH_API_KEY": api_key} if api_key else {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
         return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})

@@ -49,7 +49,10 @@ class Order(BaseModel):
 
 
 class Again(BaseModel):
+    """api_key: for a job that asks a server; handed to the process in its environment, never kept."""
+
     devices: Annotated[list[str], Field(max_length=64)] | None = None
+    api_key: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class Tags(BaseModel):
@@ -194,7 +197,8 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
 @router.post("/runs/{run:path}/resume", status_code=202)
 def resume_run(run: str, studio: TheStudio, again: Again | None = None) -> Id:
     """Queue a run that ended early: from its last checkpoint, or from its beginning where it has none."""
-    return Id(id=starting.begin_again(studio, run, again.devices if again else None))
+    again = again or Again()
+    return Id(id=starting.begin_again(studio, run, again.devices, api_key=again.api_key))
 
 
 @router.put("/runs/{run:path}/tags")
