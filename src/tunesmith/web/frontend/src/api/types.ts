@@ -37,6 +37,8 @@ export type Piece = Answer<"Piece">;
 export type PieceKind = Piece["kind"];
 export type Mask = Answer<"Mask">;
 export type Option = Answer<"Option">;
+export type MadeRow = Answer<"MadeRow">;
+export type Made = Answer<"Made">;
 
 export type ChatSession = Answer<"Session">;
 export type ConversationHead = Answer<"Conversation">;

@@ -7,10 +7,13 @@ import { Button, Labelled } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { go, href } from "../router";
 
+const ASKING = /^data (make|roles)$/;
+
 /** What can be done with a run, as buttons; what can't be taken back asks first. */
 export function RunActions({ run, small, here }: { run: Run; small?: boolean; here?: boolean }) {
   const [question, setQuestion] = useState<Question | null>(null);
   const [tagging, setTagging] = useState(false);
+  const [resuming, setResuming] = useState(false);
   const path = `runs/${segment(run.id)}`;
   const name = { name: run.name };
   const active = isActive(run.status);
@@ -28,7 +31,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
         })} />
       )}
       {run.resumable && (
-        <Button small={small} icon="play" onClick={() => void attempt(() => post(`${path}/resume`), t("run.resumed", name))}>{t("run.resume")}</Button>
+        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t("run.resume")}</Button>
       )}
       <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
       {!active && (
@@ -38,8 +41,25 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
         })} />
       )}
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
+      {resuming && <Resuming run={run} onClose={() => setResuming(false)} />}
       {tagging && <Tagging run={run} onClose={() => setTagging(false)} />}
     </>
+  );
+}
+
+/** A key is kept nowhere, so a job that asks a server needs it again. */
+function Resuming({ run, onClose }: { run: Run; onClose: () => void }) {
+  const [key, setKey] = useState("");
+  const resume = async () => {
+    if (await attempt(() => post(`runs/${segment(run.id)}/resume`, key.trim() ? { api_key: key.trim() } : {}), t("run.resumed", { name: run.name }))) onClose();
+  };
+  return (
+    <Dialog narrow title={t("run.key.title", { name: run.name })} onClose={onClose} footer={<>
+      <Button onClick={onClose}>{t("cancel")}</Button>
+      <Button kind="primary" onClick={() => void resume()}>{t("run.resume")}</Button>
+    </>}>
+      <Labelled label={t("authoring.key")} help={t("run.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>
+    </Dialog>
   );
 }
 

@@ -47,7 +47,9 @@ export function RunPage() {
   }
   const training = run?.kind === "train";
   const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
-  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
+  const drawn = training || (made && Object.keys(metrics.data?.series ?? {}).length > 0);
+  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? drawn : training || tab !== "samples"));
+  if (made && drawn) tabs.splice(0, 2, "rows", "curve");
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
   if (!run) {
@@ -64,7 +66,7 @@ export function RunPage() {
         <RunActions run={run} here />
       </>}
     >
-      {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
+      {(training || made || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
       {!isActive(run.status) && run.message && (
         <Note tone="bad" action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
@@ -102,9 +104,9 @@ function retry(detail: RunDetail, remedy: Settings) {
 
 function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
   const last = (name: string) => metrics?.series[name]?.at(-1)?.[1] ?? null;
-  const busy = isActive(run.status);
   const now = Date.now() / 1000;
   const spent = run.started === null ? null : (run.ended ?? now) - run.started;
+  if (AUTHORING.test(run.kind)) return <Making run={run} last={last} spent={spent} />;
   const evaluated = last("eval_loss");
   const speed = last("tokens_per_second");
   const facts: [string, string][] = [
@@ -117,16 +119,38 @@ function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
   ];
   return (
     <section className="card stack" aria-label={t("run.summary")}>
-      {busy && run.status !== "queued" && (
-        <div className="row" style={{ flexWrap: "nowrap" }}>
-          <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
-          {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
-        </div>
-      )}
-      {run.status === "queued" && run.queue_position !== null && <p className="muted">{t("run.place", { place: run.queue_position })}</p>}
-      {run.kind === "train" && <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
+      <Progress run={run} />
+      {run.kind === "train" && <Facts facts={facts} />}
     </section>
   );
+}
+
+function Progress({ run }: { run: Run }) {
+  if (run.status === "queued") return run.queue_position === null ? null : <p className="muted">{t("run.place", { place: run.queue_position })}</p>;
+  if (!isActive(run.status)) return null;
+  return (
+    <div className="row" style={{ flexWrap: "nowrap" }}>
+      <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
+      {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
+    </div>
+  );
+}
+
+const Facts = ({ facts }: { facts: [string, string][] }) => <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
+
+/** What a job of authoring asked, spent and has still to do. */
+function Making({ run, last, spent }: { run: Run; last: (name: string) => number | null; spent: number | null }) {
+  const [failed, prompt, answers, money] = [last("failed"), last("prompt_tokens"), last("completion_tokens"), last("money")];
+  const asked = prompt !== null;
+  const facts: [string, string][] = [
+    ...(asked ? [[t("fact.questions"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : "–"]] : []),
+    ...(failed ? [[t("metric.failed"), measure(failed)]] : []),
+    ...(asked ? [[t("metric.prompt_tokens"), measure(prompt)], [t("metric.completion_tokens"), measure(answers ?? 0)]] : []),
+    ...(money === null ? [] : [[t("metric.money"), measure(money)]]),
+    [t("fact.time"), spent === null ? "–" : duration(spent)],
+    ...(isActive(run.status) ? [[t("fact.left"), run.eta === null ? "–" : duration(run.eta)]] : []),
+  ] as [string, string][];
+  return <section className="card stack" aria-label={t("run.summary")}><Progress run={run} /><Facts facts={facts} /></section>;
 }
 
 const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
