@@ -82,7 +82,7 @@ def show(question: Question, stopped: threading.Event) -> Iterator[dict[str, Any
     first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
     everything, decisions = _everything(layout)
     fitting = [each for each in everything if _fits(each, state, words)]
-    report = read_json(layout.report) or {}
+    report = read_json(layout.report)
     kinds = Counter(each["kind"] for each in everything if each["kind"])
     yield {
         "rows": (fitting[::-1] if question.get("newest") else fitting)[first : first + most],
@@ -91,7 +91,8 @@ def show(question: Question, stopped: threading.Event) -> Iterator[dict[str, Any
         "held": kinds.total(),
         "decided": sum(each["by_hand"] for each in everything),
         "kinds": dict(kinds.most_common()),
-        "unwritten": max(0, decisions - int(report.get("decisions", 0))),
+        "written": report is not None,
+        "unwritten": max(0, decisions - int((report or {}).get("decisions", 0))),
     }
 
 

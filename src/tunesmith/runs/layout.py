@@ -190,6 +190,10 @@ class RunLayout:
         """Whether there is anything trained in the directory: a complete checkpoint, an adapter or a model."""
         return bool(self.checkpoints()) or any(path.match(name) for path in self.own_files() for name in WEIGHTS)
 
+    def only_launched(self) -> bool:
+        """Whether there is nothing yet but the words of the process that is to begin the run."""
+        return self.own_files() == [self.logs] and list(self.logs.iterdir()) == [self.launch_log]
+
     def own_files(self) -> list[Path]:
         """Everything in the directory that a run writes; files of anyone else are not among them."""
         if not self.root.is_dir():

@@ -47,7 +47,7 @@ class MadeRow(BaseModel):
 
 class Made(BaseModel):
     """fitting: rows that fit the question; kept, held, decided: of all; kinds: held back rows by kind of reason.
-    unwritten: decisions that the data set does not have yet."""
+    written: whether there is a data set; unwritten: decisions that it does not have yet."""
 
     rows: list[MadeRow]
     fitting: int
@@ -55,6 +55,7 @@ class Made(BaseModel):
     held: int
     decided: int
     kinds: dict[str, int]
+    written: bool
     unwritten: int
 
 

@@ -576,7 +576,7 @@ export interface components {
         /**
          * Made
          * @description fitting: rows that fit the question; kept, held, decided: of all; kinds: held back rows by kind of reason.
-         *     unwritten: decisions that the data set does not have yet.
+         *     written: whether there is a data set; unwritten: decisions that it does not have yet.
          */
         Made: {
             /** Rows */
@@ -593,6 +593,8 @@ export interface components {
             kinds: {
                 [key: string]: number;
             };
+            /** Written */
+            written: boolean;
             /** Unwritten */
             unwritten: number;
         };

@@ -28,7 +28,7 @@ export function ReviewRow({ row, editing, onEdit, onDecide }: Props) {
           <Button small icon="check" aria-pressed={row.by_hand && !held} onClick={() => onDecide("accepted")}>{t("review.accept")}</Button>
           <Button small icon="close" aria-pressed={row.by_hand && held} onClick={() => onDecide("rejected")}>{t("review.reject")}</Button>
           <Button small kind="quiet" icon="edit" title={t("review.edit")} onClick={() => onEdit(true)} />
-          {row.by_hand && <Button small kind="quiet" icon="again" title={t("review.undo")} onClick={() => onDecide("open")} />}
+          <Button small kind="quiet" icon="again" title={t("review.undo")} style={row.by_hand ? undefined : { visibility: "hidden" }} onClick={() => onDecide("open")} />
         </div>
       )}
     </li>

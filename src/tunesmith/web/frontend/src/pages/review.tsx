@@ -26,7 +26,7 @@ export function Review({ run }: { run: Run }) {
   const [editing, setEditing] = useState<string | null>(null);
   const words = useRested(query.trim(), 300);
   const made = useResource<Made>(`${run.id}?${state}&${words}&${offset}&${newest}`, (signal) => get(`runs/${segment(run.id)}/made`, { state, query: words, offset, limit: PAGE, newest }, signal));
-  const writing = useWriting(run, made.reload);
+  const writing = useWriting(run.id, !active && made.data?.written === true, made.reload);
   useReloading(run, made.reload, made.loading || editing !== null);
   const told = made.data;
   useEffect(() => setDecided((now) => stillOpen(now, told)), [told]);
@@ -64,9 +64,9 @@ export function Review({ run }: { run: Run }) {
         <Pick label={t("review.which")} value={state} onChange={pick} options={STATES.map((one) => [one, `${t(`review.state.${one || "all"}`)} ${number(count[one])}`] as const)} />
         <Search value={query} onChange={(text) => { setQuery(text); setOffset(0); }} label={t("review.search")} />
         <label className="row small muted"><input type="checkbox" checked={newest} onChange={(event) => { setNewest(event.target.checked); setOffset(0); }} />{t("review.newest")}</label>
-        <span className="muted small" role="status">{writing.busy && t("review.writing")}</span>
+        <p className="muted small" role="status">{writing.busy ? t("review.writing") : <span className="keys">{t("review.keys")}</span>}</p>
       </div>
-      <WritingNote writing={writing} waiting={Math.max(told?.unwritten ?? 0, Object.keys(decided).length)} active={active} />
+      <WritingNote writing={writing} waiting={Math.max(told?.unwritten ?? 0, Object.keys(decided).length)} later={active || told?.written === false} />
       {made.error && <div style={{ padding: "0 var(--s5) var(--s5)" }}><Failure error={made.error} retry={made.reload} /></div>}
       {!told && !made.error && <Waiting rows={8} />}
       {told && rows.length === 0 && (state || words ? <Empty icon="search" title={t("review.nothing")} /> : <Empty icon="data" title={t("review.none")}>{active ? t("review.none.soon") : t("review.none.text")}</Empty>)}
@@ -79,7 +79,7 @@ export function Review({ run }: { run: Run }) {
       {told && told.fitting > 0 && (
         <footer className="row apart" style={{ padding: "var(--s3) var(--s5)", borderTop: "1px solid var(--line)" }}>
           <Button small icon="back" disabled={offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE))}>{t("rows.previous")}</Button>
-          <span className="muted small">{t("review.range", { from: offset + 1, to: offset + rows.length, all: told.fitting })}<span className="keys"> · {t("review.keys")}</span></span>
+          <span className="muted small">{t("review.range", { from: offset + 1, to: offset + rows.length, all: told.fitting })}</span>
           <Button small icon="next" disabled={offset + PAGE >= told.fitting} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
         </footer>
       )}
