@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.config import ModelConfig
 from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.errors import UserError
 from tunesmith.jobs import execute
@@ -39,7 +40,7 @@ def begin_training(
 ) -> str:
     """Queue a training; its id. trusted: somebody agreed to run the model's own code. UserError for anything wrong."""
     resolved = forms.load("train", _without_secrets(settings))
-    _ask_for_trust(resolved, trusted)
+    ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
@@ -135,7 +136,7 @@ def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: 
 
 def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool) -> str:
     resolved = forms.load("export", _without_secrets(settings))
-    _ask_for_trust(resolved, trusted)
+    ask_for_trust(resolved.job.model, trusted)
     if not resolved.job.export.export_dir:
         raise UserError("Where to is missing.", hint="For example: exports/mine", field="export_dir")
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
@@ -169,8 +170,8 @@ def _known(chosen: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(chosen or ()))
 
 
-def _ask_for_trust(resolved: Resolved, trusted: bool) -> None:
-    model = resolved.job.model
+def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
+    """Unconfirmed, naming the model, where its own code would run and nobody has agreed yet."""
     if model.trust_remote_code and not trusted:
         raise Unconfirmed(
             f"trust_remote_code runs Python code out of {model.model_name_or_path} on this machine.",

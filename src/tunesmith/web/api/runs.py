@@ -21,7 +21,7 @@ from tunesmith.web.access import TheStudio
 from tunesmith.web.metrics import last_rows, thinned
 from tunesmith.web.remedies import Remedy, remedies
 from tunesmith.web.studio import Studio
-from tunesmith.web.summaries import Summary
+from tunesmith.web.summaries import Summary, tags_of
 from tunesmith.web.workspace import Clash, Missing
 
 router = APIRouter(tags=["runs"])
@@ -45,7 +45,10 @@ class Id(BaseModel):
 
 
 class Order(BaseModel):
+    """seen: the order that the person changed; it is refused where the queue has another by now."""
+
     ids: Annotated[list[str], Field(max_length=10_000)]
+    seen: Annotated[list[str], Field(max_length=10_000)] | None = None
 
 
 class Again(BaseModel):
@@ -56,7 +59,10 @@ class Again(BaseModel):
 
 
 class Tags(BaseModel):
+    """seen: the tags that the person changed; what others added or took away meanwhile stays so."""
+
     tags: Annotated[list[Word], Field(max_length=50)]
+    seen: Annotated[list[Word], Field(max_length=50)] | None = None
 
 
 class CheckpointInfo(BaseModel):
@@ -129,7 +135,11 @@ def begin_run(asked: NewRun, studio: TheStudio) -> Id:
 @router.post("/queue/order")
 def order_queue(order: Order, studio: TheStudio) -> Order:
     """The waiting runs in a new order; the answer is the whole queue."""
-    ordered = studio.queue.order(order.ids)
+    ordered = studio.queue.order(order.ids, seen=order.seen)
+    if ordered is None:
+        raise Clash(
+            "The queue was changed meanwhile, perhaps in another tab.", hint="Look at its order, and move again."
+        )
     studio.changed()
     return Order(ids=ordered)
 
@@ -188,8 +198,10 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
         assert pid is not None
         _kill_tree(pid)
     if reader.state().status == "killed":
-        lost = UserError("Ended at once; steps since the last checkpoint are lost.")
-        Run.open(reader.path).finish("stopped", lost)
+        kept = reader.layout.journal.is_file()
+        lost = "steps since the last checkpoint are lost" if state.kind == "train" else "what it was at is lost"
+        told = UserError(f"Ended at once; {'what was answered is kept' if kept else lost}.")
+        Run.open(reader.path).finish("stopped", told)
     studio.changed()
     return _summary(studio, run)
 
@@ -204,8 +216,12 @@ def resume_run(run: str, studio: TheStudio, again: Again | None = None) -> Id:
 @router.put("/runs/{run:path}/tags")
 def tag_run(run: str, tags: Tags, studio: TheStudio) -> Summary:
     reader = studio.workspace.run(run)
-    unique = list(dict.fromkeys(tag.strip() for tag in tags.tags if tag.strip()))
-    replace_json(reader.layout.tags, {"tags": unique})
+    wanted = list(dict.fromkeys(tag.strip() for tag in tags.tags if tag.strip()))
+    if tags.seen is not None:
+        now = tags_of(reader)
+        others = [tag for tag in now if tag not in tags.seen and tag not in wanted]
+        wanted = [tag for tag in wanted if tag in now or tag not in tags.seen] + others
+    replace_json(reader.layout.tags, {"tags": wanted})
     return _summary(studio, run)
 
 

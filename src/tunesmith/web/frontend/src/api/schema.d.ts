@@ -772,10 +772,15 @@ export interface components {
             /** Default */
             default?: unknown;
         };
-        /** Order */
+        /**
+         * Order
+         * @description seen: the order that the person changed; it is refused where the queue has another by now.
+         */
         Order: {
             /** Ids */
             ids: string[];
+            /** Seen */
+            seen?: string[] | null;
         };
         /** Piece */
         Piece: {
@@ -916,6 +921,20 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * RemovedRow
+         * @description file: the number of its file; line: by which it is put back.
+         */
+        RemovedRow: {
+            /** File */
+            file: number;
+            /** Line */
+            line: string;
+            /** Row */
+            row: {
+                [key: string]: unknown;
+            };
+        };
         /** Rows */
         Rows: {
             /** Rows */
@@ -1012,6 +1031,8 @@ export interface components {
              * @default
              */
             hint: string;
+            /** Field */
+            field?: string | null;
         };
         /**
          * ShownRow
@@ -1119,10 +1140,15 @@ export interface components {
              */
             hint: string;
         };
-        /** Tags */
+        /**
+         * Tags
+         * @description seen: the tags that the person changed; what others added or took away meanwhile stays so.
+         */
         Tags: {
             /** Tags */
             tags: string[];
+            /** Seen */
+            seen?: string[] | null;
         };
         /** Text */
         Text: {
@@ -1211,7 +1237,23 @@ export interface components {
              */
             trusted: boolean;
         };
-        /** ToSave */
+        /** ToRestore */
+        ToRestore: {
+            /**
+             * File
+             * @default 0
+             */
+            file: number;
+            /** Line */
+            line: string;
+            /** Revision */
+            revision: string;
+        };
+        /**
+         * ToSave
+         * @description revision: of what the person knows under that name, empty where they know of none; left out, it is replaced
+         *     whatever it is.
+         */
         ToSave: {
             /** Settings */
             settings: {

@@ -27,7 +27,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {active && run.status !== "queued" && (
         <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
-          title: t("run.kill.title", name), text: t("run.kill.text"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
+          title: t("run.kill.title", name), text: t(run.kind === "train" ? "run.kill.text" : ASKING.test(run.kind) ? "run.kill.text.asking" : "run.kill.text.other"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
         })} />
       )}
       {run.resumable && (
@@ -64,10 +64,11 @@ function Resuming({ run, onClose }: { run: Run; onClose: () => void }) {
 }
 
 function Tagging({ run, onClose }: { run: Run; onClose: () => void }) {
-  const [text, setText] = useState(run.tags.join(", "));
+  const [seen] = useState(run.tags);
+  const [text, setText] = useState(seen.join(", "));
   const save = async () => {
     const tags = text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean);
-    if (await attempt(() => put(`runs/${segment(run.id)}/tags`, { tags }))) onClose();
+    if (await attempt(() => put(`runs/${segment(run.id)}/tags`, { tags, seen }))) onClose();
   };
   return (
     <Dialog narrow title={t("run.tags.title", { name: run.name })} onClose={onClose} footer={<>

@@ -68,7 +68,7 @@ export function RunPage() {
     >
       {(training || made || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
       {!isActive(run.status) && run.message && (
-        <Note tone="bad" action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
+        <Note tone={run.status === "stopped" ? "info" : "bad"} action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
