@@ -116,6 +116,9 @@ def test_news_come_by_polling_where_a_proxy_lets_no_stream_through(
     expect(page.get_by_text("Nothing has run yet")).to_be_visible()
     Run.create(workspace / "saves" / "late", {}, {"model_name_or_path": "tiny"}).finish("stopped")
     expect(page.get_by_role("link", name="late", exact=True)).to_be_visible()
+    page.unroute("**/api/events*")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".link-state")).to_have_attribute("data-link", "live")
 
 
 def test_a_million_points_are_drawn(

@@ -33,6 +33,7 @@ export type Look = Answer<"Look">;
 export type Cutoff = Answer<"Cutoff">;
 export interface ShownRow extends Omit<Answer<"ShownRow">, "row"> { row: Record<string, Json> | null }
 export interface Rows extends Omit<Answer<"Rows">, "rows"> { rows: ShownRow[] }
+export interface RemovedRow extends Omit<Answer<"RemovedRow">, "row"> { row: Record<string, Json> }
 export type Piece = Answer<"Piece">;
 export type PieceKind = Piece["kind"];
 export type Mask = Answer<"Mask">;
