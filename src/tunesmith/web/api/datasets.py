@@ -261,7 +261,9 @@ def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> 
 @router.post("/datasets/{name}/look")
 def look_at_dataset(name: str, asked: Reading, studio: TheStudio) -> Look:
     """How it is read, what can't be used and why; lengths where the settings name a model."""
-    return Look(name=name, **_ask(studio, "look", name, asked))
+    found = _ask(studio, "look", name, asked)
+    found["files"] = [{**file, "path": studio.workspace.relative(Path(file["path"]))} for file in found["files"]]
+    return Look(name=name, **found)
 
 
 @router.post("/datasets/{name}/rows")
@@ -282,12 +284,9 @@ def save_dataset_row(
 
 @router.delete("/datasets/{name}/rows/{number}")
 def remove_dataset_row(
-    name: str,
-    number: int,
-    studio: TheStudio,
-    revision: Annotated[str, Query(max_length=5000)],
+    name: str, number: int, studio: TheStudio, revision: Annotated[str, Query(max_length=5000)],
     dataset_dir: Dir = _FOLDER,
-) -> Saved:
+) -> Saved:  # fmt: skip
     """Take one row out; it is kept in a file beside. 409 where the file was changed meanwhile."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
     return Saved(**_ask(studio, "clean", name, asked, what="row", number=number, revision=revision))

@@ -28,7 +28,7 @@ export const words: Words = {
 
   "curve.which": "选择曲线", "curve.step": "步数", "curve.smoothing": "平滑", "curve.log": "对数刻度", "curve.reset": "完整曲线", "curve.best": "最佳检查点", "curve.lowest": "验证损失最低", "curve.hint": "在曲线上拖动可放大，按两下恢复完整曲线。",
   "curve.empty": "还没有数据", "curve.empty.soon": "上报第一步之后就会出现第一个点。", "curve.empty.never": "这个任务在结束前没有上报任何数据，原因或许写在日志里。",
-  "metric.loss": "损失", "metric.accuracy": "准确率", "metric.eval_accuracy": "验证准确率", "metric.eval_loss": "验证损失", "metric.learning_rate": "学习率", "metric.grad_norm": "梯度范数", "metric.tokens_per_second": "Token／秒", "metric.memory_gb": "内存（GB）", "metric.perplexity": "困惑度", "metric.tokens": "Token 数", "metric.failed": "失败", "metric.prompt_tokens": "提示 Token", "metric.completion_tokens": "回答 Token", "metric.calls": "请求数", "metric.money": "费用", "metric.rows": "行数", "metric.trained_tokens": "学习的 Token 数",
+  "metric.loss": "损失", "metric.accuracy": "准确率", "metric.eval_accuracy": "验证准确率", "metric.eval_loss": "验证损失", "metric.learning_rate": "学习率", "metric.grad_norm": "梯度范数", "metric.tokens_per_second": "Token／秒", "metric.memory_gb": "内存（GB）", "metric.eval_perplexity": "评估困惑度", "metric.perplexity": "困惑度", "metric.tokens": "Token 数", "metric.failed": "失败", "metric.prompt_tokens": "提示 Token", "metric.completion_tokens": "回答 Token", "metric.calls": "请求数", "metric.money": "费用", "metric.rows": "行数", "metric.trained_tokens": "学习的 Token 数",
   "sign.not_a_number": "从第 {step} 步起，损失不再是数字：训练已经崩溃。", "sign.rate_too_high": "损失在上升：从 {start} 升到 {now}。学习率太高。", "sign.diverging": "从第 {step} 步起，损失又从 {low} 升到 {now}。",
   "sign.overfitting": "验证损失在第 {step} 步最低（{best}），之后升到 {now}：模型开始死记数据。", "sign.good": "验证损失正处于最低点（{best}）：模型还在学习。",
   "sign.spike": "损失曾经突然升高（最高在第 {step} 步：{value}），随后恢复。", "sign.plateau": "大约从第 {step} 步起，损失几乎不再变化（{loss}）。",

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { get, post, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
 import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
@@ -27,7 +27,12 @@ export function RunPage() {
   const metrics = useResource<Metrics>(`${id}?${range?.join("-") ?? ""}`, (signal) => get(`runs/${segment(id)}/metrics`, { points: 2000, ...window }, signal));
   const log = useResource<Log>(id, (signal) => get(`runs/${segment(id)}/log`, { tail: 2000 }, signal));
   const from = metrics.data && log.data ? `${metrics.data.offset}.${log.data.attempt}.${log.data.offset}` : null;
+  // What is newest, whatever part of the curve is looked at.
+  const newest = useRef({ id, values: {} as Record<string, number | null> });
+  if (newest.current.id !== id) newest.current = { id, values: {} };
+  if (metrics.data && !range) for (const [name, points] of Object.entries(metrics.data.series)) newest.current.values[name] = points.at(-1)?.[1] ?? null;
   useRunNews(id, from, (news) => {
+    for (const row of news.metrics ?? []) Object.assign(newest.current.values, row);
     if (news.reload_log) log.reload();
     else if (news.log && log.data) log.set({ ...log.data, lines: [...log.data.lines, ...news.log].slice(-6000) });
     if (news.reload_metrics) metrics.reload();
@@ -66,7 +71,7 @@ export function RunPage() {
         <RunActions run={run} here />
       </>}
     >
-      {(training || made || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
+      {(training || made || isActive(run.status)) && <Summary run={run} last={(name) => newest.current.values[name] ?? null} />}
       {!isActive(run.status) && run.message && (
         <Note tone={run.status === "stopped" ? "info" : "bad"} action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
@@ -102,8 +107,7 @@ function retry(detail: RunDetail, remedy: Settings) {
   return attempt(async () => go(href("runs", (await post<{ id: string }>("runs", { verb: detail.summary.kind, settings: Object.fromEntries(all) })).id)), t("remedy.started"));
 }
 
-function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
-  const last = (name: string) => metrics?.series[name]?.at(-1)?.[1] ?? null;
+function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {
   const now = Date.now() / 1000;
   const spent = run.started === null ? null : (run.ended ?? now) - run.started;
   if (AUTHORING.test(run.kind)) return <Making run={run} last={last} spent={spent} />;
