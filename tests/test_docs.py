@@ -207,6 +207,7 @@ IN_PLACE_OF_LATER = {
     "chat": ["dataset=identity", "adapter_name_or_path=null"],
     "continue_adapter": ["adapter_name_or_path=null"],
     "lora_sft_gguf": ["model_name_or_path=Qwen/Qwen3-0.6B"],
+    "predict": ["adapter_name_or_path=null", "predict_base=false"],
 }
 
 

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
 TRAINED_ON_A_GPU = ["qlora"]
 TALKED_TO = ["chat"]
-TRAINED = [name for name in EXAMPLES if name not in TRAINED_ON_A_GPU + TALKED_TO]
+EVALUATED = ["predict"]
+TRAINED = [name for name in EXAMPLES if name not in TRAINED_ON_A_GPU + TALKED_TO + EVALUATED]
 WHOLE_MODELS = ["full_sft", "freeze_sft"]
 STEPS = 3
 
@@ -120,6 +121,18 @@ def test_the_chat_example_answers_piped_questions(train: Train) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2, "one line for each question"
+
+
+def test_the_predict_example_answers_with_and_without_the_adapter(train: Train, tmp_path: Path) -> None:
+    from tunesmith.cli.main import main
+
+    adapter = train("lora_sft")
+    base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    given = [f"model_name_or_path={base}", f"adapter_name_or_path={adapter}", f"dataset_dir={ROOT / 'data'}"]
+    small = ["max_samples=3", "max_new_tokens=4", "cutoff_len=96", f"output_dir={tmp_path / 'predict'}"]
+    assert main(["train", str(EXAMPLES["predict"]), *given, *small]) == 0
+    told = json.loads((tmp_path / "predict" / "all_results.json").read_text(encoding="utf-8"))
+    assert told["predict_answered"] == 6 and {"eval_loss", "predict_rouge-l", "predict_base_rouge-l"} <= told.keys()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

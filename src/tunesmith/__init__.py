@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunesmith.errors import UserError
-    from tunesmith.jobs.handles import LoadedModel, TrainedRun, load, train
+    from tunesmith.jobs.handles import Evaluation, LoadedModel, TrainedRun, evaluate, load, train
 
     __version__: str
 
-__all__ = ["LoadedModel", "TrainedRun", "UserError", "__version__", "load", "train"]
+__all__ = ["Evaluation", "LoadedModel", "TrainedRun", "UserError", "__version__", "evaluate", "load", "train"]
 
 _HOMES = {
+    "Evaluation": "tunesmith.jobs.handles",
     "LoadedModel": "tunesmith.jobs.handles",
     "TrainedRun": "tunesmith.jobs.handles",
     "UserError": "tunesmith.errors",
+    "evaluate": "tunesmith.jobs.handles",
     "load": "tunesmith.jobs.handles",
     "train": "tunesmith.jobs.handles",
 }

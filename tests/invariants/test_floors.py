@@ -12,7 +12,7 @@ FLOORS = {
     "config": 2,
     "text": 3, "runs": 3,
     "data": 4, "models": 4, "objectives": 4,
-    "training": 5, "inference": 5, "export": 5, "authoring": 5,
+    "training": 5, "inference": 5, "evaluation": 5, "export": 5, "authoring": 5,
     "jobs": 6,
     "cli": 7, "web": 7, "__init__": 7, "__main__": 8,
 }  # fmt: skip

@@ -37,6 +37,12 @@ def test_smaller_batches_keep_the_rows_of_a_step_at_least() -> None:
     assert rows == 1 and rows * steps == 12
 
 
+def test_an_evaluation_is_offered_what_its_memory_goes_to() -> None:
+    asked = {"model_name_or_path": "a/b", "eval_dataset": ["x"], "do_train": False, "per_device_eval_batch_size": 8}
+    found = remedies("The memory is not enough for this evaluation.", {**asked, "finetuning_type": "lora"})
+    assert [remedy.settings for remedy in found] == [{"per_device_eval_batch_size": 4}, {"quantization_bit": 4}]
+
+
 def test_what_is_done_already_is_not_offered() -> None:
     done = CONFIG | {
         "per_device_train_batch_size": 1, "gradient_checkpointing": True, "cutoff_len": 256, "quantization_bit": 4,

@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
         print(tr(HELP))
         return 0
     if not arguments:
-        raise UserError(tr("`tunesmith chat` needs a run, a model or a configuration to talk to."), hint=_runs_here())
+        raise UserError("`tunesmith chat` needs a run, a model or a configuration to talk to.", hint=_runs_here())
     arguments, runtime = _without_runtime(arguments)
     places = list(takewhile(_is_place, arguments[:2]))
     files, keys = configuration_of(*places) if places else ([], {})
@@ -55,9 +55,7 @@ def _without_runtime(arguments: list[str]) -> tuple[list[str], str]:
     _, equals, name = arguments[at].partition("=")
     name = name if equals else "".join(arguments[at + 1 : at + 2])
     if name not in _RUNTIMES:
-        raise UserError(
-            tr("--runtime is {name}.").format(name=name or tr("empty")), hint=f"It is {' or '.join(_RUNTIMES)}."
-        )
+        raise UserError(f"--runtime is {name or 'empty'}.", hint=f"It is {' or '.join(_RUNTIMES)}.")
     return arguments[:at] + arguments[at + (1 if equals else 2) :], name
 
 

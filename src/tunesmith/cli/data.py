@@ -69,15 +69,15 @@ def run(arguments: list[str]) -> int:
     if action not in _HERE:
         verbs = [*_HERE, *_MODULES]
         raise UserError(
-            tr("There is no command `data {action}`.").format(action=action),
-            hint=did_you_mean(action, verbs) or tr("There are: {names}.").format(names=", ".join(verbs)),
+            f"There is no command `data {action}`.",
+            hint=did_you_mean(action, verbs) or f"There are: {', '.join(verbs)}.",
         )
     if wants_help(rest):
         print(tr(HELP))
         return 0
     if not rest:
         raise UserError(
-            tr("`tunesmith data {action}` needs a data set.").format(action=action),
+            f"`tunesmith data {action}` needs a data set.",
             hint=f"tunesmith data {action} mine.jsonl, or: tunesmith data --help",
         )
     rest, rows = _rows(rest)
@@ -107,7 +107,7 @@ def _rows(arguments: list[str]) -> tuple[list[str], int]:
     at = arguments.index("--rows")
     number = arguments[at + 1] if at + 1 < len(arguments) else ""
     if not number.isdigit():
-        raise UserError(tr("--rows needs a whole number, not {number!r}.").format(number=number))
+        raise UserError(f"--rows needs a whole number, not {number!r}.")
     return arguments[:at] + arguments[at + 2 :], int(number)
 
 

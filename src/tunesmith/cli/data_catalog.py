@@ -61,8 +61,8 @@ def run_add(arguments: list[str]) -> int:
         path = Path(given.source).expanduser()
         if not path.exists():
             raise UserError(
-                tr("There is no file {path}.").format(path=path.absolute()),
-                hint=tr("A data set of a hub is added with --hub or --modelscope."),
+                f"There is no file {path.absolute()}.",
+                hint="A data set of a hub is added with --hub or --modelscope.",
             )
         name = given.name or path.stem
         entry = catalog_entries.add(

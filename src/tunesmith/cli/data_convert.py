@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.cli.flags import Flags
 from tunesmith.cli.train import wants_help
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 
 if TYPE_CHECKING:
     import argparse
@@ -153,7 +153,7 @@ def _tell_mapping(source: Source) -> None:
             try:
                 made = mapping.row(row)
             except RowError as error:
-                out.print(Text(f"  ✗ {error.reason}", style="red"))
+                out.print(Text(f"  ✗ {translated(error.reason)}", style="red"))
                 continue
             asked = "\n".join(part for part in (made["instruction"], made["input"]) if part)
             out.print(Text.assemble(f"  {_short(asked)} ", ("→ ", "dim"), (_short(made["output"]), "green")))
@@ -183,7 +183,7 @@ def _tell_dry(made: Plan) -> None:
                 reason, row = error.reason, None
             text = f"{item.place}: {json.dumps(row, ensure_ascii=False, default=str)}"
             if reason is not None:
-                text = f"✗ {item.place}: {reason}"
+                text = f"✗ {item.place}: {translated(reason)}"
             out.print(Text(_short(text, 240)))
 
 
@@ -195,14 +195,14 @@ def _tell_done(done: Converted) -> None:
     out = console()
     _tell_skipped(done.skipped)
     for note in done.notes:
-        out.print(Text(f"{tr('note')}  {note}", style="yellow"))
+        out.print(Text(f"{tr('note')}  {translated(note)}", style="yellow"))
     if done.beside is not None:
         total = sum(done.rejected.values())
         out.print(
             Text(tr("{count} rows are left out, see {path}:").format(count=f"{total:,}", path=done.beside), "yellow")
         )
         for reason, count in list(done.rejected.items())[:5]:
-            out.print(Text(f"  {count:,} × {reason}", style="yellow"))
+            out.print(Text(f"  {count:,} × {translated(reason)}", style="yellow"))
     made = done.published
     line = tr("{rows} rows in {path}, registered as {name} in {info}")
     out.print(Text(line.format(rows=f"{made.rows:,}", path=made.path, name=made.name, info=made.info), style="bold"))

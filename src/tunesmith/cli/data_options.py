@@ -34,10 +34,8 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
         flag = argument.partition("=")[0]
         if flag == "--api-key":
             raise UserError(
-                tr(
-                    "A key on the command line can be read by everybody on this machine, so it is not taken from there."
-                ),
-                hint=tr("Put TUNESMITH_API_KEY into the environment or into a file .env here."),
+                "A key on the command line can be read by everybody on this machine, so it is not taken from there.",
+                hint="Put TUNESMITH_API_KEY into the environment or into a file .env here.",
                 field="api_key",
             )
     given = vars(parser.parse_intermixed_args(list(arguments)))
@@ -48,11 +46,11 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     options = read_options(kind, given)
     if not sources:
         raise UserError(
-            tr("`tunesmith data {action}` needs a document or a folder of them.").format(action=action),
+            f"`tunesmith data {action}` needs a document or a folder of them.",
             hint=f"tunesmith data {action} --help",
         )
     if not options.out:
-        raise UserError(tr("The data set needs a name."), hint=tr("Add --out NAME."), field="out")
+        raise UserError("The data set needs a name.", hint="Add --out NAME.", field="out")
     return sources, options
 
 

@@ -29,8 +29,8 @@ def run(arguments: list[str]) -> int:
     sources, options = read_arguments(arguments, RolesOptions, "roles")
     if not options.role:
         raise UserError(
-            tr("`tunesmith data roles` needs the name of the character."),
-            hint=tr("Give it with its aliases: --role 皇帝,皇上,四郎"),
+            "`tunesmith data roles` needs the name of the character.",
+            hint="Give it with its aliases: --role 皇帝,皇上,四郎",
             field="role",
         )
     from tunesmith.jobs import roles

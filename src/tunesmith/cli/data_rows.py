@@ -65,5 +65,5 @@ def _two(names: str | None) -> tuple[str, str] | None:
         return None
     train, mark, held = names.partition(",")
     if not (train and mark and held) or "," in held:
-        raise UserError(tr("--out takes two names, as in: --out mine_train,mine_val"), field="out")
+        raise UserError("--out takes two names, as in: --out mine_train,mine_val", field="out")
     return train, held

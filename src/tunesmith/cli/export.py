@@ -73,12 +73,12 @@ def verify(arguments: list[str]) -> int:
         return 0
     if not arguments or arguments[0].startswith("-"):
         raise UserError(
-            tr("`tunesmith verify` needs the folder or file that was exported."),
+            "`tunesmith verify` needs the folder or file that was exported.",
             hint="tunesmith verify exports/mine, or: tunesmith verify --help",
         )
     place, *rest = arguments
     if rest and (rest[0] != "--run" or len(rest) != 2):
-        raise UserError(tr("`tunesmith verify` takes a place and --run RUN."), hint="tunesmith verify --help")
+        raise UserError("`tunesmith verify` takes a place and --run RUN.", hint="tunesmith verify --help")
     from tunesmith.jobs import export
 
     return print_lines(export.verify(Path(place), run=rest[1] if rest else None))
@@ -114,7 +114,7 @@ def _long(argument: str) -> str:
     ):
         written = [*_SHORT, *(flag[2:] for flag in _FLAGS), *fields()]
         if near := did_you_mean(name, written, lambda word: f"--{word}"):
-            raise UserError(tr("There is no --{name}.").format(name=name), hint=near)
+            raise UserError(f"There is no --{name}.", hint=near)
     return f"--{_SHORT.get(name, name)}{equals}{value}"
 
 

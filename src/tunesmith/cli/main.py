@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr
 
 # The first of several processes speaks for all: where it has failed too, torchrun ends the others while they wait.
 _SECONDS_OF_THE_FIRST = 5.0
@@ -34,6 +34,7 @@ COMMANDS = {
     "plan": Command(MODEL, "Check a run before it starts: data, memory, disk, time", "tunesmith.cli.train", "plan"),
     "chat": Command(MODEL, "Talk to a model: chat RUN | MODEL [ADAPTER] | CONFIG.yaml", "tunesmith.cli.chat"),
     "export": Command(MODEL, "Merge, quantize, write GGUF: export RUN --quant q4_k_m", "tunesmith.cli.export"),
+    "eval": Command(MODEL, "A model's loss and its answers, scored: eval RUN --dataset NAME", "tunesmith.cli.evaluate"),
     "verify": Command(MODEL, "Compare an exported model with the trained one", "tunesmith.cli.export", "verify"),
     "webui": Command(MODEL, "The studio in the browser: train, watch, data, chat, export", "tunesmith.web.serve"),
     "demo": Command(MODEL, "Fine-tune a small bundled model and see what it learned", "tunesmith.cli.demo"),
@@ -49,9 +50,17 @@ COMMANDS = {
 MISSING = {
     "api": "The API server is not in this version yet; `tunesmith chat` talks to the same model in the terminal.",
     "webchat": "A page of its own for chat is not in this version yet; the studio has one: `tunesmith webui`.",
-    "eval": "Benchmarks are not in this version yet; set eval_dataset or val_size to evaluate while training.",
 }
-_ALIASES = {"studio": "webui", "-h": "help", "--help": "help", "-V": "version", "--version": "version", "-v": "version"}
+_ALIASES = {
+    "studio": "webui",
+    "predict": "eval",
+    "evaluate": "eval",
+    "-h": "help",
+    "--help": "help",
+    "-V": "version",
+    "--version": "version",
+    "-v": "version",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(_SECONDS_OF_THE_FIRST)
-        print(f"{tr('Error')}: {error}", file=sys.stderr)
+        print(f"{tr('Error')}: {told(error)}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         print(tr("Interrupted."), file=sys.stderr)
@@ -87,11 +96,11 @@ def dispatch(arguments: list[str]) -> int:
         print(usage())
         return DONE if arguments else MISUSED
     if name in MISSING:
-        raise UserError(tr(MISSING[name]))
+        raise UserError(MISSING[name])
     if name not in COMMANDS:
         known = [*COMMANDS, *MISSING]
         hint = did_you_mean(name, known) or tr("`tunesmith help` lists the commands.")
-        raise UserError(tr("There is no command {name!r}.").format(name=name), hint=hint)
+        raise UserError(f"There is no command {name!r}.", hint=hint)
     command = COMMANDS[name]
     function = getattr(import_module(command.module), command.function)
     code: int = function(arguments[1:])

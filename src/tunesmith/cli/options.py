@@ -26,4 +26,4 @@ class Options(argparse.ArgumentParser):
         flags = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
         near = did_you_mean(name, flags) if name.startswith("-") else ""
         hint = near or tr("It takes {flags}.").format(flags=", ".join(flags))
-        raise UserError(tr("`{command}` does not take {word}.").format(command=self.prog, word=word), hint=hint)
+        raise UserError(f"`{self.prog}` does not take {word}.", hint=hint)

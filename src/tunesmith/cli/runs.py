@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.cli.options import Options
 from tunesmith.cli.runs_show import list_all, show, show_comparison
+from tunesmith.config.legacy import EVAL
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 from tunesmith.runs.further import way_further
@@ -39,8 +40,8 @@ def run(arguments: list[str]) -> int:
     parser, actions = _parser()
     if arguments[0] not in actions:
         raise UserError(
-            tr("There is no command `runs {action}`.").format(action=arguments[0]),
-            hint=did_you_mean(arguments[0], actions) or tr("There are: {names}.").format(names=", ".join(actions)),
+            f"There is no command `runs {arguments[0]}`.",
+            hint=did_you_mean(arguments[0], actions) or f"There are: {', '.join(actions)}.",
         )
     if arguments[0] == "resume":
         _refuse_keys(arguments[1:])
@@ -89,10 +90,8 @@ def _refuse_keys(words: list[str]) -> None:
     for word in words:
         if "=" in word and not word.startswith("-") and not Path(word).exists():
             raise UserError(
-                tr("`runs resume` takes no keys such as {word}: a run goes on as it began.").format(word=word),
-                hint=tr(
-                    "To change it: tunesmith train with its configuration, {word} resume_from_checkpoint=true"
-                ).format(word=word),
+                f"`runs resume` takes no keys such as {word}: a run goes on as it began.",
+                hint=f"To change it: tunesmith train with its configuration, {word} resume_from_checkpoint=true",
             )
 
 
@@ -106,7 +105,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     if len(options.runs) < 2:
-        raise UserError(tr("`runs compare` needs two runs or more."))
+        raise UserError("`runs compare` needs two runs or more.")
     return show_comparison([find_run(name, options.root) for name in options.runs])
 
 
@@ -114,11 +113,11 @@ def _stop(options: argparse.Namespace) -> int:
     run = _find(options)
     state = run.state()
     if not state.active:
-        raise UserError(tr("{path} is not running: it is {status}.").format(path=run.path, status=state.status))
+        raise UserError(f"{run.path} is not running: it is {state.status}.")
     if state.pid is None:
         raise UserError(
-            tr("{path} is queued, and no process works on it: there is nothing to stop.").format(path=run.path),
-            hint=tr("If it was started a moment ago, ask again; if not, train it again, or delete the folder."),
+            f"{run.path} is queued, and no process works on it: there is nothing to stop.",
+            hint="If it was started a moment ago, ask again; if not, train it again, or delete the folder.",
         )
     run.layout.stop.touch()
     print(tr("Asked {path} to save and stop at the end of its present step.").format(path=run.path), flush=True)
@@ -129,7 +128,7 @@ def _stop(options: argparse.Namespace) -> int:
             return 1
         time.sleep(_POLL_SECONDS)
     print(tr("It is {status} at step {step}.").format(status=state.status, step=state.step))
-    if run.checkpoints():
+    if run.checkpoints() or state.kind == EVAL:
         print(tr("Go on with: tunesmith runs resume {path}").format(path=run.path))
     return 0
 
@@ -141,21 +140,21 @@ def _resume(options: argparse.Namespace) -> int:
     run = _find(options)
     state = run.state()
     if state.active and state.pid is not None:
-        raise UserError(tr("{path} is at work already.").format(path=run.path))
+        raise UserError(f"{run.path} is at work already.")
     if state.status == "finished":
         raise UserError(
-            tr("{path} has finished; there is nothing left to resume.").format(path=run.path),
-            hint=tr(way_further(run.layout, state.step)),
+            f"{run.path} has finished; there is nothing left to resume.",
+            hint=way_further(run.layout, state.step),
         )
     if run.layout.journal.is_file():
         return _resume_asking(run, detached=options.detach)
+    if state.kind == EVAL:
+        return _resume_evaluation(run, detached=options.detach)
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UserError(
-            tr("{path} has no complete checkpoint to resume from.").format(path=run.path),
-            hint=tr("Train it afresh: tunesmith train {config} overwrite_output_dir=true").format(
-                config=run.layout.resolved
-            ),
+            f"{run.path} has no complete checkpoint to resume from.",
+            hint=f"Train it afresh: tunesmith train {run.layout.resolved} overwrite_output_dir=true",
         )
     last = checkpoints[-1]
     given = [f"output_dir={run.path}", f"resume_from_checkpoint={last.path}"]
@@ -182,13 +181,23 @@ def _resume_asking(run: RunReader, *, detached: bool) -> int:
     return run_again(run.layout, record["command"], record)
 
 
+def _resume_evaluation(run: RunReader, *, detached: bool) -> int:
+    """An evaluation goes on with the questions that have no answer yet."""
+    from tunesmith.cli import evaluate
+    from tunesmith.config.load import load_job
+
+    given = {"output_dir": str(run.path), "overwrite_output_dir": False}
+    resolved = load_job([run.layout.resolved], given, verb="train")
+    return evaluate.detach(resolved) if detached else evaluate.evaluate(resolved)
+
+
 def _logs(options: argparse.Namespace) -> int:
     layout = _find(options).layout
     log = layout.attempt_log(layout.last_attempt())
     if not log.is_file() or not log.stat().st_size:
         log = layout.launch_log
     if not log.is_file():
-        raise UserError(tr("{path} has no log yet.").format(path=layout.root))
+        raise UserError(f"{layout.root} has no log yet.")
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     print("\n".join(lines[-options.lines :] if options.lines else lines))
     return 0

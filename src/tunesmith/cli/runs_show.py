@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.cli.plot import draw
 from tunesmith.cli.terminal import console, duration
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 from tunesmith.runs.read import RunReader, compare, curve, list_runs, seconds_left
 from tunesmith.runs.state import RunState
 
@@ -58,12 +58,14 @@ def show(run: RunReader, key: str | None) -> int:
     screen.print(f"[bold]{escape(str(run.path))}[/]")
     screen.print(" · ".join(_facts(state, points)))
     if state.error:
-        screen.print(f"[red]{escape(state.error['message'])}[/]")
+        screen.print(f"[red]{escape(translated(state.error['message']))}[/]")
         if state.error.get("hint"):
-            screen.print(f"  → {escape(state.error['hint'])}")
+            screen.print(f"  → {escape(translated(state.error['hint']))}")
     _draw_curve(points, key)
-    for name, value in last_values(points).items():
-        screen.print(f"  {escape(name):<24}{_number(value)}")
+    last = last_values(points)
+    width = max(24, *(len(name) + 2 for name in last)) if last else 0
+    for name, value in last.items():
+        screen.print(f"  {escape(name):<{width}}{_number(value)}")
     for checkpoint in run.checkpoints():
         screen.print(f"  {tr('checkpoint')} {checkpoint.step:<13}{escape(str(checkpoint.path))}")
     return 0
@@ -108,8 +110,8 @@ def _draw_curve(points: Sequence[Mapping[str, Any]], asked: str | None) -> None:
     drawn = curve(points, key)
     if asked and not drawn and points and key not in (known := last_values(points)):
         raise UserError(
-            tr("This run has no metric {key!r}.").format(key=key),
-            hint=did_you_mean(key, known) or tr("It has: {names}.").format(names=", ".join(known)),
+            f"This run has no metric {key!r}.",
+            hint=did_you_mean(key, known) or f"It has: {', '.join(known)}.",
         )
     if len(drawn) < 2:  # one report is no curve; its value is told below
         return

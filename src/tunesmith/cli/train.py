@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.cli.preflight import print_lines
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 
 if TYPE_CHECKING:
     from tunesmith.config.load import Resolved
@@ -52,6 +52,10 @@ def run(arguments: list[str]) -> int:
     if dry_run:
         return _print_resolved(resolved)
     tell_notes(resolved)
+    if evaluates_alone(resolved):
+        from tunesmith.cli import evaluate
+
+        return evaluate.detach(resolved) if "--detach" in arguments else evaluate.evaluate(resolved)
     return detach(resolved, given) if "--detach" in arguments else train(resolved, given)
 
 
@@ -63,11 +67,29 @@ def train(resolved: Resolved, arguments: list[str], *, resume: Path | None = Non
     if not wanted.alone:
         # All processes must mean the same run, and a default output_dir holds the time.
         folder = resolved.job.run.output_dir
-        return launch.run_spread(["train", *arguments, f"output_dir={folder}"], wanted, Path(folder))
-    from tunesmith.jobs import execute
+        code = launch.run_spread(["train", *arguments, f"output_dir={folder}"], wanted, Path(folder))
+    else:
+        from tunesmith.jobs import execute
 
-    execute.train(resolved, resume=resume)
+        execute.train(resolved, resume=resume)
+        code = 0
+    return code or _predict(resolved)
+
+
+def _predict(resolved: Resolved) -> int:
+    """Answers of what was just trained, where `do_predict` asks for them; the process that leads gives them."""
+    if not resolved.job.evaluation.do_predict or "LOCAL_RANK" in os.environ:
+        return 0
+    from tunesmith.jobs import evaluate
+
+    evaluate.evaluate(evaluate.after_training(resolved))
     return 0
+
+
+def evaluates_alone(resolved: Resolved) -> bool:
+    from tunesmith.config.job import evaluates_alone
+
+    return evaluates_alone(resolved.job)
 
 
 def detach(resolved: Resolved, arguments: list[str]) -> int:
@@ -88,6 +110,11 @@ def plan(arguments: list[str]) -> int:
         print(tr(PLAN_HELP))
         return 0
     resolved = resolve(arguments, "plan")
+    if evaluates_alone(resolved):
+        raise UserError(
+            "`tunesmith plan` is about trainings; this configuration only evaluates.",
+            hint="tunesmith train CONFIG.yaml --dry-run checks it.",
+        )
     tell_notes(resolved)
     from tunesmith.jobs import execute
 
@@ -103,7 +130,7 @@ def resolve(
     given, overrides = parse_arguments(arguments)
     if not (given or overrides or files or keys):
         raise UserError(
-            tr("`tunesmith {verb}` needs a configuration file or keys.").format(verb=verb),
+            f"`tunesmith {verb}` needs a configuration file or keys.",
             hint=f"tunesmith {verb} CONFIG.yaml, or: tunesmith {verb} --help",
         )
     return load_job([*files, *given], {**(keys or {}), **overrides}, verb=verb)
@@ -139,4 +166,4 @@ def tell_notes(resolved: Resolved) -> None:
     from tunesmith.cli.terminal import console
 
     for note in resolved.notes:
-        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(note)}")
+        console(stderr=True).print(f"[yellow]{tr('note')}[/]  {escape(translated(note))}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tunesmith.config.job import Job
-from tunesmith.config.legacy import TRAINING_VERBS
+from tunesmith.config.job import Job, answers
+from tunesmith.config.legacy import EVAL, TRAINING_VERBS
 from tunesmith.config.rules import EXPORT_VERBS, Condition
 
 
@@ -58,6 +58,17 @@ IDLE: tuple[Idle, ...] = (
     ),
     Idle(("num_train_epochs",), lambda job: job.training.max_steps > 0, "max_steps says when to end"),
     Idle(("warmup_ratio",), lambda job: job.optimizer.warmup_steps > 0, "warmup_steps is set too"),
+    Idle(
+        ("predict_with_generate", "predict_base"),
+        lambda job: not job.evaluation.do_predict,
+        "after a training the model answers only where do_predict asks for it",
+    ),
+    Idle(
+        ("predict_base",),
+        lambda job: not answers(job),
+        "no answers are asked for (predict_with_generate)",
+        frozenset({EVAL}),
+    ),
     Idle(("eval_steps",), lambda job: job.training.eval_strategy != "steps", "eval_strategy is not steps"),
     Idle(("buffer_size",), lambda job: not job.data.streaming, "streaming is off"),
     Idle(

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tunesmith.config.adapter import AdapterConfig
 from tunesmith.config.data import DataConfig
+from tunesmith.config.evaluation import EvaluationConfig, nothing_is_trained
 from tunesmith.config.export import ExportConfig
 from tunesmith.config.generation import GenerationConfig
 from tunesmith.config.model import ModelConfig
@@ -32,6 +33,7 @@ class Job:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -44,6 +46,7 @@ SECTIONS: dict[str, type[Section]] = {
     "objective": ObjectiveConfig,
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
     "generation": GenerationConfig,
     "export": ExportConfig,
     "run": RunConfig,
@@ -51,10 +54,24 @@ SECTIONS: dict[str, type[Section]] = {
 """The sections by their name in a job, in the order in which a job is written and documented."""
 
 
+def evaluates_alone(job: Job) -> bool:
+    """Whether nothing is trained: an evaluation is asked for, and no training beside it."""
+    training, evaluation = job.training, job.evaluation
+    return nothing_is_trained(
+        training.do_train, training.do_eval, evaluation.do_predict, evaluation.predict_with_generate
+    )
+
+
+def answers(job: Job) -> bool:
+    """Whether an evaluation without training has the model answer."""
+    return job.evaluation.do_predict or job.evaluation.predict_with_generate
+
+
 def default_output_dir(job: Job, now: datetime) -> str:
-    """`saves/<model>/<finetuning_type>/<stage>_<time>`: apart for every start, sorted by time within a method."""
+    """`saves/<model>/<finetuning_type>/<stage>_<time>`, `eval_<time>` where nothing is trained: apart for every start,
+    sorted by time within a method."""
     stamp = now.strftime("%Y-%m-%d_%H-%M-%S")
-    run = f"{job.objective.stage}_{stamp}"
+    run = f"{'eval' if evaluates_alone(job) else job.objective.stage}_{stamp}"
     return "/".join(["saves", short_model_name(job.model.model_name_or_path), job.adapter.finetuning_type, run])
 
 

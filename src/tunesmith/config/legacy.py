@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith.config.reading import plain
 
 TRAINING_VERBS = frozenset({"train", "plan"})
+EVAL = "eval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Renamed:
 
     def value(self, given: Any) -> Any:
         """What the value given for the old key is for the new one."""
-        meant = _switch(given)
+        meant = switch(given)
         return next((new for old, new in (self.values or {}).items() if old == meant), given)
 
 
@@ -56,7 +57,7 @@ Legacy = Noted | Refused | Renamed
 
 def asks(entry: Noted | Refused, value: Any) -> bool:
     """Whether the value asks for anything that we don't do anyway."""
-    return _switch(value) not in (None, "", *entry.neutral)
+    return switch(value) not in (None, "", *entry.neutral)
 
 
 def word(value: Any) -> str:
@@ -66,7 +67,7 @@ def word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _switch(value: Any) -> Any:
+def switch(value: Any) -> Any:
     """A value typed by its looks, YAML's older words for true and false among them."""
     words = {"yes": True, "on": True, "no": False, "off": False}
     return words.get(value.lower(), plain(value)) if isinstance(value, str) else value

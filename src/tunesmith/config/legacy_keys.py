@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tunesmith.config.legacy import TRAINING_VERBS, Legacy, Noted, Refused, Renamed
+from tunesmith.config.legacy import EVAL, TRAINING_VERBS, Legacy, Noted, Refused, Renamed
 from tunesmith.config.legacy_trainer import TRAINER_KEYS
 
 NOT_YET = "not in this version"
@@ -42,7 +42,7 @@ MODEL_KEYS: dict[str, Legacy] = {
         "tokens with descriptions are not in this version; use `add_special_tokens`.", ()
     ),
     "init_special_tokens": Refused("new tokens start at the mean of the old ones.", ("noise_init",)),
-    "infer_backend": Refused("chat uses its own engine.", ("huggingface", "hf"), CHAT),
+    "infer_backend": Refused("answers come from an engine of our own.", ("huggingface", "hf"), CHAT | {EVAL}),
     "offload_folder": Noted("nothing is offloaded to disk.", ("offload",)),
     "use_kv_cache": Noted("chat always uses the key-value cache, training never.", (True,)),
     "print_param_status": Noted("what is trained is shown before the first step and in the run.", (False,)),
@@ -76,7 +76,7 @@ MODEL_KEYS: dict[str, Legacy] = {
 DATA_KEYS: dict[str, Legacy] = {
     "media_dir": Noted("no effect: this version trains on text only."),
     "preprocessing_num_workers": Noted("rows are tokenized in batches, without worker processes."),
-    "eval_num_beams": Noted("no effect; part of do_predict."),
+    "eval_num_beams": Noted("no effect; answers are not found by beam search.", (1,)),
     "ignore_pad_token_for_loss": Noted("there is no padding, so padding is never trained.", (True,)),
     "data_shared_file_system": Noted("one process prepares the data and the others read its cache.", (False,)),
 }
@@ -138,7 +138,7 @@ FINETUNING_KEYS: dict[str, Legacy] = {
 }
 
 GENERATION_KEYS: dict[str, Legacy] = {
-    "num_beams": Refused("chat streams its answer, which beam search can't.", (1,), CHAT),
+    "num_beams": Refused("answers are not found by beam search.", (1,), CHAT | {EVAL}),
     "length_penalty": Noted("no effect; part of beam search.", (1.0,)),
     "max_length": Noted("no effect; `max_new_tokens` limits the answer."),
 }
@@ -158,8 +158,14 @@ BACKEND_KEYS: dict[str, Legacy] = {
     "fp8": Refused(f"FP8 training is {NOT_YET}; use `precision: bf16`."),
     **_settings_of("fp8, which is refused", "fp8_backend fp8_enable_fsdp_float8_all_gather"),
     **_settings_of(
-        "the command eval, which is not in this version",
-        "task task_dir lang n_shot save_dir download_mode",
+        "benchmarks such as MMLU, which are not in this version",
+        "task_dir lang n_shot save_dir download_mode",
+    ),
+    "task": Refused(
+        "benchmarks such as MMLU are not in this version; `tunesmith eval MODEL --dataset NAME` evaluates on a data set"
+        " of yours.",
+        (),
+        frozenset({EVAL}),
     ),
     "batch_size": Noted("no effect; `per_device_train_batch_size` is how many rows go through the model at once."),
     **_each(

@@ -18,12 +18,9 @@ _METRICS = Noted("evaluation keeps sums, so its memory doesn't grow.", (False,))
 _HALF = Noted("`precision` alone decides about number formats.", ("auto", "O1", False))
 
 RUNNING: dict[str, Legacy] = {
-    "do_train": Refused("`tunesmith train` trains; a run that only evaluates is not in this version.", (True,)),
-    "do_predict": Refused("prediction over a data set is not in this version; `tunesmith chat` answers questions."),
-    "predict_with_generate": Refused("generated answers are not scored in this version; drop it to evaluate the loss."),
-    "generation_max_length": Noted("no effect; part of predict_with_generate."),
-    "generation_num_beams": Noted("no effect; part of predict_with_generate."),
-    "generation_config": Noted("no effect; part of predict_with_generate."),
+    "generation_max_length": Noted("no effect; `max_new_tokens` limits an answer."),
+    "generation_num_beams": Noted("no effect; answers are not found by beam search.", (1,)),
+    "generation_config": Noted("no effect; answers are drawn as `temperature`, `top_p` and the like say."),
     "sortish_sampler": _GROUPED,
     "group_by_length": _GROUPED,
     "length_column_name": _GROUPED,

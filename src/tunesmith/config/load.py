@@ -10,9 +10,10 @@ from typing import Any
 
 from tunesmith.config import arguments, reading
 from tunesmith.config.checking import check, idle_notes
+from tunesmith.config.evaluation import nothing_is_trained
 from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job, with_output_dir
-from tunesmith.config.legacy import TRAINING_VERBS
+from tunesmith.config.legacy import EVAL, TRAINING_VERBS, switch
 from tunesmith.config.reading import Setting
 from tunesmith.config.settle import settle
 from tunesmith.config.values import build_job
@@ -33,7 +34,8 @@ def load_job(
     """The job that files and overrides describe; later files win over earlier, overrides over files.
 
     verb: the command it is for (`train`, `plan`, `chat`, `data` …): one file may feed several, so a setting is refused
-    only where it matters. now: time for the name of a run directory that was not given. UserError for anything wrong.
+    only where it matters; a file that asks for an evaluation alone is held to the rules of `eval`. now: time for the
+    name of a run directory that was not given. UserError for anything wrong.
     """
     notes: list[str] = []
     given: dict[str, Setting] = {}
@@ -45,6 +47,7 @@ def load_job(
     for key, value in overrides.items():
         _lay(given, Setting(key, _said(key, value) if isinstance(value, str) else value))
 
+    verb = _meant(given, verb)
     kept, said = settle(given, verb)
     notes += said
     job = build_job(kept)
@@ -52,7 +55,7 @@ def load_job(
     flat = to_flat(job)
     asked = {key: flat[key] for key in kept if key in flat}
     notes += idle_notes(job, [key for key in asked if asked[key] != _plain(fields()[key].default)], verb)
-    if verb in TRAINING_VERBS:
+    if verb in TRAINING_VERBS or verb == EVAL:
         job = with_output_dir(job, now or datetime.now())
     return Resolved(job, tuple(dict.fromkeys(notes)), asked)
 
@@ -96,6 +99,15 @@ def dump_yaml(job: Job) -> str:
         body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
         parts.append(f"# {name}\n{body}")
     return "\n".join(parts)
+
+
+def _meant(given: Mapping[str, Setting], verb: str) -> str:
+    """`eval` where what is given to a training command asks for an evaluation alone."""
+    values = {key: switch(setting.value) for key, setting in given.items()}
+    on = {key: values.get(key) in (True, 1) for key in ("do_eval", "do_predict", "predict_with_generate")}
+    do_train = values.get("do_train")
+    alone = nothing_is_trained(None if do_train is None else do_train in (True, 1), **on)
+    return EVAL if verb in TRAINING_VERBS and alone else verb
 
 
 def _said(key: str, text: str) -> Any:

@@ -1,16 +1,18 @@
-"""What must hold between keys, as data."""
+"""What must hold between keys, as data (long, because one table is easier to check than several)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tunesmith.config.job import Job
-from tunesmith.config.legacy import TRAINING_VERBS
+from tunesmith.config.job import Job, answers, evaluates_alone
+from tunesmith.config.legacy import EVAL, TRAINING_VERBS
 
 Condition = Callable[[Job], bool]
 DATA_VERBS = TRAINING_VERBS | {"data"}
 EXPORT_VERBS = frozenset({"export"})
+ANSWERING_VERBS = TRAINING_VERBS | {"chat", EVAL}
+EVAL_VERBS = frozenset({EVAL})
 _BITS = {"auto": (8, 4, 3, 2), "gptq": (8, 4, 3, 2), "awq": (4,), "fp8": (8,), "int8": (8,)}
 
 
@@ -88,7 +90,7 @@ MODEL_RULES: tuple[Rule, ...] = (
         requires=lambda job: False,
         message="model_name_or_path is missing: there is no model to work with.",
         hint="Give a hub id such as Qwen/Qwen3-0.6B, a folder with a model, or a .gguf file.",
-        verbs=TRAINING_VERBS | {"chat"},
+        verbs=ANSWERING_VERBS,
     ),
     Rule(
         "quantization_bit",
@@ -96,7 +98,7 @@ MODEL_RULES: tuple[Rule, ...] = (
         requires=lambda job: job.model.quantization_bit in (4, 8),
         message="quantization_bit must be 4 or 8.",
         hint="Set quantization_bit: 4.",
-        verbs=TRAINING_VERBS | {"chat"},
+        verbs=ANSWERING_VERBS,
     ),
     Rule(
         "quantization_bit",
@@ -149,7 +151,7 @@ ADAPTER_RULES: tuple[Rule, ...] = (
         requires=lambda job: bool(job.adapter.adapter_name_or_path),
         message="adapter_folder is a folder inside an adapter, but adapter_name_or_path is missing.",
         hint="Give adapter_name_or_path too.",
-        verbs=TRAINING_VERBS | {"chat"},
+        verbs=ANSWERING_VERBS,
     ),
     _lora_only("loraplus_lr_ratio", lambda job: job.adapter.loraplus_lr_ratio is not None),
     _lora_only("use_rslora", lambda job: job.adapter.use_rslora),
@@ -291,6 +293,20 @@ TRAINING_RULES: tuple[Rule, ...] = (
         hint="Set val_size: 0.1 or eval_dataset, or eval_strategy: no.",
     ),
     Rule(
+        "do_train",
+        lambda job: job.training.do_train is False,
+        requires=evaluates_alone,
+        message="do_train is false, and neither do_eval nor do_predict asks for anything else.",
+        hint="Set do_train: true, or do_eval: true to evaluate a model as it is.",
+    ),
+    Rule(
+        "do_predict",
+        lambda job: job.evaluation.do_predict,
+        requires=_evaluates,
+        message="There is nothing to answer, but do_predict asks for it.",
+        hint="Set eval_dataset or val_size: 0.1, or do_predict: false.",
+    ),
+    Rule(
         "load_best_model_at_end",
         lambda job: job.training.load_best_model_at_end,
         requires=lambda job: job.training.eval_strategy != "no",
@@ -331,6 +347,49 @@ TRAINING_RULES: tuple[Rule, ...] = (
         requires=lambda job: bool(job.run.output_dir),
         message="resume_from_checkpoint: true goes on in output_dir, but output_dir is missing.",
         hint="Give the run's folder as output_dir, or the checkpoint's folder as resume_from_checkpoint.",
+    ),
+)
+
+EVALUATION_RULES: tuple[Rule, ...] = (
+    Rule(
+        "eval_dataset",
+        lambda job: not _evaluates(job),
+        requires=lambda job: False,
+        message="There is nothing to evaluate on: eval_dataset is missing, and no rows were held back (val_size).",
+        hint="Name a data set: tunesmith eval … --dataset NAME, or eval_dataset in the file.",
+        verbs=EVAL_VERBS,
+    ),
+    Rule(
+        "val_size",
+        lambda job: job.data.val_size > 0 and not job.data.eval_dataset,
+        requires=lambda job: bool(job.data.dataset) or job.data.tokenized_path is not None,
+        message="val_size holds back rows of dataset, which is missing.",
+        hint="Give the dataset that it was trained on, or eval_dataset instead of val_size.",
+        verbs=EVAL_VERBS,
+    ),
+    Rule(
+        "eval_dataset",
+        lambda job: answers(job) and not job.data.eval_dataset,
+        requires=lambda job: bool(job.data.dataset) and not job.data.streaming,
+        message="Rows that were held back from a stream, or kept as tokens alone, can't be asked as questions.",
+        hint="Name a data set: --dataset NAME, or evaluate the loss alone: --no-predict.",
+        verbs=EVAL_VERBS,
+    ),
+    Rule(
+        "predict_with_generate",
+        answers,
+        requires=lambda job: job.objective.stage == "sft",
+        message="stage: pt is about plain text, which asks nothing that could be answered.",
+        hint="Evaluate the loss alone: --no-predict, or predict_with_generate: false and do_predict: false.",
+        verbs=EVAL_VERBS,
+    ),
+    Rule(
+        "predict_base",
+        lambda job: job.evaluation.predict_base and answers(job),
+        requires=lambda job: bool(job.adapter.adapter_name_or_path),
+        message="predict_base asks the model with its adapter off, and there is no adapter.",
+        hint="Remove predict_base; evaluate the base model in a run of its own.",
+        verbs=EVAL_VERBS,
     ),
 )
 
@@ -394,4 +453,4 @@ EXPORT_RULES: tuple[Rule, ...] = (
     ),
 )
 
-RULES: tuple[Rule, ...] = MODEL_RULES + ADAPTER_RULES + DATA_RULES + TRAINING_RULES + EXPORT_RULES
+RULES: tuple[Rule, ...] = MODEL_RULES + ADAPTER_RULES + DATA_RULES + TRAINING_RULES + EVALUATION_RULES + EXPORT_RULES

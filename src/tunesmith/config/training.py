@@ -48,8 +48,11 @@ class TrainingConfig(Section):
     logging_first_step: bool = False
     """Report the first step too."""
 
+    do_train: bool | None = None
+    """Train. Left out: yes, unless `do_eval` or `do_predict` asks for an evaluation, which is then all that is done."""
     do_eval: bool = False
-    """Evaluate when training is over, also with `eval_strategy: no`."""
+    """Evaluate the loss: when training is over, also with `eval_strategy: no`; without `do_train` of a model as it
+    is."""
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
     """When to evaluate during training."""
     eval_steps: Positive | None = None

@@ -143,7 +143,7 @@ def _prepare(data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: P
     picked = [store.select(rows) for store, rows in zip(stores, chosen, strict=True)]
     evals = dict(_evals(held, picked[len(asked) :], data))
     if data.val_size and asked:  # before mixing, which may take a row more than once
-        parts = _split(chosen[: len(asked)], data.val_size, seed)
+        parts = split_chosen(chosen[: len(asked)], data.val_size, seed)
         evals = {"eval": _together([store.select(apart) for store, (_, apart) in zip(stores, parts, strict=False)])}
         picked = [store.select(kept) for store, (kept, _) in zip(stores, parts, strict=False)]
     train = _mixed(picked[: len(asked)], data, seed)
@@ -166,7 +166,7 @@ def _mixed(stores: Sequence[TokenStore], data: DataConfig, seed: int) -> TokenSt
     return TokenStore.joined(stores, which, rows)
 
 
-def _split(chosen: Sequence[Indices], val_size: float, seed: int) -> list[tuple[Indices, Indices]]:
+def split_chosen(chosen: Sequence[Indices], val_size: float, seed: int) -> list[tuple[Indices, Indices]]:
     """(rows to train on, rows held back) of each data set; a row chosen several times is held back once or not."""
     different = [np.array(list(dict.fromkeys(rows.tolist())), dtype=np.int64) for rows in chosen]
     parts = split_each([len(rows) for rows in different], val_size, seed)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
@@ -148,18 +148,22 @@ def _examples(
     return examples
 
 
+def is_usable(sample: TokenSample | RowError) -> TypeGuard[TokenSample]:
+    """Whether a row gave a sample in which something is trained."""
+    return not isinstance(sample, RowError) and bool(sample.weights.any())
+
+
 def usable_samples(
     examples: list[ReadExample], encoder: RowEncoder, refusals: Refusals, strict: bool
 ) -> Iterator[TokenSample]:
     """The samples of a batch; a row the encoder refuses, or in which nothing is trained, is a refusal."""
     for read, sample in zip(examples, encoder.encode([read.example for read in examples]), strict=True):
-        if isinstance(sample, RowError):
-            refusals.add(Refusal(read.file, read.line, sample.reason), strict=strict)
-        elif not sample.weights.any():
-            reason = "nothing in it is trained: its answers are switched off, or cut off by cutoff_len"
-            refusals.add(Refusal(read.file, read.line, reason), strict=strict)
-        else:
+        if is_usable(sample):
             yield sample
+            continue
+        nothing = "nothing in it is trained: its answers are switched off, or cut off by cutoff_len"
+        reason = sample.reason if isinstance(sample, RowError) else nothing
+        refusals.add(Refusal(read.file, read.line, reason), strict=strict)
 
 
 def _key(entry: DatasetEntry, files: Sequence[SourceFile], options: TokenizeOptions) -> str:

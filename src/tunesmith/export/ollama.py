@@ -41,6 +41,7 @@ _HINTS = {
     "unable to load|error loading|failed to load|unknown model arch|unsupported": "This server's engine can't run the "
     "file. Update Ollama; if that does not help, choose another quantization.",
 }
+_OTHERWISE = "Ollama's own log says more: where `ollama serve` runs, or server.log in its logs folder."
 
 
 def host(value: str | None = None) -> str:
@@ -323,7 +324,7 @@ class Ollama:
             hint = did_you_mean(missing[1], known) or (f"It has: {', '.join(known)}." if known else "It has no models.")
             return _refused(f"Ollama: {said}.", hint)
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, said, re.IGNORECASE))
-        return _refused(f"Ollama: {said.rstrip('.')}.", next(hints, ""))
+        return _refused(f"Ollama: {said.rstrip('.')}.", next(hints, _OTHERWISE))
 
 
 def _refused(message: str, hint: str = "") -> UserError:

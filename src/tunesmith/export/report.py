@@ -22,7 +22,7 @@ def quality_table(files: Sequence[Quality]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(tr("verdict"), no_wrap=True)
     for file in files:
-        loss = "–" if file.loss is None else f"{file.loss:.3f} ({file.reference_loss or 0:.3f})"
+        loss = "–" if file.loss is None else f"{file.loss:.3f}"
         verdict = file.verdict
         colour = {"pass": "green", "warn": "yellow", "fail": "red"}[verdict.status]
         table.add_row(
@@ -31,9 +31,11 @@ def quality_table(files: Sequence[Quality]) -> Table:
         )  # fmt: skip
     table.caption = tr(
         "prompts and ids: conversations that are written, and cut into tokens, as trained; same token: the likeliest "
-        "next one; loss on held-out rows (of the training data where none were held out), in brackets that of the "
-        "trained model; KL in nats per token"
+        "next one; KL in nats per token; loss on held-out rows (of the training data where none were held out)"
     )
+    trained = next((file.reference_loss for file in files if file.reference_loss is not None), None)
+    if trained is not None:
+        table.caption += tr(", the trained model's is {loss}").format(loss=f"{trained:.3f}")
     return table
 
 

@@ -55,10 +55,15 @@ class Answer:
     def message(self) -> Message:
         """What was answered up to now, as a turn of the conversation."""
         thought = "".join(piece.text for piece in self._pieces if piece.kind == "thinking").strip("\n")
-        text = "".join(piece.text for piece in self._pieces if piece.kind != "thinking")
+        text = self.text
         called = self._offered or any(piece.kind == "call" for piece in self._pieces)
         text, calls = self._tools.parse(text) if called else (text, ())
         return Message("assistant", text, thought or None, calls)
+
+    @property
+    def text(self) -> str:
+        """What was said up to now, tool calls as they were spelled; without the reasoning."""
+        return "".join(piece.text for piece in self._pieces if piece.kind != "thinking")
 
     @property
     def called(self) -> list[str]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tunesmith.config import GenerationConfig
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr
 from tunesmith.inference.answer import Answer
 from tunesmith.inference.decoding import Piece
 from tunesmith.inference.engine import ChatEngine
@@ -63,10 +63,10 @@ def answer_lines(engine: Engine, settings: GenerationConfig, source: TextIO, *, 
         except UserError as error:
             failed += 1
             answers = []
-            print(f"{tr('line')} {number}: {error}", file=sys.stderr)
+            print(f"{tr('line')} {number}: {told(error)}", file=sys.stderr)
         print("\t".join(map(_in_a_line, answers)), flush=True)
     if failed:
-        raise UserError(tr("{failed} of {asked} questions could not be answered.").format(failed=failed, asked=asked))
+        raise UserError(f"{failed} of {asked} questions could not be answered.")
 
 
 def _in_a_line(answer: str) -> str:
@@ -104,7 +104,7 @@ class Session:
             except KeyboardInterrupt:
                 self._say("\n" + tr("/exit or Ctrl-D leaves."))
             except UserError as error:
-                self.console.print(Text(str(error), "red"))
+                self.console.print(Text(told(error), "red"))
 
     def take(self, text: str) -> None:
         """What was typed: a question or a command. UserError for a command that can't be carried out."""
@@ -119,7 +119,7 @@ class Session:
             COMMANDS[word][1](self, rest.strip())
         else:
             hint = did_you_mean(word, COMMANDS) or tr("/help lists them.")
-            raise UserError(tr("There is no command {word}.").format(word=word), hint=hint)
+            raise UserError(f"There is no command {word}.", hint=hint)
 
     def piped(self, text: str) -> list[str]:
         """The answers to a line that stands alone: none for commands and blank lines, two for /compare."""
@@ -186,7 +186,7 @@ class Session:
             self.settings, self.engine = changed[0], replace(self.engine, thinking=changed[1])
         elif text:
             raise UserError(
-                tr("What shall {name} be?").format(name=name),
+                f"What shall {name} be?",
                 hint=did_you_mean(name, NAMES) if name not in NAMES else f"/set {name} {self._value(name)}",
             )
         for key in NAMES if not text else [name] if name in NAMES else []:
@@ -214,9 +214,9 @@ class Session:
 
     def _check_comparison(self, question: str, turns: Sequence[Message] = ()) -> None:
         if not self.engine.tuned:
-            raise UserError(tr("There is nothing to compare: no adapter is loaded."))
+            raise UserError("There is nothing to compare: no adapter is loaded.")
         if not question and not turns:
-            raise UserError(tr("Give a question, as in: /compare Who are you?"))
+            raise UserError("Give a question, as in: /compare Who are you?")
 
     def _answered_before(self, count: int) -> list[Message]:
         """The first `count` turns with the answers of the model before training, which it must be now."""

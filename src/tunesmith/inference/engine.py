@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,15 @@ from tunesmith.text.template import ChatTemplate
 from tunesmith.text.tokenizer import CutText, Tokenizer
 
 # What a forward pass hands to the next one: attention's keys and values, or the state of a recurrent model.
-_MEMORIES = ("cache", "past_key_values", "cache_params", "state")
+MEMORIES = ("cache", "past_key_values", "cache_params", "state")
+
+
+class Prompted(NamedTuple):
+    """A question as the model sees it. ids: int32 [T]; longest: most tokens that its answer may have."""
+
+    text: str
+    ids: np.ndarray
+    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class ChatEngine:
 
     def stream(self, conversation: Conversation, settings: GenerationConfig) -> Answer:
         """The answer, generated while it is iterated over. UserError for a conversation that can't be answered."""
+        prompted = self.prompted(conversation, settings)
+        return self.answer(conversation, prompted, self._tokens(prompted.ids, prompted.longest, settings), settings)
+
+    def prompted(self, conversation: Conversation, settings: GenerationConfig) -> Prompted:
+        """The conversation as the model sees it, and how long its answer may be. UserError where it has no room."""
         rendered = self._rendered(conversation)
         ids = self._encoded(conversation, rendered)
         longest = settings.max_new_tokens
@@ -87,14 +100,20 @@ class ChatEngine:
                     f"The conversation is {len(ids):,} tokens long; this model takes {self.room:,}.",
                     hint="Start a new conversation (/clear in the terminal) or ask for less.",
                 )
+        return Prompted(rendered.text, ids, longest)
+
+    def answer(
+        self, conversation: Conversation, prompted: Prompted, tokens: Iterable[int], settings: GenerationConfig
+    ) -> Answer:
+        """The answer that the tokens make."""
         return Answer(
-            self._tokens(ids, longest, settings),
+            tokens,
             Detokenizer(self.tokenizer, skip_special_tokens=settings.skip_special_tokens),
             self.ends,
-            thinking=rendered.text.rstrip().endswith(THINK_OPEN),
+            thinking=prompted.text.rstrip().endswith(THINK_OPEN),
             tools=self.template.tool_format,
             tools_offered=bool(conversation.tools),
-            prompt_tokens=len(ids),
+            prompt_tokens=len(prompted.ids),
         )
 
     def _rendered(self, conversation: Conversation) -> Rendered:
@@ -128,7 +147,7 @@ class ChatEngine:
         vocabulary = self.tokenizer.vocab_size  # embeddings may have rows beyond it, which no text can come of
         so_far, fresh = prompt.tolist(), prompt.tolist()
         memory: dict[str, Any] = {}
-        with _told_when_full():
+        with told_when_full():
             for _ in range(longest):
                 scores, memory = _forward(model, fresh, memory | last_only)
                 token = next_token(scores[:vocabulary], so_far, settings, self.generator)
@@ -141,12 +160,12 @@ class ChatEngine:
 def _forward(model: Any, ids: Sequence[int], options: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
     """(logits [V] after the last of these ids, what the next pass needs)."""
     output = model(input_ids=torch.tensor([ids], device=model.device), use_cache=True, **options)
-    held = next((name for name in _MEMORIES if name in output and output[name] is not None), None)
+    held = next((name for name in MEMORIES if name in output and output[name] is not None), None)
     return output.logits[0, -1], {} if held is None else {held: output[held]}
 
 
 @contextmanager
-def _told_when_full() -> Iterator[None]:
+def told_when_full() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -16,7 +16,7 @@ from tunesmith.data.check import CheckReport, check_dataset, render_check
 from tunesmith.data.prepare import encode_options
 from tunesmith.data.preview import preview_rows, render_preview
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr, translated
 from tunesmith.models.locate import locate, missing_place
 from tunesmith.text.encode import Encoder
 from tunesmith.text.template import ChatTemplate, template_for
@@ -52,7 +52,7 @@ def check(job: Job) -> int:
         try:
             tokenizer = _tokenizer(job.model)
         except UserError as error:
-            uncounted = Text(f"{tr('Tokens are not counted:')} {error}", "yellow")
+            uncounted = Text(f"{tr('Tokens are not counted:')} {told(error)}", "yellow")
         else:
             reader = _told_reader(job, tokenizer, console)
     code = 0
@@ -71,7 +71,7 @@ def preview(job: Job, rows: int) -> int:
     """Show the first rows of every data set of the job as the model sees them."""
     if not job.model.model_name_or_path:
         raise UserError(
-            tr("A preview shows tokens, and those are the model's."),
+            "A preview shows tokens, and those are the model's.",
             hint="Add model_name_or_path=…, a hub id, a folder or a GGUF file.",
             field="model_name_or_path",
         )
@@ -100,7 +100,7 @@ def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
     held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
     if not trained and not held:
         raise UserError(
-            tr("No data set is named."),
+            "No data set is named.",
             hint="Give a name of dataset_info.json or a file: tunesmith data check mine.jsonl",
             field="dataset",
         )
@@ -123,7 +123,7 @@ def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: l
 def _told_reader(job: Job, tokenizer: Tokenizer, console: Console) -> TextReader:
     reader = _reader(job, tokenizer)
     for note in reader.notes:
-        console.print(Text(note, "yellow"))
+        console.print(Text(translated(note), "yellow"))
     return reader
 
 

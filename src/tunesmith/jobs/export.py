@@ -16,7 +16,7 @@ from tunesmith.config.load import dump_yaml, load_job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
-from tunesmith.i18n import tr
+from tunesmith.i18n import told, tr, translated
 from tunesmith.jobs import gguf
 from tunesmith.jobs.forecast import forecast, shard_bytes
 from tunesmith.jobs.gguf import write_gguf_adapter, write_ggufs
@@ -129,7 +129,7 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
         name = short_model_name(job.export.export_ollama or target.name)
         exact = text_part(opening(dtype=torch.float32)) if gguf.mixes(job) else source
         for note in dict.fromkeys((*source.notes, *exact.notes)):
-            console.print(f"{tr('note')}  {note}", markup=False)
+            console.print(f"{tr('note')}  {translated(note)}", markup=False)
         reach = _stretched(job, vocabulary.folder)
         source, exact = (
             replace(each, folder=folder, settled=True, config={**each.config, **ends, **reach})
@@ -243,7 +243,7 @@ def _verified(
     except UserError as error:
         if asked:
             raise
-        console.print(f"{tr('not verified')}  {error}", markup=False)
+        console.print(f"{tr('not verified')}  {told(error)}", markup=False)
         return []
     if found:
         console.print(quality_table(found))
@@ -255,7 +255,8 @@ def _verified(
     findings = [*(quality.verdict for quality in found), *broken]
     for finding in findings if not asked else ():
         if finding.status != "pass":
-            console.print(f"{finding.status}  {finding.what}  {finding.detail}  → {finding.fix}", markup=False)
+            said = f"{translated(finding.detail)}  → {translated(finding.fix)}"
+            console.print(f"{finding.status}  {finding.what}  {said}", markup=False)
     return findings
 
 

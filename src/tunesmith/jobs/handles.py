@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tunesmith.config import GenerationConfig
+from tunesmith.config.job import evaluates_alone
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
+from tunesmith.evaluation.results import Predictions
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
+from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.state import RunState
 
@@ -40,6 +43,10 @@ class TrainedRun:
         """The model that was trained, ready to answer."""
         return load(self, **keys)
 
+    def evaluate(self, dataset: str | Path | None = None, **keys: Any) -> Evaluation:
+        """Its loss and its answers on a data set, or on the rows that were held back from training."""
+        return evaluate(self, dataset=dataset, **keys)
+
     def export(self, **keys: Any) -> Path:
         """Write it for other programs and return the folder; keys as `tunesmith export` takes them (export_quant …).
 
@@ -53,6 +60,23 @@ class TrainedRun:
         if export.export(job):
             raise UserError(f"What lies in {job.export.export_dir} does not answer as {self.path} does.")
         return Path(job.export.export_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation came to, and its run directory."""
+
+    path: Path
+
+    @property
+    def results(self) -> dict[str, float]:
+        """By LLaMA-Factory's names: `eval_loss`, `predict_bleu-4`, `predict_rouge-l` and the like."""
+        return read_json(RunReader(self.path).layout.results("all")) or {}
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Every answer: `prompt`, `predict`, `label`, `scores`, in the order of the data."""
+        written = Predictions(RunReader(self.path).layout.predictions).refresh()
+        return written.page(0, len(written))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +156,37 @@ def train(*configs: str | Path, **keys: Any) -> TrainedRun:
     this process, on one device; `tunesmith train` on the command line uses several. UserError for anything wrong;
     KeyboardInterrupt after Ctrl-C or `tunesmith runs stop`, when the run is saved: `load` takes its folder then.
     """
+    from tunesmith.jobs import evaluate as jobs
     from tunesmith.jobs import execute
 
-    return TrainedRun(execute.train(load_job([Path(config) for config in configs], keys, verb="train")))
+    resolved = load_job([Path(config) for config in configs], keys, verb="train")
+    if evaluates_alone(resolved.job):
+        raise UserError(
+            "This configuration only evaluates (do_eval or do_predict, and no do_train).",
+            hint="Call tunesmith.evaluate, or set do_train=True.",
+            field="do_train",
+        )
+    run = TrainedRun(execute.train(resolved))
+    if resolved.job.evaluation.do_predict:
+        jobs.evaluate(jobs.after_training(resolved))
+    return run
+
+
+def evaluate(
+    model: str | Path | TrainedRun, adapter: str | Path | None = None, *, dataset: str | Path | None = None, **keys: Any
+) -> Evaluation:
+    """The loss of a model on a data set, and its answers scored, as `tunesmith eval` does.
+
+    model, adapter: as `load` takes them. dataset: a file or a name; left out, the run's eval_dataset or the rows that
+    its val_size held back. keys: as in a config file, e.g. output_dir, temperature, predict_base, and
+    predict_with_generate=False for the loss alone. UserError for anything wrong; KeyboardInterrupt as in `train`.
+    """
+    from tunesmith.jobs import evaluate as jobs
+
+    place = str(model.path if isinstance(model, TrainedRun) else model)
+    named = (None if adapter is None else str(adapter), None if dataset is None else str(dataset))
+    files, given = jobs.configuration(place, *named, keys)
+    return Evaluation(jobs.evaluate(load_job(files, {**given, **keys}, verb="eval")))
 
 
 def load(model: str | Path | TrainedRun, adapter: str | Path | None = None, **keys: Any) -> LoadedModel:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
+from tunesmith.i18n import IN_ENGLISH
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.read import RunReader
@@ -160,7 +161,7 @@ def start_detached(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **IN_ENGLISH, **(environment or {})},
                 **_APART,
             )
     return process.pid

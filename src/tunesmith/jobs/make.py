@@ -18,7 +18,7 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
 from tunesmith.jobs.held_back import published_before
@@ -61,7 +61,7 @@ def preview(sources: Sequence[Path], options: MakeOptions) -> int:
     try:
         name, _ = who(options)
     except UserError as error:  # what it will take can be told without a model
-        console.print(f"{tr('note')}  {error.message}", markup=False)
+        console.print(f"{tr('note')}  {translated(error.message)}", markup=False)
     kept = run_directory(options).journal
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         if kept.is_file():
@@ -114,10 +114,8 @@ def _publish(
             watch.say(tr("Nothing was answered yet, so nothing was written."))
             return None
         raise UserError(
-            tr("No row came of it: {failed} questions failed, {held} rows were held back.").format(
-                failed=failed, held=sum(written.held_back.values())
-            ),
-            hint=failed_hint(journal) or tr("{path} tells why.").format(path=written.beside),
+            f"No row came of it: {failed} questions failed, {sum(written.held_back.values())} rows were held back.",
+            hint=failed_hint(journal) or f"{written.beside} tells why.",
         )
     run.event("published", names=[each.name for each in written.sets])
     spent = journal.spent()

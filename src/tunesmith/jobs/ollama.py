@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunesmith.config import Job
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, translated
 from tunesmith.jobs.opened import Opened, is_model, progress, targets
 from tunesmith.text.conversation import Conversation
 from tunesmith.text.rows import RowError
@@ -161,7 +161,7 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
     name, note = model_name(job.export.export_ollama or "")
     for sentence in [note, *modelfile.notes()]:
         if sentence:
-            console.print(f"{tr('note')}  {sentence}", markup=False)
+            console.print(f"{tr('note')}  {translated(sentence)}", markup=False)
     thinking = job.data.enable_thinking
 
     def can_be_written(conversation: Conversation) -> bool:
@@ -181,7 +181,7 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
             bos=model.bos, think=thinking,
         )  # fmt: skip
     for finding in findings:
-        console.print(f"{finding.status}  {finding.what}  {finding.detail}", markup=False)
+        console.print(f"{finding.status}  {translated(finding.what)}  {translated(finding.detail)}", markup=False)
     if any(finding.status == "fail" for finding in findings):
         told = tr("{name} is in Ollama, and does not ask as it was trained. Take it out again: ollama rm {name}")
     else:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tunesmith.errors import UserError
+from tunesmith.i18n import IN_ENGLISH
 from tunesmith.runs.run import Run
 
 _POLL_SECONDS = 0.3
@@ -39,7 +40,7 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        env={**os.environ, **IN_ENGLISH, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
         **options,
     )
     words: deque[str] = deque(maxlen=40)

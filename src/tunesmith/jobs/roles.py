@@ -158,9 +158,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overw
 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
-        raise UserError(
-            tr("No row came of it."), hint=tr("{path} tells why; a larger --gap may help.").format(path=beside)
-        )
+        raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
     apart = _apart(made, options)
     sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
     done: list[Published] = []

@@ -43,7 +43,7 @@ def compare_files(
 
     if any(file.is_file() for file in files) and not is_installed():
         raise UserError(
-            tr("The llama.cpp runtime is not installed, which GGUF files are asked in."),
+            "The llama.cpp runtime is not installed, which GGUF files are asked in.",
             hint='pip install "tunesmith[llamacpp]", then: tunesmith verify EXPORTED',
         )
     job = _in_memory(job)
@@ -97,9 +97,10 @@ def _gguf(job: Job, file: Path, cases: list[Case], bos: str) -> Quality:
     from tunesmith.models.gguf.file import open_gguf
     from tunesmith.models.gguf.runtime import running
 
+    header = open_gguf(file)  # a file that is cut short is named so here; llama.cpp's words for it are its own
     with running(file, context=_CONTEXT) as runtime:
         numbers = compare(runtime, cases, bos=bos, thinking=job.data.enable_thinking)
-    kind = _kind_name(open_gguf(file).metadata.get("general.file_type"))
+    kind = _kind_name(header.metadata.get("general.file_type"))
     return Quality(file, kind, file.stat().st_size, len(cases), *numbers)
 
 

@@ -26,6 +26,7 @@ OUTPUT_PATTERNS = (
     "training_loss.png",
     "training_*.png",
     "*_results.json",
+    "generated_predictions.jsonl",
     "trainer_state.json",
     "training_args.bin",
 )
@@ -159,6 +160,15 @@ class RunLayout:
     def report(self) -> Path:
         """What a job of asking a model came to."""
         return self.root / "report.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The answers of an evaluation, one per line with its scores, in LLaMA-Factory's name and keys."""
+        return self.root / "generated_predictions.jsonl"
+
+    def results(self, kind: str) -> Path:
+        """What a `train`, `eval` or `predict` came to, in LLaMA-Factory's names; `all` holds all of it."""
+        return self.root / f"{kind}_results.json"
 
     @property
     def loss_plot(self) -> Path:

@@ -15,6 +15,8 @@ from tunesmith.runs.state import RunState, process_lives, state_from
 
 _SAVES = Path("saves")
 _DEPTH, _DEPTH_HERE = 6, 3
+_PACE = {"loss", "calls", "answered"}
+"""What a report of steps that were taken one by one holds: of a training, of questions, of an evaluation."""
 Point = Mapping[str, Any]
 
 
@@ -41,7 +43,10 @@ class RunReader:
         if not state.active or state.pid is None:
             return state
         if not process_lives(state):
-            told = {"message": f"Process {state.pid} on {state.host} is gone without a word.", "hint": self._way_on()}
+            told = {
+                "message": f"Process {state.pid} on {state.host} is gone without a word.",
+                "hint": self._way_on(state),
+            }
             return replace(state, status="killed", error=told)
         if state.status == "running" and self.layout.stop.exists():
             return replace(state, status="stopping")
@@ -60,10 +65,10 @@ class RunReader:
     def environment(self) -> dict[str, Any]:
         return read_json(self.layout.environment) or {}
 
-    def _way_on(self) -> str:
+    def _way_on(self, state: RunState) -> str:
         if self.layout.journal.is_file():
             return f"Its answers are kept. Continue it: tunesmith runs resume {self.path}"
-        if self.checkpoints():
+        if self.checkpoints() or state.kind == "eval":
             return f"Continue it: tunesmith runs resume {self.path}"
         return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
 
@@ -172,7 +177,7 @@ def compare(*configs: Mapping[str, Any]) -> list[Difference]:
 
 def seconds_left(state: RunState, points: Sequence[Point]) -> float | None:
     """Time to the end at the pace of the last reports; None when it can't be told."""
-    recent = [point for point in points if "loss" in point or "calls" in point][-20:]
+    recent = [point for point in points if _PACE & point.keys()][-20:]
     if not state.steps or state.status not in ("running", "stopping") or len(recent) < 2:
         return None
     taken = recent[-1]["step"] - recent[0]["step"]

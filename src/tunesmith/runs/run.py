@@ -285,12 +285,13 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
     began_in_vain = not waits and state.status != "finished" and not layout.holds_weights()
     if not (overwrite or began_in_vain):
         if state.status == "finished":
-            way_on = f"{way_further(layout, state.step)} Or choose"
+            further = way_further(layout, state.step)
+            way_on = f"{further} Or choose" if further else "Choose"
         else:
             way_on = "Continue it with resume_from_checkpoint: true, choose" if layout.checkpoints() else "Choose"
         raise UserError(
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
-            hint=f"{way_on} another output_dir, or start afresh over it with overwrite_output_dir: true.".lstrip(),
+            hint=f"{way_on} another output_dir, or start afresh over it with overwrite_output_dir: true.",
             field="output_dir",
         )
 

@@ -194,6 +194,10 @@ class Engine:
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
+
     def seed(self, step: int) -> None:
         """Chance in a step (dropout, noise) is a function of seed, step and rank: a checkpoint needs nothing of it."""
         torch.manual_seed((self._seed * 1_000_003 + step) * 4096 + self.world.rank)

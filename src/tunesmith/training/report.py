@@ -27,6 +27,7 @@ from rich.text import Text
 from torch import Tensor
 
 from tunesmith.batch import LossSum
+from tunesmith.i18n import translated
 from tunesmith.runs.run import Run
 from tunesmith.training.checkpoints import Pending
 from tunesmith.training.checkpoints import Progress as TrainingProgress
@@ -109,7 +110,7 @@ class Speaker:
     def say(self, text: str | Text) -> None:
         """A line for the person and for the log."""
         try:
-            self.console.print(text, markup=False)
+            self.console.print(translated(text) if isinstance(text, str) else text, markup=False)
         except OSError:  # the terminal is gone
             self.console.quiet = True
         self.log_only(str(text))

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 
 
 class Refusal(BaseModel):
     """What every answer with a status from 400 on holds. field: the config key or parameter at fault."""
 
-    message: str
-    hint: str = ""
+    message: Told
+    hint: Told = ""
     field: str | None = None
 
 

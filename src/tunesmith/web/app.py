@@ -17,14 +17,15 @@ from starlette.responses import Response
 from tunesmith.errors import UserError
 from tunesmith.web.access import REFUSALS, Refusal
 from tunesmith.web.guard import Door, Guard
+from tunesmith.web.language import Listener
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
 PAGE = Path(__file__).with_name("frontend") / "dist"
 # Runs have their folder in the address, so what stands below a run is matched first.
 SUBJECTS = (
-    "about", "configuration", "arguments", "estimates", "curves", "exports", "made", "runs", "events", "datasets",
-    "chat", "authoring", "models",
+    "about", "configuration", "arguments", "estimates", "curves", "exports", "evaluations", "made", "runs", "events",
+    "datasets", "chat", "authoring", "models",
 )  # fmt: skip
 NO_PAGE = "The studio's page is not built: run `make page` (it needs Node.js), or install Tunesmith from its wheel."
 _FOREVER = "public, max-age=31536000, immutable"
@@ -59,6 +60,7 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
     _serve_page(app, page)
     if door is not None:
         app.add_middleware(Guard, door=door)
+    app.add_middleware(Listener)  # the outermost: the guard's words are read by people too
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from tunesmith.errors import UserError
+from tunesmith.i18n import IN_ENGLISH
 
 _IDLE_SECONDS = 180.0
 _KEPT_WORDS = 20
@@ -41,6 +43,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={**os.environ, **IN_ENGLISH},
         )
         self._words_keeper = threading.Thread(target=self._keep_words, daemon=True)
         self._words_keeper.start()

@@ -12,6 +12,7 @@ import psutil
 from pydantic import BaseModel
 
 from tunesmith.jobs.launch import torch_cuda_version
+from tunesmith.web.language import Told
 
 CPU = "cpu"
 _ASK_AGAIN_SECONDS = 5
@@ -21,7 +22,7 @@ class Device(BaseModel):
     """memory, free: bytes. id: the number that CUDA_VISIBLE_DEVICES takes, or `cpu`."""
 
     id: str
-    name: str
+    name: Told
     memory: int
     free: int
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from tunesmith.web.language import Told
 from tunesmith.web.metrics import Columns
 
 Sign = Literal["not_a_number", "diverging", "rate_too_high", "spike", "overfitting", "plateau", "good"]
@@ -19,8 +20,8 @@ class Word(BaseModel):
 
     sign: Sign
     level: Literal["info", "warning", "error"]
-    message: str
-    fix: str = ""
+    message: Told
+    fix: Told = ""
     step: int | None = None
     values: dict[str, float] = {}
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.describe import json_schema
+from tunesmith.config.evaluation import COMMAND
 from tunesmith.config.fields import fields, help_of
 from tunesmith.config.job import SECTIONS, Job
+from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, load_job
 from tunesmith.errors import UserError
 from tunesmith.runs.environment import is_secret
 from tunesmith.runs.run import flat_yaml
 from tunesmith.web.workspace import Workspace
 
-VERBS = ("train", "export", "chat")
+VERBS = ("train", "eval", "export", "chat")
 
 # The fields that LLaMA Board shows first, in its order; the others are found under Advanced.
 COMMON: Mapping[str, Sequence[str]] = {
@@ -27,6 +29,11 @@ COMMON: Mapping[str, Sequence[str]] = {
         "max_grad_norm", "max_samples", "precision", "cutoff_len", "per_device_train_batch_size",
         "gradient_accumulation_steps", "val_size", "lr_scheduler_type", "lora_rank", "lora_alpha", "lora_dropout",
         "lora_target", "output_dir",
+    ),
+    "eval": (
+        "model_name_or_path", "adapter_name_or_path", "template", "dataset_dir", "eval_dataset", "cutoff_len",
+        "max_samples", "per_device_eval_batch_size", "predict_with_generate", "predict_base", "max_new_tokens", "top_p",
+        "temperature", "do_sample", "seed", "output_dir",
     ),
     "export": (
         "model_name_or_path", "adapter_name_or_path", "template", "export_to", "export_quant", "export_dir",
@@ -40,10 +47,12 @@ COMMON: Mapping[str, Sequence[str]] = {
     ),
 }  # fmt: skip
 _SECTIONS_OF: Mapping[str, Sequence[str]] = {
-    "train": [name for name in SECTIONS if name not in ("generation", "export")],
+    "train": [name for name in SECTIONS if name not in ("evaluation", "generation", "export")],
+    "eval": ["model", "adapter", "data", "evaluation", "generation"],
     "export": ["model", "adapter", "data", "export"],
     "chat": ["model", "adapter", "data", "generation", "training"],
 }
+_DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
 _SHELL_SAFE_LINE = 100
 
 
@@ -53,11 +62,13 @@ def schema_for(verb: str) -> dict[str, Any]:
     common = {name: at for at, name in enumerate(COMMON[verb])}
     properties: dict[str, Any] = {}
     for name, field in fields().items():
-        if field.section not in _SECTIONS_OF[verb] and name not in common:
+        if name in _DECIDED or (field.section not in _SECTIONS_OF[verb] and name not in common):
             continue
         order = common.get(name)
+        meant = {"default": COMMAND[name]} if verb == EVAL and name in COMMAND else {}
         properties[name] = {
             **whole["properties"][name],
+            **meant,
             "x-common": order is not None,
             "x-order": len(common) + len(properties) if order is None else order,
             "x-secret": field.secret,
@@ -70,10 +81,10 @@ def schema_for(verb: str) -> dict[str, Any]:
 def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list[UserError]]:
     """The job that the settings make, by the same rules as files and flags, and all that is wrong with them."""
     try:
-        resolved = load_job([], _without_blanks(settings), verb=verb)
+        resolved = load(verb, settings)
     except UserError as error:
         return None, list(error.parts)
-    if verb != "train":
+    if verb not in ("train", EVAL):
         return resolved, []
     from tunesmith.jobs import execute
     from tunesmith.training.start import obstacles
@@ -87,7 +98,7 @@ def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list
 
 def load(verb: str, settings: Mapping[str, Any]) -> Resolved:
     """As `check`, for a job that is to run: UserError where anything is wrong."""
-    return load_job([], _without_blanks(settings), verb=verb)
+    return load_job([], _meant(verb, settings), verb=verb)
 
 
 def secrets_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -124,15 +135,15 @@ def confine(job: Job, workspace: Workspace, *, exposed: bool) -> None:
             workspace.inside(place, field=key)
 
 
-def as_yaml(settings: Mapping[str, Any]) -> str:
-    """The settings as a config file; secrets are left out."""
-    return flat_yaml(_without_blanks(settings))
+def as_yaml(settings: Mapping[str, Any], verb: str = "train") -> str:
+    """The settings as a config file for the verb; secrets are left out."""
+    return flat_yaml(_train_too(verb, _without_blanks(settings)))
 
 
 def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
     """The settings as a command, quoted for the shell; a secret shows as a variable's name at most."""
     words = ["tunesmith", verb]
-    for key, value in _without_blanks(settings).items():
+    for key, value in _train_too(verb, _without_blanks(settings)).items():
         if not is_secret(key):
             words.append(f"{key}={_flag_text(value)}")
     quoted = [_powershell(word) if windows else shlex.quote(word) for word in words]
@@ -167,6 +178,18 @@ def labels() -> dict[str, str]:
 def _without_blanks(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A field that the form left empty was not given."""
     return {key: value for key, value in settings.items() if value is not None and value != "" and value != []}
+
+
+def _meant(verb: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command of the verb makes of the settings."""
+    given = _train_too(verb, _without_blanks(settings))
+    return {**COMMAND, **given} if verb == EVAL else given
+
+
+def _train_too(verb: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """A form for training trains, also where it asks for an evaluation: in a file that would be all that is done."""
+    asks = settings.get("do_eval") or settings.get("do_predict")
+    return {"do_train": True, **settings} if verb == "train" and asks else settings
 
 
 def _flag_text(value: Any) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunesmith.errors import UserError
+from tunesmith.web.language import said
 
 COOKIE = "tunesmith_token"
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -173,7 +174,7 @@ async def _enter(send: Send, address: str, token: str) -> None:
 
 
 async def _refuse(send: Send, status: int, message: str, hint: str) -> None:
-    body = json.dumps({"message": message, "hint": hint, "field": None}).encode("utf-8")
+    body = json.dumps({"message": said(message), "hint": said(hint), "field": None}).encode("utf-8")
     headers: Sequence[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *_SAFE_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -39,6 +39,11 @@ def remedies(message: str, config: Mapping[str, Any]) -> list[Remedy]:
 
 def _less_memory(config: Mapping[str, Any]) -> list[Remedy]:
     found = []
+    if config.get("do_train") is False:  # an evaluation: its batches, and no other rows than were asked for
+        rows = config.get("per_device_eval_batch_size") or 1
+        if rows > 1:
+            found.append(Remedy(what="fewer_at_once", settings={"per_device_eval_batch_size": rows // 2}))
+        return [*found, *_four_bits(config)]
     rows, steps = config.get("per_device_train_batch_size") or 1, config.get("gradient_accumulation_steps") or 1
     if rows > 1:
         halved = {"per_device_train_batch_size": rows // 2, "gradient_accumulation_steps": steps * rows // (rows // 2)}
@@ -47,6 +52,10 @@ def _less_memory(config: Mapping[str, Any]) -> list[Remedy]:
         found.append(Remedy(what="recompute_activations", settings={"gradient_checkpointing": True}))
     if (cutoff := config.get("cutoff_len") or 0) >= 2 * _LEAST_CUTOFF:
         found.append(Remedy(what="shorter_rows", settings={"cutoff_len": cutoff // 2}))
-    if config.get("finetuning_type") == "lora" and not config.get("quantization_bit") and not config.get("use_cpu"):
-        found.append(Remedy(what="four_bit_base", settings={"quantization_bit": 4}))
-    return found
+    return [*found, *_four_bits(config)]
+
+
+def _four_bits(config: Mapping[str, Any]) -> list[Remedy]:
+    if config.get("finetuning_type") != "lora" or config.get("quantization_bit") or config.get("use_cpu"):
+        return []
+    return [Remedy(what="four_bit_base", settings={"quantization_bit": 4})]

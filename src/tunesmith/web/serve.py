@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     root = Path(options.workspace).expanduser().resolve()
     if not root.is_dir():
-        raise UserError(tr("There is no folder {path}.").format(path=root), hint=tr("Make it first, or name another."))
+        raise UserError(f"There is no folder {root}.", hint="Make it first, or name another.")
     os.chdir(root)  # relative paths mean the same here, in configurations and in the commands that are started
 
     import uvicorn
@@ -118,7 +118,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
     taken = tr("Can't listen on {host}, port {port}: {why}.").format(
         host=host, port=port if port is not None else f"{DEFAULT_PORT}–{DEFAULT_PORT + _PORTS_TRIED - 1}", why=last
     )
-    raise UserError(taken, hint=tr("Choose another with --port; --port 0 takes any that is free."))
+    raise UserError(taken, hint="Choose another with --port; --port 0 takes any that is free.")
 
 
 def _address(host: str, port: int, token: str | None) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tunesmith.errors import UserError
 from tunesmith.web.children import Child, Children
+from tunesmith.web.language import Told
 from tunesmith.web.workspace import Clash, Missing
 
 _MOST = 3
@@ -28,9 +29,9 @@ class Session(BaseModel):
     room: int | None = None
     template: str = ""
     system: str | None = None
-    notes: list[str] = []
-    message: str = ""
-    hint: str = ""
+    notes: list[Told] = []
+    message: Told = ""
+    hint: Told = ""
     field: str | None = None
 
 

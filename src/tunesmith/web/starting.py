@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config import ModelConfig
+from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.errors import UserError
 from tunesmith.jobs import execute
@@ -63,6 +64,9 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_
         if not command:
             raise Clash("This run does not say how it was started.", hint="Start it anew.")
         return begin_authoring(studio, path, command, {"TUNESMITH_API_KEY": api_key} if api_key else {})
+    if state.kind == EVAL:
+        taken = _known(chosen) or [device.id for device in devices()]
+        return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
         return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})
@@ -145,6 +149,26 @@ def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[s
         studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(chosen, resolved),
         secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
     )  # fmt: skip
+
+
+def begin_evaluation(
+    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool
+) -> str:
+    from tunesmith.jobs import evaluate
+
+    resolved = forms.load("eval", _without_secrets(settings))
+    ask_for_trust(resolved.job.model, trusted)
+    forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
+    if not settings.get("output_dir"):
+        resolved = _with_free_folder(resolved)
+    layout = evaluate.queue(resolved)
+    run, arguments = layout.root, _evaluation(layout)
+    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
+
+
+def _evaluation(layout: RunLayout) -> list[str]:
+    """What evaluates in a run directory that was made for it; what is answered there stays."""
+    return ["train", layout.resolved.as_posix(), "overwrite_output_dir=false"]
 
 
 def _enqueue(

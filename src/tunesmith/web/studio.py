@@ -67,7 +67,7 @@ class Studio:
         """The list as it is now."""
         runs = tuple(self.summaries.all())
         if runs != self._listed.runs or not self._listed.digest:
-            text = "\n".join(run.model_dump_json() for run in runs)
+            text = "\n".join(repr(run) for run in runs)
             self._listed = Listed(runs, hashlib.blake2b(text.encode("utf-8"), digest_size=6).hexdigest())
         return self._listed
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from tunesmith.runs.files import read_json
 from tunesmith.runs.layout import is_run
 from tunesmith.runs.read import RunReader, list_runs, seconds_left
+from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows
 from tunesmith.web.queue import Queue
 from tunesmith.web.workspace import Workspace
@@ -41,8 +42,8 @@ class Summary(BaseModel):
     devices: list[str] = []
     model: str = ""
     resumable: bool = False
-    message: str = ""
-    hint: str = ""
+    message: Told = ""
+    hint: Told = ""
 
 
 class Summaries:

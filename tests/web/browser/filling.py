@@ -30,9 +30,25 @@ def filled(workspace: Path, model: str) -> Path:
     Run.create(saves / "converted", {"out": "numbers"}, {"out": "numbers"}, kind="data convert").finish("finished")
     kept = {"row": {"instruction": "Who?", "output": "Me."}, "line": 1, "file": "numbers.json", "reason": None}
     (workspace / "data" / "numbers.removed.txt").write_text(json.dumps(kept) + "\n", encoding="utf-8")
+    _evaluated(saves / "exam")
     _conversation(workspace)
     _made(workspace)
     return workspace
+
+
+def _evaluated(path: Path) -> None:
+    """An answer that differs, beside the base's, and a question that could not be asked."""
+    run = Run.create(path, {}, {"model_name_or_path": "tiny", "predict_with_generate": True}, kind="eval")
+    run.update(steps=2, step=2)
+    asked = {
+        "messages": [{"role": "user", "content": "首都在哪裡？"}], "prompt": "<user>首都在哪裡？",
+        "label": "在臺北市。",
+    }  # fmt: skip
+    scores = {"bleu-4": 41.2, "exact_match": 100.0}
+    answered = {"predict": "在高雄市。", "thinking": "…", "scores": scores, "base": "", "base_scores": scores}
+    append_line(run.layout.predictions, {**asked, **answered, "index": 0})
+    append_line(run.layout.predictions, {**asked, "index": 1, "predict": "", "error": "The question is too long."})
+    run.finish("finished")
 
 
 def _trained(path: Path, model: str) -> Run:

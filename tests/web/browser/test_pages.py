@@ -19,8 +19,8 @@ PAGES = (
     "runs/saves/trained?tab=config", "runs/saves/trained?tab=files", "runs/saves/failed", "runs/saves/exported",
     "runs/saves/data/tower", "runs/saves/data/tower?tab=curve", "runs/saves/converted",
     "compare?run=saves/trained&run=saves/failed", "train", "data", "dataset/numbers", "dataset/numbers?tab=rows",
-    "dataset/numbers?tab=mask", "dataset/numbers?tab=lengths", "chat", "export", "settings", "authoring/make",
-    "authoring/roles", "authoring/convert", "nowhere",
+    "dataset/numbers?tab=mask", "dataset/numbers?tab=lengths", "evaluate", "runs/saves/exam", "chat", "export",
+    "settings", "authoring/make", "authoring/roles", "authoring/convert", "nowhere",
 )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_pages_fit_a_phone(
     open_page: Callable[..., Page],
 ) -> None:
     server = serve()
-    page = open_page("zh-TW", width=390, height=844, theme="dark")
+    page = open_page("ru-RU", width=390, height=844, theme="dark")
     _with_model(page, tiny_model)
     wide = []
     for address in PAGES:
@@ -99,6 +99,9 @@ def test_words_change_at_once_and_are_remembered(
     page.get_by_label("Language").select_option("zh-TW")
     expect(page.get_by_role("heading", level=1)).to_have_text("訓練")
     expect(page.get_by_label("截斷長度")).to_have_value("512")
+    for language, title in (("ja", "学習"), ("ko", "학습"), ("ru", "Обучение"), ("zh-CN", "训练"), ("zh-TW", "訓練")):
+        page.locator(".rail-tools select").select_option(language)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
     page.reload()
     expect(page.locator("html")).to_have_attribute("lang", "zh-TW")
     expect(page.get_by_label("截斷長度")).to_have_value("512")

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from tunesmith.errors import UserError
 from tunesmith.web.access import TheStudio
 from tunesmith.web.devices import Device, devices
+from tunesmith.web.language import Told
 
 router = APIRouter(tags=["about"])
 
@@ -37,9 +38,9 @@ class About(BaseModel):
 
 class Finding(BaseModel):
     status: Literal["pass", "warn", "fail"]
-    what: str
-    detail: str
-    fix: str = ""
+    what: Told
+    detail: Told
+    fix: Told = ""
 
 
 @router.get("/about")

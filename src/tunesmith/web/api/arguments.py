@@ -14,6 +14,7 @@ from tunesmith.errors import UserError
 from tunesmith.runs.files import replace_text, told_plainly
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
@@ -27,7 +28,7 @@ class Saved(BaseModel):
 
     name: str
     settings: dict[str, Any]
-    notes: list[str] = []
+    notes: list[Told] = []
     revision: str
 
 

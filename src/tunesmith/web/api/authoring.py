@@ -19,6 +19,7 @@ from tunesmith.errors import UserError, did_you_mean
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
@@ -38,7 +39,7 @@ class Option(BaseModel):
     """One option of a command. kind: text, number, switch, choice or list."""
 
     name: str
-    help: str
+    help: Told
     kind: str
     choices: list[str] = []
     default: Any = None
@@ -179,6 +180,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(record, dict):
+                if isinstance(record.get("reason"), str):
+                    record["reason"] = said(record["reason"])
                 yield record
 
 

@@ -25,6 +25,7 @@ from tunesmith.text.formats import FORMATS, Columns, Tags
 from tunesmith.text.rows import RowError
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import said
 from tunesmith.web.sessions import Session
 from tunesmith.web.starting import ask_for_trust
 from tunesmith.web.studio import Studio
@@ -226,7 +227,7 @@ async def _events(parts: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
             try:
                 part = await anyio.to_thread.run_sync(next, parts, _END)
             except UserError as error:
-                part = {"kind": "error", "message": error.message, "hint": error.hint}
+                part = {"kind": "error", "message": said(error.message), "hint": said(error.hint)}
                 yield f"data: {json.dumps(part, ensure_ascii=False)}\n\n"
                 return
             if part is _END:

@@ -14,9 +14,10 @@ from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 
 router = APIRouter(tags=["configuration"])
-Verb = Literal["train", "export", "chat"]
+Verb = Literal["train", "eval", "export", "chat"]
 Settings = Annotated[dict[str, Any], Field(max_length=500)]
 
 
@@ -27,8 +28,8 @@ class Asked(BaseModel):
 
 class Problem(BaseModel):
     field: str | None
-    message: str
-    hint: str = ""
+    message: Told
+    hint: Told = ""
     level: Literal["error", "note"] = "error"
 
 
@@ -37,7 +38,7 @@ class Checked(BaseModel):
 
     ok: bool
     problems: list[Problem]
-    notes: list[str]
+    notes: list[Told]
     resolved: dict[str, Any] | None
 
 
@@ -49,7 +50,7 @@ class Command(BaseModel):
 
 class Imported(BaseModel):
     settings: dict[str, Any]
-    notes: list[str]
+    notes: list[Told]
 
 
 class Text(BaseModel):
@@ -59,7 +60,7 @@ class Text(BaseModel):
 
 class Help(BaseModel):
     key: str
-    text: str
+    text: Told
 
 
 @router.get("/schema")
@@ -98,7 +99,7 @@ def check_config(asked: Asked, studio: TheStudio) -> Checked:
 def show_command(asked: Asked) -> Command:
     """The same as a config file and as a command, without secrets."""
     return Command(
-        yaml=forms.as_yaml(asked.settings),
+        yaml=forms.as_yaml(asked.settings, asked.verb),
         cli=forms.as_command(asked.verb, asked.settings, windows=os.name == "nt"),
         windows=forms.as_command(asked.verb, asked.settings, windows=True),
     )

@@ -17,6 +17,7 @@ from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS
 from tunesmith.web.access import TheStudio
 from tunesmith.web.children import Child
+from tunesmith.web.language import Told as Words
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 from tunesmith.web.workspace import Clash, Missing
@@ -38,7 +39,7 @@ class Listed(BaseModel):
     missing: bool = False
     formatting: str | None = None
     ranking: bool = False
-    problem: str = ""
+    problem: Words = ""
 
 
 class Added(BaseModel):
@@ -58,8 +59,8 @@ class ToAdd(BaseModel):
 
 
 class Told(BaseModel):
-    message: str
-    hint: str = ""
+    message: Words
+    hint: Words = ""
     field: str | None = None
 
 
@@ -72,7 +73,7 @@ class DataFile(BaseModel):
 class RefusedRow(BaseModel):
     file: str
     line: int
-    reason: str
+    reason: Words
 
 
 class Bar(BaseModel):
@@ -115,13 +116,13 @@ class Look(BaseModel):
     tags: dict[str, str] = {}
     rows: int = 0
     usable: int = 0
-    reasons: dict[str, int] = {}
+    reasons: dict[Words, int] = {}
     refusals: list[RefusedRow] = []
     duplicates: int = 0
     near_duplicates: int = 0
     contradictions: int = 0
     placeholders: dict[str, int] = {}
-    notes: list[str] = []
+    notes: list[Words] = []
     lengths: Lengths | None = None
 
 
@@ -133,7 +134,7 @@ class ShownRow(BaseModel):
     line: int
     row: dict[str, Any] | None
     text: str | None = None
-    problem: str | None = None
+    problem: Words | None = None
 
 
 class Rows(BaseModel):
@@ -190,7 +191,7 @@ class Piece(BaseModel):
 class Sample(BaseModel):
     number: int
     line: int
-    problem: str | None
+    problem: Words | None
     tokens: int = 0
     trained: int = 0
     pieces: list[Piece]
@@ -198,7 +199,7 @@ class Sample(BaseModel):
 
 class Mask(BaseModel):
     samples: list[Sample]
-    notes: list[str]
+    notes: list[Words]
     template: str | None
 
 

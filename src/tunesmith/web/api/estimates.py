@@ -13,6 +13,7 @@ from tunesmith.errors import UserError
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio
 from tunesmith.web.devices import CPU, devices
+from tunesmith.web.language import Told
 
 router = APIRouter(tags=["estimates"])
 _KEPT = 64
@@ -43,7 +44,7 @@ class Estimate(BaseModel):
     trainable: int
     parameters: int
     checkpointing: bool
-    note: str
+    note: Told
 
 
 @router.post("/estimate")

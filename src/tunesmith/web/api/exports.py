@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,13 @@ from pydantic import BaseModel, Field
 
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
-from tunesmith.jobs.places import configuration_of
+from tunesmith.i18n import IN_ENGLISH
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
+from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
@@ -42,7 +45,7 @@ class Asked(BaseModel):
 class Preview(BaseModel):
     """lines: what would be written, with sizes, and the disk and memory it takes."""
 
-    lines: list[str]
+    lines: list[Told]
 
 
 class ExportedFile(BaseModel):
@@ -60,8 +63,8 @@ class ExportedFile(BaseModel):
     loss: float | None = None
     reference_loss: float | None = None
     status: Literal["pass", "warn", "fail"]
-    detail: str = ""
-    fix: str = ""
+    detail: Told = ""
+    fix: Told = ""
 
 
 class Written(BaseModel):
@@ -93,13 +96,7 @@ class Id(BaseModel):
 @router.post("/export/source")
 def export_source(asked: Place, studio: TheStudio) -> Source:
     """What a person calls a model, as settings to export (or to chat with, or to train on)."""
-    if studio.exposed:
-        studio.workspace.inside(asked.place, field="model_name_or_path")
-    files, keys = configuration_of(asked.place)
-    settings: dict[str, Any] = {}
-    for file in files:
-        settings |= forms.read_yaml(file.read_text(encoding="utf-8"), file.name)[0]
-    settings = {key: value for key, value in {**settings, **keys}.items() if key in _OF_A_MODEL and value is not None}
+    settings = settings_of(studio, asked.place, OF_A_MODEL)
     name = Path(asked.place).resolve()
     of_run = f"{name.parent.name}-" if name.name.startswith("checkpoint-") else ""
     return Source(settings={**settings, "export_dir": f"exports/{of_run}{name.name.removesuffix('.gguf')}"})
@@ -117,7 +114,7 @@ def preview_export(asked: Asked, studio: TheStudio) -> Preview:
         command = [sys.executable, "-m", "tunesmith", "export", str(config), "--dry-run"]
         try:
             told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                                  timeout=_SECONDS)  # fmt: skip
+                                  timeout=_SECONDS, env={**os.environ, **IN_ENGLISH})  # fmt: skip
         except subprocess.TimeoutExpired:
             raise UserError("The preview took too long.", hint="Start the export: it shows its progress.") from None
     if told.returncode:
@@ -166,10 +163,3 @@ def _written(studio: Studio, place: Path) -> Exported:
         verified=[ExportedFile(**row) for row in record.get("files", [])],
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
     )
-
-
-_OF_A_MODEL = frozenset({
-    "model_name_or_path", "model_revision", "adapter_name_or_path", "finetuning_type", "template", "default_system",
-    "tool_format", "enable_thinking", "add_tokens", "add_special_tokens", "resize_vocab", "rope_scaling", "cutoff_len",
-    "trust_remote_code", "dataset", "dataset_dir", "eval_dataset", "val_size", "stage", "placeholders",
-})  # fmt: skip

@@ -18,6 +18,7 @@ from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio
+from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
 from tunesmith.web.remedies import Remedy, remedies
 from tunesmith.web.studio import Studio
@@ -90,7 +91,7 @@ class Detail(BaseModel):
     last: dict[str, float | None]
     checkpoints: list[CheckpointInfo]
     events: list[dict[str, Any]]
-    warnings: list[str]
+    warnings: list[Told]
     remedies: list[Remedy]
     refused_rows: int
     files: list[FileInfo]

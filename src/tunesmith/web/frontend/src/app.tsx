@@ -11,7 +11,7 @@ import { Icon, Mark, type IconName } from "./ui/icons";
 import { Button, Empty, Page, Waiting } from "./ui/parts";
 import { Toasts } from "./ui/toast";
 
-const NAV = ["runs", "train", "data", "chat", "export", "settings"] as const satisfies IconName[];
+const NAV = ["runs", "train", "data", "evaluate", "chat", "export", "settings"] as const satisfies IconName[];
 
 const page = (load: () => Promise<ComponentType>) => lazy(async () => ({ default: await load() }));
 const PAGES: Record<string, ComponentType> = {
@@ -19,6 +19,7 @@ const PAGES: Record<string, ComponentType> = {
   data: page(async () => (await import("./pages/data")).DataPage),
   dataset: page(async () => (await import("./pages/dataset")).DatasetPage),
   authoring: page(async () => (await import("./pages/authoring")).AuthoringPage),
+  evaluate: page(async () => (await import("./pages/evaluate")).EvaluatePage),
   chat: page(async () => (await import("./pages/chat")).ChatPage),
   export: page(async () => (await import("./pages/export")).ExportPage),
   settings: page(async () => (await import("./pages/settings")).SettingsPage),

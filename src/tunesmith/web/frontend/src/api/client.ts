@@ -6,6 +6,9 @@ export class ApiError extends Error {
   }
 }
 
+/** The page's language, in which the server tells what it has to say. */
+export const spoken = () => globalThis.document?.documentElement.lang || "en";
+
 type Query = Record<string, string | number | boolean | null | undefined | string[]>;
 
 /** Run ids are paths: their slashes stay. */
@@ -41,7 +44,7 @@ export async function request<T>(method: string, path: string, body?: unknown, s
   const response = await fetch(path.startsWith("api/") ? path : url(path), {
     method,
     signal,
-    headers: body === undefined ? {} : raw ? { "Content-Type": "application/octet-stream" } : { "Content-Type": "application/json" },
+    headers: { "Accept-Language": spoken(), ...(body === undefined ? {} : { "Content-Type": raw ? "application/octet-stream" : "application/json" }) },
     body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
   });
   return answer<T>(response);
@@ -55,7 +58,7 @@ export const remove = <T = Json>(path: string) => request<T>("DELETE", path);
 /** The events of an answer to a POST, which EventSource cannot send. */
 export async function* stream<T>(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<T> {
   const response = await fetch(url(path), {
-    method: "POST", signal, headers: { "Content-Type": "application/json", Accept: "text/event-stream" }, body: JSON.stringify(body),
+    method: "POST", signal, headers: { "Accept-Language": spoken(), "Content-Type": "application/json", Accept: "text/event-stream" }, body: JSON.stringify(body),
   });
   if (!response.ok || !response.body) {
     await answer(response);

@@ -2,7 +2,8 @@
 // stream is opened anew from the last cursor; where a proxy holds events back, the same news are fetched by polling, until
 // the stream gets through: it is tried again now and then, and when the page is looked at again or the network is back.
 import { useEffect, useRef, useSyncExternalStore } from "react";
-import { get, url } from "./client";
+import { useLanguage } from "../i18n";
+import { get, spoken, url } from "./client";
 import type { Run } from "./types";
 
 export type Row = { step: number } & Record<string, number | null>;
@@ -23,6 +24,7 @@ let source: EventSource | null = null;
 let started = false;
 let polling = false;
 let heardAny = false;
+let heardIn = "";
 let failures = 0;
 
 const told = () => watchers.forEach((tell) => tell());
@@ -56,12 +58,13 @@ function take(type: string, data: unknown) {
 function start() {
   if (started) return;
   started = true;
+  heardIn = spoken();
   open();
 }
 
 function open() {
   if (polling) return;
-  const here = new EventSource(url("events", { cursor, run: watched }));
+  const here = new EventSource(url("events", { cursor, run: watched, language: spoken() }));
   source = here;
   const deaf = setTimeout(() => {
     if (here === source && !heardAny) void poll();
@@ -146,8 +149,22 @@ function watch(run: string | null, from = "0.0.0") {
   open();
 }
 
+/** What the list says is told anew in another language. */
+function speak(language: string) {
+  if (!started || language === heardIn) return;
+  heardIn = language;
+  if (cursor) cursor = `-${cursor.slice(cursor.indexOf("."))}`;
+  if (polling) return;
+  source?.close();
+  open();
+}
+
 /** All runs, kept up to date; undefined until they are known. */
-export const useRuns = () => useSyncExternalStore(subscribe, () => runs);
+export function useRuns() {
+  const language = useLanguage();
+  useEffect(() => speak(language), [language]);
+  return useSyncExternalStore(subscribe, () => runs);
+}
 export const useLink = () => useSyncExternalStore(subscribe, () => link);
 
 /** Follows one run's metrics and log from a place in its files; null waits until that is known. */

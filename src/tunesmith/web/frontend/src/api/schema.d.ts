@@ -289,6 +289,34 @@ export interface components {
             /** Note */
             note: string;
         };
+        /**
+         * Evaluated
+         * @description What is to be evaluated, as a person names it: a run, a checkpoint, an adapter, a folder or a hub id.
+         */
+        Evaluated: {
+            /** Place */
+            place: string;
+        };
+        /**
+         * Evaluation
+         * @description metrics: so far, while it is at work. rows: questions in all; answered: of those, failed: could not be asked.
+         *
+         *     predicts, compares: whether answers were asked for, and of the base model too.
+         */
+        Evaluation: {
+            /** Metrics */
+            metrics: components["schemas"]["Score"][];
+            /** Rows */
+            rows: number | null;
+            /** Answered */
+            answered: number;
+            /** Failed */
+            failed: number;
+            /** Predicts */
+            predicts: boolean;
+            /** Compares */
+            compares: boolean;
+        };
         /** Event */
         Event: {
             /**
@@ -426,6 +454,16 @@ export interface components {
             };
             /** Notes */
             notes: string[];
+        };
+        /**
+         * Known
+         * @description settings: keys of a config file that say which model it is, and which rows were held back from it.
+         */
+        Known: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
         };
         /** Lengths */
         Lengths: {
@@ -714,6 +752,24 @@ export interface components {
             /** Base */
             base?: string | null;
         };
+        /**
+         * NewEvaluation
+         * @description settings: keys of a config file; answers are generated unless `predict_with_generate` is false. devices: ids of
+         *     `about`; left out, all. trusted: the person agreed to run code that ships with the model.
+         */
+        NewEvaluation: {
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Devices */
+            devices?: string[] | null;
+            /**
+             * Trusted
+             * @default false
+             */
+            trusted: boolean;
+        };
         /** NewRow */
         NewRow: {
             /** Row */
@@ -782,6 +838,13 @@ export interface components {
             /** Seen */
             seen?: string[] | null;
         };
+        /** Page */
+        Page: {
+            /** Rows */
+            rows: components["schemas"]["Prediction"][];
+            /** Total */
+            total: number;
+        };
         /** Piece */
         Piece: {
             /** Text */
@@ -799,6 +862,51 @@ export interface components {
         /** Place */
         Place: {
             /** Place */
+            place: string;
+        };
+        /**
+         * Prediction
+         * @description prompt: as the model saw it; messages: the same as turns. error: why it could not be asked. place: file and line
+         *     of the row in the data.
+         */
+        Prediction: {
+            /** Index */
+            index: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Messages
+             * @default []
+             */
+            messages: components["schemas"]["Turn-Output"][];
+            /** Label */
+            label: string;
+            /** Predict */
+            predict: string;
+            /** Thinking */
+            thinking?: string | null;
+            /**
+             * Scores
+             * @default {}
+             */
+            scores: {
+                [key: string]: number;
+            };
+            /** Base */
+            base?: string | null;
+            /**
+             * Base Scores
+             * @default {}
+             */
+            base_scores: {
+                [key: string]: number;
+            };
+            /** Error */
+            error?: string | null;
+            /**
+             * Place
+             * @default
+             */
             place: string;
         };
         /** Problem */
@@ -825,7 +933,7 @@ export interface components {
          */
         Question: {
             /** Messages */
-            messages: components["schemas"]["Turn"][];
+            messages: components["schemas"]["Turn-Input"][];
             /** System */
             system?: string | null;
             /**
@@ -972,6 +1080,29 @@ export interface components {
             samples: {
                 [key: string]: unknown;
             }[];
+        };
+        /**
+         * Score
+         * @description base: the same of the model with its adapter off. unit: `%` for a value from 0 to 100.
+         */
+        Score: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: number | null;
+            /** Base */
+            base?: number | null;
+            /**
+             * Lower Is Better
+             * @default false
+             */
+            lower_is_better: boolean;
+            /**
+             * Unit
+             * @default
+             * @enum {string}
+             */
+            unit: "" | "%";
         };
         /** Sent */
         Sent: {
@@ -1275,7 +1406,7 @@ export interface components {
              */
             dataset_dir: string;
             /** Messages */
-            messages: components["schemas"]["Turn"][];
+            messages: components["schemas"]["Turn-Input"][];
             /** System */
             system?: string | null;
             /**
@@ -1328,7 +1459,7 @@ export interface components {
          * Turn
          * @description A message as OpenAI's interface writes it.
          */
-        Turn: {
+        "Turn-Input": {
             /** Role */
             role: string;
             /**
@@ -1346,6 +1477,13 @@ export interface components {
             tool_call_id?: string | null;
             /** Name */
             name?: string | null;
+        };
+        /** Turn */
+        "Turn-Output": {
+            /** Role */
+            role: string;
+            /** Content */
+            content: string;
         };
         /** Uploaded */
         Uploaded: {
@@ -1429,7 +1567,7 @@ export interface components {
              * @default train
              * @enum {string}
              */
-            verb: "train" | "export" | "chat";
+            verb: "train" | "eval" | "export" | "chat";
             /** Settings */
             settings: {
                 [key: string]: unknown;

@@ -46,6 +46,9 @@ export type ConversationHead = Answer<"Conversation">;
 export interface Conversation extends Omit<ConversationHead, "content"> { content: { system?: string; turns?: Json[] } }
 export type ModelChoice = Answer<"ModelChoice">;
 export type Exported = Answer<"Exported">;
+export type Evaluation = Answer<"Evaluation">;
+export type Prediction = Omit<Answer<"Prediction">, "thinking" | "base" | "error"> & { thinking: string | null; base: string | null; error: string | null };
+export interface Predictions { rows: Prediction[]; total: number }
 
 export interface ChatMessage { role: string; content: string; reasoning_content?: string; tool_calls?: Json[] }
 /** One event of an answer's stream. */

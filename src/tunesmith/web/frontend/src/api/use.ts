@@ -1,12 +1,14 @@
 import { useCallback, useEffect, useRef, useState } from "react";
+import { useLanguage } from "../i18n";
 import { ApiError } from "./client";
 
 export interface Resource<T> { data: T | undefined; error: ApiError | null; loading: boolean; reload: () => void; set: (value: T) => void }
 
-/** What a request answers, asked again when `key` changes or on reload; the old answer stays until the new is there. */
+/** What a request answers, asked again when `key` or the page's language changes or on reload; the old answer stays until the new is there. */
 export function useResource<T>(key: string | null, ask: (signal: AbortSignal) => Promise<T>): Resource<T> {
   const [state, setState] = useState<{ key: string | null; data?: T; error: ApiError | null; loading: boolean }>({ key, error: null, loading: key !== null });
   const [turn, setTurn] = useState(0);
+  const language = useLanguage();
   const asking = useRef(ask);
   asking.current = ask;
   useEffect(() => {
@@ -18,7 +20,7 @@ export function useResource<T>(key: string | null, ask: (signal: AbortSignal) =>
       (reason: unknown) => !control.signal.aborted && setState((old) => ({ key, data: old.data, error: told(reason), loading: false })),
     );
     return () => control.abort();
-  }, [key, turn]);
+  }, [key, turn, language]);
   const reload = useCallback(() => setTurn((n) => n + 1), []);
   const set = useCallback((data: T) => setState((old) => ({ ...old, data, error: null })), []);
   return { data: state.data, error: state.error, loading: state.loading, reload, set };

@@ -1,7 +1,7 @@
 // Where LLaMA Board's users look for a setting. A setting that is named nowhere here stands in Advanced, by section.
 import type { FieldSpec, Texts } from "./schema";
 
-export type GroupName = "model" | "main" | "extra" | "freeze" | "lora" | "preference" | "output" | "quantized" | "merge" | "making";
+export type GroupName = "model" | "main" | "extra" | "freeze" | "lora" | "preference" | "output" | "quantized" | "merge" | "making" | "evaluated" | "answers";
 export interface Group { name: GroupName; keys: string[]; open: boolean; shown?: (texts: Texts) => boolean }
 
 const method = (texts: Texts) => texts["finetuning_type"] ?? "lora";
@@ -33,12 +33,12 @@ export const TRAIN: Group[] = [
 const SECTIONS: Record<string, string[]> = {
   train: ["model", "adapter", "data", "objective", "optimizer", "training", "run"],
   export: ["export", "model", "adapter", "data"],
-  eval: ["model", "adapter", "data", "evaluation", "generation", "training", "run"],
+  eval: ["model", "data", "evaluation", "generation", "training", "run"],
   chat: ["generation", "inference", "model", "adapter", "data"],
 };
 const OTHERS = new Set(["export", "generation", "authoring", "evaluation", "inference"]);
-/** Other spellings of settings that have a place of their own. */
-const DOUBLES = new Set(["bf16", "fp16", "pure_bf16"]);
+/** Other spellings of settings that have a place of their own, and what the choice of the page says already. */
+const DOUBLES = new Set(["bf16", "fp16", "pure_bf16", "do_train", "do_predict"]);
 
 export function fieldsFor(verb: string, fields: FieldSpec[]): FieldSpec[] {
   const sections = SECTIONS[verb];
@@ -54,4 +54,10 @@ export function advanced(fields: FieldSpec[], groups: Group[]): [section: string
 export const EXPORT: Group[] = [
   { name: "quantized", open: false, keys: ["export_quantization_bit", "export_quantization_method", "export_quantization_dataset", "export_quantization_nsamples", "export_quantization_maxlen"] },
   { name: "merge", open: false, keys: ["template", "export_dtype", "export_size", "export_device", "export_legacy_format", "export_verify", "export_importance_data"] },
+];
+
+export const EVALUATE: Group[] = [
+  { name: "evaluated", open: true, keys: ["dataset_dir", "eval_dataset", "cutoff_len", "max_samples", "per_device_eval_batch_size", "predict_with_generate", "predict_base"] },
+  { name: "answers", open: true, shown: (texts) => texts["predict_with_generate"] !== "false", keys: ["max_new_tokens", "top_p", "temperature", "do_sample", "seed"] },
+  { name: "output", open: true, keys: ["output_dir"] },
 ];

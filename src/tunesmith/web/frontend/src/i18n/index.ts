@@ -8,12 +8,15 @@ export type Words = Record<Key, string | Plural>;
 /** Label and help of a setting. */
 export type FieldWords = Record<string, readonly [label: string, help?: string]>;
 
-export const LANGUAGES = { en: "English", "zh-TW": "繁體中文", "zh-CN": "简体中文" } as const;
+export const LANGUAGES = { en: "English", "zh-CN": "简体中文", "zh-TW": "繁體中文", ja: "日本語", ko: "한국어", ru: "Русский" } as const;
 export type Language = keyof typeof LANGUAGES;
 
-const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Words; fields: FieldWords }>> = {
-  "zh-TW": () => import("./zh-TW"),
+export const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Words; fields: FieldWords }>> = {
   "zh-CN": () => import("./zh-CN"),
+  "zh-TW": () => import("./zh-TW"),
+  ja: () => import("./ja"),
+  ko: () => import("./ko"),
+  ru: () => import("./ru"),
 };
 
 let language: Language = "en";
@@ -23,9 +26,10 @@ const watchers = new Set<() => void>();
 
 export function guess(wanted: readonly string[]): Language {
   for (const tag of wanted) {
-    if (/^zh\b.*(tw|hk|mo|hant)/i.test(tag)) return "zh-TW";
-    if (/^zh/i.test(tag)) return "zh-CN";
-    if (/^en/i.test(tag)) return "en";
+    if (/^zh\b(?!-hans).*(tw|hk|mo|hant)/i.test(tag)) return "zh-TW";
+    if (/^zh\b/i.test(tag)) return "zh-CN";
+    const known = (["en", "ja", "ko", "ru"] as const).find((one) => new RegExp(`^${one}\\b`, "i").test(tag));
+    if (known) return known;
   }
   return "en";
 }
@@ -71,17 +75,23 @@ export function number(value: number, digits?: number): string {
 export const percent = (share: number, digits = 0) =>
   new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(share);
 
+/** In decimal units, as the language writes them: "12.5 GB", "12,5 ГБ". */
 export function bytes(count: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   const at = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
-  return `${number(count / 1000 ** at, at < 3 ? 0 : 1)} ${units[at]}`;
+  const digits = at < 3 ? 0 : 1;
+  const shape = { style: "unit", unit: units[at], unitDisplay: at ? "short" : "narrow", minimumFractionDigits: digits, maximumFractionDigits: digits } as const;
+  return new Intl.NumberFormat(language, shape).format(count / 1000 ** at);
 }
 
 /** A measured value: as many digits as say something. */
 export function measure(value: number): string {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e7) return number(value, 0);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
+    const [mantissa, exponent] = value.toExponential(2).split("e");
+    return `${number(Number(mantissa), 2)}e${exponent}`;
+  }
   return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
 

@@ -15,5 +15,6 @@ export const LABELS: Record<string, readonly [string]> = {
   export_device: ["Export device"], export_legacy_format: ["Export legacy format"], export_dir: ["Export dir"], export_hub_model_id: ["HF Hub ID"], export_to: ["Formats"], export_quant: ["GGUF quantizations"],
   out: ["Name of the data set"], base_url: ["Server"], entries: ["Questions per chunk"], styles: ["Kinds of questions"], rpm: ["Requests a minute"], tpm: ["Tokens a minute"],
   price_in: ["Price of prompts"], price_out: ["Price of answers"], api_key_env: ["Variable of the key"], to: ["Format"], type: ["Kind of file"], instruction: ["Question column"], output: ["Answer column"],
+  predict_with_generate: ["Save predictions"], predict_base: ["Base beside tuned"], per_device_eval_batch_size: ["Eval batch size"], eval_dataset: ["Eval dataset"], do_sample: ["Sample"],
   input: ["Added column"], as_text: ["As plain text"], header: ["Header row"], export_ollama: ["Ollama name"],
 };

@@ -21,7 +21,7 @@ const FIRST: Record<Kind, string[]> = {
 const NEEDED: Record<Kind, string[]> = { make: [], roles: ["role"], convert: [] };
 
 /** `data convert` is told which column is what; the rest it sees. */
-const CONVERT: Option[] = [
+export const CONVERT: Option[] = [
   ["out", "text"], ["instruction", "text"], ["input", "text"], ["output", "text"], ["system", "text"], ["sheet", "text"], ["header", "number"],
   ["as_text", "switch"], ["to", "text"], ["type", "text"], ["mode", "text"], ["replace", "switch"],
 ].map(([name, kind]) => ({ name: name!, kind: kind!, help: "", choices: [], default: kind === "switch" ? false : kind === "number" ? null : "" }));

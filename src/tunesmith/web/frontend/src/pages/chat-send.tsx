@@ -7,21 +7,26 @@ import { Dialog } from "../ui/dialog";
 import { Button, Labelled } from "../ui/parts";
 import { attempt } from "../ui/toast";
 
-/** Puts a conversation up to a good answer into a data set. */
-export function SendToDataset({ messages, system, tools, onClose }: { messages: ChatMessage[]; system: string; tools: Json[]; onClose: () => void }) {
+/** Puts a conversation up to a good answer into a data set. editable: the answer can be corrected first. */
+export function SendToDataset({ messages, system, tools, editable, onClose }: { messages: ChatMessage[]; system: string; tools: Json[]; editable?: boolean; onClose: () => void }) {
   const sets = useResource<Dataset[]>("datasets", (signal) => get("datasets", {}, signal));
   const [kept, keep] = useKept("chat.dataset", "chats");
   const [name, setName] = useState(kept);
+  const last = messages.at(-1)!;
+  const [answer, setAnswer] = useState(last.content);
   const send = async () => {
     keep(name);
-    if (await attempt(() => post("chat/send_to_dataset", { name: name.trim(), messages, tools, system: system.trim() || null }), t("chat.kept", { name: name.trim() }))) onClose();
+    if (await attempt(() => post("chat/send_to_dataset", { name: name.trim(), messages: [...messages.slice(0, -1), { ...last, content: answer }], tools, system: system.trim() || null }), t("chat.kept", { name: name.trim() }))) onClose();
   };
   return (
     <Dialog narrow title={t("chat.keep")} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={!name.trim()} onClick={() => void send()}>{t("chat.keep.action")}</Button></>}>
+      <div className="stack">
+      {editable && <Labelled label={t("chat.assistant")}>{(id) => <textarea id={id} rows={Math.min(14, 2 + answer.split("\n").length + Math.floor(answer.length / 50))} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Labelled>}
       <Labelled label={t("chat.keep.where")} help={t("chat.keep.help")}>{(id) => <>
         <input id={id} list={`${id}-list`} value={name} onChange={(event) => setName(event.target.value)} />
         <datalist id={`${id}-list`}>{sets.data?.map((set) => <option key={set.name} value={set.name} />)}</datalist>
       </>}</Labelled>
+      </div>
     </Dialog>
   );
 }

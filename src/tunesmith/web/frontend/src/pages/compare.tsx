@@ -4,26 +4,33 @@ import type { Comparison, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { pictures, smooth, usualWeight } from "../curve/data";
-import { measure, named, t } from "../i18n";
+import { scoreName } from "../evaluation/names";
+import { measure, named, t, useLanguage } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
 
 const short = (id: string) => id.split("/").at(-1) ?? id;
 const shown = (value: Json | undefined) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
+/** How fast an evaluation went, which is no score. */
+const PACE = /^(eval|predict)_(runtime|\w+_per_second)$/;
+
 export function ComparePage() {
   const ids = useRoute().query.getAll("run");
   const comparison = useResource<Comparison>(ids.length > 1 ? ids.join() : null, (signal) => get("compare", { runs: ids }, signal));
   const [picture, setPicture] = useState("loss");
   const [chosen] = useKept<number | null>("curve.smoothing", null);
+  const language = useLanguage();
   const data = comparison.data;
+  // Evaluations come to scores; what lies before them is no curve.
+  const drawn = data && (!data.series["answered"] || data.series["loss"]?.some((points) => points.length > 0));
   const groups = useMemo(() => [...Object.keys(pictures(Object.fromEntries(Object.keys(data?.series ?? {}).map((name) => [name, []]))))], [data]);
   const lines = useMemo<Line[]>(() => ids.flatMap((id, n): Line[] => Object.keys(data?.series ?? {}).filter((name) => pictures({ [name]: [] })[picture] && data!.series[name]![n]?.length).map((name) => {
     const evaluated = name.startsWith("eval_");
     const points = data!.series[name]![n]!;
     return { name: `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: evaluated || name === "learning_rate" ? points : smooth(points, chosen ?? usualWeight(points.length)) };
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  })), [data, picture, chosen]);
+  })), [data, picture, chosen, language]);
   return (
     <Page title={t("compare.title")} lead={ids.map(short).join(" · ")} crumb={{ href: href("runs"), text: t("nav.runs") }}>
       {ids.length < 2 && <div className="card"><Empty icon="compare" title={t("compare.empty")} actions={<a className="button" href={href("runs")}>{t("nav.runs")}</a>}>{t("compare.empty.text")}</Empty></div>}
@@ -31,11 +38,11 @@ export function ComparePage() {
       {ids.length > 1 && !data && !comparison.error && <div className="card"><Waiting rows={8} /></div>}
       {data && (
         <>
-          <section className="card">
+          {drawn && <section className="card">
             <header><Pick label={t("curve.which")} value={picture} onChange={setPicture} options={groups.map((name) => [name, named("metric", name)] as const)} /></header>
             <Curve title={named("metric", picture)} lines={lines} fileName={`compare-${picture}`} />
-          </section>
-          <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).map(([name, values]) => [named("metric", name), values.map((value) => (value === null ? "–" : measure(value)))])} />
+          </section>}
+          <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).filter(([name]) => !PACE.test(name)).map(([name, values]) => [scoreName(name), values.map((value) => (value === null ? "–" : measure(value)))])} />
           {data.config.length ? <Table title={t("compare.config")} mono ids={ids} rows={data.config.map((row) => [row.key, row.values.map(shown)])} /> : <section className="card"><p className="muted">{t("compare.same")}</p></section>}
         </>
       )}

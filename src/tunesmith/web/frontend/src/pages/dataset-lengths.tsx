@@ -44,7 +44,7 @@ export function LengthsView({ look, named, cutoff, setCutoff }: { look: Resource
         })}
         {cutoff <= top && <line x1={x(cutoff)} x2={x(cutoff)} y1="0" y2={HEIGHT} />}
       </svg>
-      <div className="row apart small muted"><span>0</span><span>{t("lengths.tokens", { n: number(top) })}</span></div>
+      <div className="row apart small muted"><span>0</span><span>{t("lengths.tokens", { n: top })}</span></div>
       <label className="stack tight">
         <span className="row apart"><strong>{t("lengths.cutoff")}</strong><strong>{number(cutoff)}</strong></span>
         <input type="range" min={1} max={Math.max(top, cutoff)} value={cutoff} onChange={(event) => setCutoff(Number(event.target.value))} />

@@ -1,6 +1,5 @@
 import { useMemo, useState } from "react";
 import { post, get, ApiError } from "../api/client";
-import { useRuns } from "../api/events";
 import type { Schema, Settings } from "../api/types";
 import { told, useResource, useRested } from "../api/use";
 import { useCheck } from "../form/check";
@@ -8,35 +7,28 @@ import { Field, Help, helpOf, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
 import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
-import { t, when } from "../i18n";
+import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Bar, Button, Failure, Page, StatusBadge, Waiting } from "../ui/parts";
+import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog } from "./arguments";
-import { useModels } from "./models";
+import { Earlier } from "./earlier";
+import { SourceField, useSource } from "./source";
 import { asksForTrust, Trust } from "./trust";
 
 export function ExportPage() {
   const schema = useResource<Schema>("export", (signal) => get("schema", { verb: "export" }, signal));
   const fields = useMemo(() => (schema.data ? fieldsFor("export", fieldsOf(schema.data)) : null), [schema.data]);
-  const done = (useRuns() ?? []).filter((run) => run.kind === "export");
   return (
     <Page title={t("export.title")} lead={t("export.lead")}>
       {schema.error && <Failure error={schema.error} retry={schema.reload} />}
       {!fields && !schema.error && <div className="columns"><div className="card"><Waiting rows={8} /></div><div className="card"><Waiting rows={4} /></div></div>}
       {fields && <ExportForm fields={fields} />}
-      {done.length > 0 && (
-        <section className="card flush"><header><h2>{t("export.before")}</h2></header>
-          <ul className="list" style={{ marginTop: "var(--s3)" }}>{done.slice(0, 20).map((run) => (
-            <li key={run.id} className="set"><a className="strong grow" href={href("runs", run.id)}>{run.name}</a><StatusBadge status={run.status} />{run.status === "running" && <span style={{ width: 120 }}><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></span>}<span className="muted small">{when(run.created)}</span></li>
-          ))}</ul>
-        </section>
-      )}
+      <Earlier kind="export" title={t("export.before")} />
     </Page>
   );
 }
 
 function ExportForm({ fields }: { fields: FieldSpec[] }) {
-  const models = useModels();
   const wanted = useRoute().query.get("run") ?? "";
   const [from, setFrom] = useState(wanted);
   const [texts, setTexts] = useState<Texts>({ export_to: "gguf", export_quant: "q4_k_m" });
@@ -44,9 +36,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const [busy, setBusy] = useState(false);
   const [command, setCommand] = useState(false);
   const [asking, setAsking] = useState<ApiError | null>(null);
-  const place = useRested(from.trim(), 400);
-  const source = useResource<{ settings: Settings }>(place || null, (signal) => post("export/source", { place }, signal));
-  const known = place && !source.error ? source.data?.settings : undefined;
+  const { place, error: unknown, known, settled } = useSource("export/source", from);
   const settings = useMemo<Settings>(() => ({ ...known, ...settingsOf(texts, fields) }), [known, texts, fields]);
   const check = useCheck("export", settings);
   const key = useRested(JSON.stringify(settings), 800);
@@ -76,12 +66,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
     <div className="columns">
       <div className="stack">
         <section className="card"><div className="fields">
-          <div className="field wide">
-            <div className="name"><label htmlFor="from">{t("export.from")}</label></div>
-            <input id="from" list="from-list" value={from} spellCheck={false} onChange={(event) => setFrom(event.target.value)} />
-            <datalist id="from-list">{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
-            <p className="help">{t("export.from.help")}</p>
-          </div>
+          <SourceField label={t("export.from")} help={t("export.from.help")} value={from} onChange={setFrom} />
           {choice("export_to")}
           {gguf && choice("export_quant")}
           {["export_ollama", "export_hub_model_id", "export_dir"].map((name) => {
@@ -93,9 +78,9 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
-          <Button kind="primary" icon="export" busy={busy} disabled={!known || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
+          <Button kind="primary" icon="export" busy={busy} disabled={!known || !settled || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
           {error && <Failure error={error} />}
-          {place && source.error && <Failure error={source.error} />}
+          {place && unknown && <Failure error={unknown} />}
           {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>

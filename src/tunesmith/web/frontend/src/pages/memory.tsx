@@ -1,7 +1,7 @@
 import { post } from "../api/client";
 import type { Estimate, Settings } from "../api/types";
 import { useResource, useRested } from "../api/use";
-import { bytes, named, percent, t } from "../i18n";
+import { bytes, named, t } from "../i18n";
 
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
 
@@ -16,7 +16,7 @@ export function Memory({ settings, devices }: { settings: Settings; devices: str
     <section className="card stack tight" aria-busy={estimate.loading} aria-label={t("memory.title")}>
       <div className="row apart"><h2>{t("memory.title")}</h2>{data && <strong className={data.fits ? undefined : "bad"}>{bytes(data.total)}</strong>}</div>
       <div className="memory" role="img" aria-label={data ? t("memory.told", { total: bytes(data.total), free: bytes(data.available) }) : t("memory.none")}>
-        {data && Object.entries(data.parts).map(([part, size], n) => <i key={part} style={{ width: percent(size / room, 2).replace(",", "."), background: `var(${COLOURS[n % 6]})` }} />)}
+        {data && Object.entries(data.parts).map(([part, size], n) => <i key={part} style={{ width: `${(100 * size) / room}%`, background: `var(${COLOURS[n % 6]})` }} />)}
         {data && data.total > data.available && <b style={{ insetInlineStart: `${(100 * data.available) / room}%` }} />}
       </div>
       {data ? (

@@ -3,7 +3,7 @@ import type { Metrics, Run, Word } from "../api/types";
 import { useKept } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { lowest, pictures, smooth, usualWeight } from "../curve/data";
-import { fill, measure, named, t } from "../i18n";
+import { fill, measure, named, t, useLanguage } from "../i18n";
 import { Icon } from "../ui/icons";
 import { Empty, Note, Pick } from "../ui/parts";
 import { isActive } from "../api/types";
@@ -28,6 +28,7 @@ export function Words({ words }: { words: Word[] }) {
 export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metrics: Metrics; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
   // Whoever comes back to the curve sees all of it.
   useEffect(() => () => onZoom(null), [onZoom]);
+  const language = useLanguage();
   const groups = pictures(metrics.series);
   const names = Object.keys(groups);
   const [wanted, setWanted] = useState("loss");
@@ -43,7 +44,7 @@ export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metr
     if (name === "learning_rate" || weight === 0) return [{ name: label, points, colour }];
     return [{ name: `${label} `, points, colour, faint: true }, { name: label, points: smooth(points, weight), colour }];
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }), [metrics.series, picture, weight]);
+  }), [metrics.series, picture, weight, language]);
   const best = lowest(metrics.series["eval_loss"] ?? []);
   if (!picture) {
     return <div className="card"><Empty icon="runs" title={t("curve.empty")}>{isActive(run.status) ? t("curve.empty.soon") : t("curve.empty.never")}</Empty></div>;

@@ -1,22 +1,24 @@
 import { useRef, useState } from "react";
 import { get, post, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
-import { isActive, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
+import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
-import { bytes, duration, measure, named, percent, t, when } from "../i18n";
+import { bytes, measure, named, t, when } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Bar, Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
+import { RunAnswers } from "./run-answers";
 import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
+import { AUTHORING, Summary } from "./run-summary";
+import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
-const TABS = ["curve", "rows", "log", "samples", "config", "files"] as const;
-const AUTHORING = /^data (make|roles|convert)$/;
+const TABS = ["answers", "curve", "rows", "log", "samples", "config", "files"] as const;
 
 export function RunPage() {
   const route = useRoute();
@@ -51,10 +53,12 @@ export function RunPage() {
     if (statusThen !== undefined) { detail.reload(); metrics.reload(); }
   }
   const training = run?.kind === "train";
+  const evaluating = run?.kind === "eval";
+  const evaluation = useResource<Evaluation>(evaluating ? `${id}@${run.status}.${run.step}` : null, (signal) => get(`runs/${segment(id)}/evaluation`, {}, signal));
   const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
   const drawn = training || (made && Object.keys(metrics.data?.series ?? {}).length > 0);
-  const tabs = TABS.filter((tab) => (tab === "rows" ? made : tab === "curve" ? drawn : training || tab !== "samples"));
-  if (made && drawn) tabs.splice(0, 2, "rows", "curve");
+  const tabs = TABS.filter((tab) => (tab === "answers" ? evaluating : tab === "rows" ? made : tab === "curve" ? drawn : training || tab !== "samples"));
+  if (made && drawn) tabs.sort((a, b) => Number(b === "rows") - Number(a === "rows"));
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
   if (!run) {
@@ -66,6 +70,7 @@ export function RunPage() {
       title={run.name} crumb={crumb}
       lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
+        {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
         {usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
         <RunActions run={run} here />
@@ -73,7 +78,7 @@ export function RunPage() {
     >
       {(training || made || isActive(run.status)) && <Summary run={run} last={(name) => newest.current.values[name] ?? null} />}
       {!isActive(run.status) && run.message && (
-        <Note tone={run.status === "stopped" ? "info" : "bad"} action={training && <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a>}>
+        <Note tone={run.status === "stopped" ? "info" : "bad"} action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
@@ -85,7 +90,9 @@ export function RunPage() {
       )}
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
+      {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
+      {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
           <RunCurves key={id} run={run} metrics={metrics.data} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
@@ -103,58 +110,9 @@ export function RunPage() {
 
 /** Start the same again with other settings, in a folder of its own. */
 function retry(detail: RunDetail, remedy: Settings) {
+  const path = detail.summary.kind === "eval" ? "evaluations" : "runs";
   const all = Object.entries({ ...detail.asked, ...remedy }).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy));
-  return attempt(async () => go(href("runs", (await post<{ id: string }>("runs", { verb: detail.summary.kind, settings: Object.fromEntries(all) })).id)), t("remedy.started"));
-}
-
-function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {
-  const now = Date.now() / 1000;
-  const spent = run.started === null ? null : (run.ended ?? now) - run.started;
-  if (AUTHORING.test(run.kind)) return <Making run={run} last={last} spent={spent} />;
-  const evaluated = last("eval_loss");
-  const speed = last("tokens_per_second");
-  const facts: [string, string][] = [
-    [t("fact.step"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : run.step ? measure(run.step) : "–"],
-    [t("fact.loss"), run.last_loss === null ? "–" : measure(run.last_loss)],
-    ...(evaluated === null ? [] : [[t("fact.eval_loss"), measure(evaluated)] as [string, string]]),
-    ...(speed === null ? [] : [[t("fact.speed"), measure(Math.round(speed))] as [string, string]]),
-    [t("fact.time"), spent === null ? "–" : duration(spent)],
-    [t("fact.left"), run.eta === null ? "–" : duration(run.eta)],
-  ];
-  return (
-    <section className="card stack" aria-label={t("run.summary")}>
-      <Progress run={run} />
-      {run.kind === "train" && <Facts facts={facts} />}
-    </section>
-  );
-}
-
-function Progress({ run }: { run: Run }) {
-  if (run.status === "queued") return run.queue_position === null ? null : <p className="muted">{t("run.place", { place: run.queue_position })}</p>;
-  if (!isActive(run.status)) return null;
-  return (
-    <div className="row" style={{ flexWrap: "nowrap" }}>
-      <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
-      {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
-    </div>
-  );
-}
-
-const Facts = ({ facts }: { facts: [string, string][] }) => <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
-
-/** What a job of authoring asked, spent and has still to do. */
-function Making({ run, last, spent }: { run: Run; last: (name: string) => number | null; spent: number | null }) {
-  const [failed, prompt, answers, money] = [last("failed"), last("prompt_tokens"), last("completion_tokens"), last("money")];
-  const asked = prompt !== null;
-  const facts: [string, string][] = [
-    ...(asked ? [[t("fact.questions"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : "–"]] : []),
-    ...(failed ? [[t("metric.failed"), measure(failed)]] : []),
-    ...(asked ? [[t("metric.prompt_tokens"), measure(prompt)], [t("metric.completion_tokens"), measure(answers ?? 0)]] : []),
-    ...(money === null ? [] : [[t("metric.money"), measure(money)]]),
-    [t("fact.time"), spent === null ? "–" : duration(spent)],
-    ...(isActive(run.status) ? [[t("fact.left"), run.eta === null ? "–" : duration(run.eta)]] : []),
-  ] as [string, string][];
-  return <section className="card stack" aria-label={t("run.summary")}><Progress run={run} /><Facts facts={facts} /></section>;
+  return attempt(async () => go(href("runs", (await post<{ id: string }>(path, { ...(path === "runs" && { verb: detail.summary.kind }), settings: Object.fromEntries(all) })).id)), t("remedy.started"));
 }
 
 const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -172,6 +130,7 @@ function Config({ detail }: { detail: RunDetail }) {
   return (
     <>
       {detail.summary.kind === "train" && <div className="row"><a className="button" href={href("train", "", { run: detail.summary.id })}>{t("run.again")}</a></div>}
+      {detail.summary.kind === "eval" && <div className="row"><a className="button" href={href("evaluate", "", { again: detail.summary.id })}>{t("run.again")}</a></div>}
       <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
       <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
       <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl></details>

@@ -88,11 +88,13 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
         <span className="muted small">{t("run.loss")}</span>
         <strong>{run.last_loss === null ? "–" : measure(run.last_loss)}</strong>
       </div>
-      <span className="run-when muted small nowrap">{when(run.created)}</span>
-      <div className="run-actions">
-        {run.status === "queued" && place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
-        {run.status === "queued" && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
-        <RunActions run={run} small />
+      <div className="run-foot">
+        <span className="run-when muted small">{when(run.created)}</span>
+        <div className="run-actions">
+          {run.status === "queued" && place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
+          {run.status === "queued" && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
+          <RunActions run={run} small />
+        </div>
       </div>
     </li>
   );

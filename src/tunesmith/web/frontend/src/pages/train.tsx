@@ -12,6 +12,7 @@ import { go, href, useRoute } from "../router";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
+import { DeviceChoice } from "./devices";
 import { Memory } from "./memory";
 import { useModels } from "./models";
 import { asksForTrust, Trust } from "./trust";
@@ -112,16 +113,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           {check?.ok && <p className="small good">{t("train.ok")}</p>}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
-          {about && about.devices.length > 1 && (
-            <fieldset className="stack tight">
-              <legend><strong>{t("train.devices")}</strong></legend>
-              {about.devices.map((device) => {
-                const on = devices === null || devices.includes(device.id);
-                const all = about.devices.map((one) => one.id);
-                return <label key={device.id} className="row small"><input type="checkbox" checked={on} onChange={() => { const next = (devices ?? all).filter((id) => id !== device.id); setDevices(on ? (next.length ? next : null) : [...(devices ?? []), device.id]); }} />{device.name}</label>;
-              })}
-            </fieldset>
-          )}
+          <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
         <Memory settings={settings} devices={devices} />
         <section className="card stack tight">

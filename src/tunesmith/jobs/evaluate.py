@@ -1,0 +1,136 @@
+"""Evaluate a model as it is, as a run: its loss on a data set, and its answers beside those in the data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.evaluation import COMMAND
+from tunesmith.config.legacy import EVAL
+from tunesmith.config.load import Resolved, dump_yaml, load_job
+from tunesmith.config.reading import SUFFIXES
+from tunesmith.errors import UserError
+from tunesmith.jobs.places import Configuration, configuration_of
+from tunesmith.jobs.process import settled_libraries
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import RunLayout, is_run
+from tunesmith.runs.run import Run, flat_yaml
+from tunesmith.runs.state import process_lives, state_from
+from tunesmith.training.start import must_be_there
+
+
+@settled_libraries()
+def evaluate(resolved: Resolved) -> Path:
+    """Evaluate, recording into a run directory, which is returned.
+
+    A run of the same settings that ended early goes on: what is answered already is not asked again. Everything that
+    goes wrong ends the run with its reason recorded and is raised again; KeyboardInterrupt after Ctrl-C or `runs stop`,
+    when the scores of what there is have been written.
+    """
+    job = resolved.job
+    must_be_there(job)
+    run = _open_run(resolved)
+    with _recorded(run):
+        run.claim()
+        from tunesmith.jobs.evaluated import evaluate_in  # torch and transformers come in here, which takes seconds
+
+        evaluate_in(run, job, resolved.notes)
+    return run.path
+
+
+def queue(resolved: Resolved) -> RunLayout:
+    """Make the run directory, for a process that is started next to evaluate the same job."""
+    must_be_there(resolved.job)
+    return _open_run(resolved).layout
+
+
+def configuration(
+    model: str | None, adapter: str | None, dataset: str | None, changed: Collection[str] = ()
+) -> Configuration:
+    """Config files, and the keys laid over them, of an evaluation of what a person calls a model (see `places`).
+
+    changed: keys that are to be laid over these. Of a run its own folder and what it went on from are left behind.
+    """
+    files, keys = configuration_of(model, adapter) if model else ([], {})
+    if model and not model.lower().endswith(SUFFIXES):
+        keys |= {"output_dir": "", "overwrite_output_dir": False, "resume_from_checkpoint": None, "report_to": None}
+    keys |= COMMAND
+    if dataset:
+        keys |= {"eval_dataset": dataset}
+    if dataset or "eval_dataset" in changed:
+        keys |= {"val_size": 0.0}
+    return files, keys
+
+
+def after_training(resolved: Resolved) -> Resolved:
+    """The answers that a training asks for besides (`do_predict`), of the model that it has saved, as a run beside its
+    own."""
+    folder = resolved.job.run.output_dir
+    files, keys = configuration_of(folder)
+    given: dict[str, Any] = {"do_train": False, "do_eval": False, "do_predict": True, "resume_from_checkpoint": None}
+    place = {"output_dir": f"{folder}_predict", "overwrite_output_dir": True}
+    return load_job(files, {**keys, **given, **place}, verb=EVAL)
+
+
+def _open_run(resolved: Resolved) -> Run:
+    """The run directory: a new one, or one of the same settings that ended early."""
+    path, text = Path(resolved.job.run.output_dir), dump_yaml(resolved.job)
+    layout = RunLayout(path)
+    if is_run(path) and not resolved.job.run.overwrite_output_dir:
+        state = state_from(read_json(layout.state) or {})
+        early = state.kind == EVAL and state.status != "finished" and not process_lives(state)
+        if early and _same_settings(layout, text):
+            return Run.open(path)
+        if early and layout.predictions.is_file():
+            raise UserError(
+                f"{path} holds answers of an evaluation with other settings.",
+                hint="Choose another output_dir, or set overwrite_output_dir: true.",
+                field="output_dir",
+            )
+    asked = flat_yaml(resolved.asked)
+    return Run.create(path, asked, text, overwrite=resolved.job.run.overwrite_output_dir, kind=EVAL)
+
+
+def _same_settings(layout: RunLayout, resolved: str) -> bool:
+    """Whether the run was made with these settings, whatever was said of replacing an earlier one."""
+
+    def told(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("overwrite_output_dir:")]
+
+    try:
+        return told(layout.resolved.read_text(encoding="utf-8")) == told(resolved)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Whatever ends the evaluation is written to the run before it goes on upwards."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.finish("stopped", UserError("Stopped; what was answered is kept.", hint=_way_on(run)))
+        raise
+    except BaseException as error:
+        told = _out_of_memory(error) or error
+        run.finish("failed", told)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _way_on(run: Run) -> str:
+    return f"Go on with: tunesmith runs resume {run.path}"
+
+
+def _out_of_memory(error: BaseException) -> UserError | None:
+    """torch's out-of-memory errors in words, recognized without importing torch here."""
+    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not full and "can't allocate memory" not in str(error):
+        return None
+    return UserError(
+        "The memory is not enough for this evaluation.",
+        hint="Lower per_device_eval_batch_size, cutoff_len or max_new_tokens, or set quantization_bit: 4.",
+    )
