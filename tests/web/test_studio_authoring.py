@@ -34,6 +34,12 @@ def test_a_table_becomes_a_data_set(client: TestClient, workspace: Path) -> None
     assert client.post("/api/datasets/faq/rows", json={}).json()["rows"][0]["row"]["output"] == "b"
     kept = (workspace / "data" / "faq.removed.txt").read_text(encoding="utf-8")
     assert json.loads(kept)["row"]["output"] == "很好"
+    (out,) = client.get("/api/datasets/faq/removed").json()
+    back = {"line": out["line"], "revision": removed.json()["revision"]}
+    assert client.post("/api/datasets/faq/restore", json=back).status_code == 200
+    assert client.post("/api/datasets/faq/restore", json=back).status_code == 409  # another tab was faster
+    outputs = [row["row"]["output"] for row in client.post("/api/datasets/faq/rows", json={}).json()["rows"]]
+    assert outputs == ["b", "很好"] and client.get("/api/datasets/faq/removed").json() == []
 
 
 def test_a_table_that_does_not_do_fails_with_its_reason(client: TestClient, workspace: Path) -> None:

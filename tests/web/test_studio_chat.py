@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.web.serving import wait_for
 
+from tunesmith.runs.run import Run
 from tunesmith.web.children import Child, Gone
 from tunesmith.web.studio import Studio
 
@@ -60,6 +61,19 @@ def test_a_model_that_is_not_there_is_told_of(client: TestClient) -> None:
     told = ready(client, session)
     assert told["status"] == "failed" and "models/nothing" in str(told["message"])
     assert client.post(f"/api/chat/{session}/answer", json={"messages": [{"role": "user"}]}).status_code == 409
+
+
+def test_code_that_ships_with_a_model_runs_only_after_somebody_agreed(
+    client: TestClient, tiny_model: str, workspace: Path
+) -> None:
+    """Also where it is a run that says so."""
+    run = workspace / "saves" / "own"
+    Run.create(run, {}, {"model_name_or_path": tiny_model, "trust_remote_code": True}).finish("finished")
+    (run / "adapter_config.json").write_text("{}", encoding="utf-8")
+    for asked in ({"model": "saves/own"}, {"model": tiny_model, "settings": {"trust_remote_code": True}}):
+        refused = client.post("/api/chat/load", json=asked)
+        assert refused.status_code == 409 and refused.json()["field"] == "trust_remote_code"
+        assert tiny_model in refused.json()["message"]
 
 
 def test_conversations_are_kept_and_nobody_is_overwritten_unseen(client: TestClient) -> None:

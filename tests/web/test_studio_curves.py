@@ -198,10 +198,10 @@ def test_runs_are_listed_tagged_searched_compared_and_deleted(client: TestClient
     for name, reports in (("saves/a", 10), ("saves/b", 20)):
         trained(name, reports).finish("finished")
     (workspace / "saves" / "a" / "notes-of-mine.txt").write_text("mine", encoding="utf-8")
-    assert client.put("/api/runs/saves/b/tags", json={"tags": ["best", " best ", "中文"]}).json()["tags"] == [
-        "best",
-        "中文",
-    ]
+    tagged = "/api/runs/saves/b/tags"
+    assert client.put(tagged, json={"tags": ["old", " old ", "best"]}).json()["tags"] == ["old", "best"]
+    two_tabs = ({"tags": ["best"], "seen": ["old", "best"]}, {"tags": ["old", "best", "中文"], "seen": ["old", "best"]})
+    assert [client.put(tagged, json=one).json()["tags"] for one in two_tabs] == [["best"], ["best", "中文"]]
     assert [run["id"] for run in client.get("/api/runs?query=BEST finished").json()] == ["saves/b"]
     assert [run["id"] for run in client.get("/api/runs?tag=中文").json()] == ["saves/b"]
     compared = client.get("/api/compare?runs=saves/a&runs=saves/b").json()

@@ -9,7 +9,7 @@ from pyarrow import parquet
 from starlette.testclient import TestClient
 
 from tunesmith.data.catalog import DatasetEntry
-from tunesmith.data.editing import keep_rows, replace_row
+from tunesmith.data.editing import keep_rows, put_back, replace_row, taken_out
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
 from tunesmith.text.rows import RowError
@@ -76,6 +76,19 @@ def test_rows_that_are_taken_out_are_kept_beside(tmp_path: Path) -> None:
     (line,) = (tmp_path / "rows.removed.txt").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["line"] == 2 and "not JSON" in json.loads(line)["reason"]
     assert keep_rows(source, lambda at, row: True, tmp_path / "rows.removed.txt") == 0
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".parquet"])
+def test_a_row_that_was_taken_out_is_put_back(tmp_path: Path, suffix: str) -> None:
+    source = written(tmp_path / f"rows{suffix}")
+    aside = taken_out(source)
+    keep_rows(source, lambda at, row: at == 1, aside)
+    first, third = aside.read_text(encoding="utf-8").splitlines()
+    put_back(source, third)
+    assert rows_of(source) == [ROWS[1], ROWS[2]]
+    assert aside.read_text(encoding="utf-8") == f"{first}\n"
+    with pytest.raises(UserError, match="not among"):
+        put_back(source, third)
 
 
 def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Path) -> None:

@@ -54,6 +54,8 @@ def test_the_order_is_changed_and_outlives_the_server(workspace: Path, started: 
         queue.add(waiting(name, "0"))
     queue.tick()
     assert queue.order(["d", "nobody", "b"]) == ["d", "b", "c"]
+    assert queue.order(["c", "d", "b"], seen=["b", "c", "d"]) is None  # somebody else was faster
+    assert queue.order(["d", "b", "c"], seen=["gone", "d", "b", "c"]) == ["d", "b", "c"]
 
     again = Queue(workspace / "queue.json")
     assert again.waiting() == ["d", "b", "c"]

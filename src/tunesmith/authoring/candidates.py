@@ -52,6 +52,8 @@ class Candidate:
     language: Language
     prompt: str
     """Which prompt, in which version."""
+    key: str = ""
+    """Which answer of the journal it comes from, and its number there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,14 @@ def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Itera
 def candidates(journal: Journal, options: MakeOptions, prompts: Prompts, model: str) -> Iterator[Candidate]:
     """What has been answered up to now, in the order of the documents."""
     for asked in questions(journal, options, prompts):
-        answer = journal.answer(asked.question.id(model))
+        known = asked.question.id(model)
+        answer = journal.answer(known)
         for at, entry in enumerate(answer.value if answer is not None and answer.state == "answered" else ()):
             style = asked.styles[at] if at < len(asked.styles) else ""
             yield Candidate(
-                entry["question"], entry["answer"], entry["evidence"], style, asked.source, asked.language, asked.prompt
-            )
+                entry["question"], entry["answer"], entry["evidence"], style, asked.source, asked.language,
+                asked.prompt, f"{known[:16]}-{at}",
+            )  # fmt: skip
 
 
 def _written(language: Language, asked_for: str) -> str:

@@ -87,7 +87,8 @@ class Journal:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.executescript(_TABLES)
-            self._base.execute(f"PRAGMA user_version = {_VERSION}")
+            if version != _VERSION:  # one that is there already is opened without a write: it may be at work
+                self._base.execute(f"PRAGMA user_version = {_VERSION}")
         except sqlite3.Error as error:
             raise UserError(f"Can't open the journal {path}: {error}.", hint="Is the disk full?") from error
 
@@ -148,6 +149,11 @@ class Journal:
             inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
             chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
             yield Source(number - 1, Path(path), title, chunk)
+
+    def extent(self) -> tuple[int, int, float]:
+        """(chunks, answers, time of the last answer): equal as long as nothing came."""
+        found = self._base.execute("SELECT count(*), max(finished) FROM answers").fetchone()
+        return self.chunks(), int(found[0]), float(found[1] or 0)
 
     def answer(self, question: str) -> Answer | None:
         """What was made of a question, None where it is still open."""

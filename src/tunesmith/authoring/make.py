@@ -11,13 +11,14 @@ from typing import Any
 from tunesmith.authoring.asking import Tally, ask_all
 from tunesmith.authoring.candidates import candidates, questions
 from tunesmith.authoring.chunk import Count, cut
+from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.document import Found, open_document
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.judge import COMPLETION_TOKENS, verdict_on
 from tunesmith.authoring.model import Model
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.rows import Kept, Row, Sieve, row_of, validation_groups
+from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of, validation_groups
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
@@ -128,11 +129,30 @@ async def _asking(asked: Any, journal: Journal, options: MakeOptions, model: Mod
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row to be looked at. kind, reason: why it is held back; kind is empty where it is not."""
+
+    key: str
+    row: Row
+    kind: str = ""
+    reason: str = ""
+    by_hand: bool = False
+
+
+def _held_back(row: Row) -> Shown:
+    rest = {name: value for name, value in row.items() if name not in ("key", "kind", "reason")}
+    return Shown(row["key"], rest, row["kind"], row["reason"], by_hand=row["kind"] == BY_HAND)
+
+
 class Rows:
     """The rows that the journal's answers make. Each way through them reads the journal anew: nothing is held."""
 
-    def __init__(self, journal: Journal, options: MakeOptions, prompts: Prompts, model: str) -> None:
+    def __init__(
+        self, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, decisions: Decisions | None = None
+    ) -> None:
         self._journal, self._options, self._prompts, self._model = journal, options, prompts, model
+        self._decisions = decisions or Decisions()
         self.documents: Counter[str] = Counter()
         self.chunks: Counter[str] = Counter()
 
@@ -141,7 +161,7 @@ class Rows:
 
         Returns how many were rejected, by kind of reason.
         """
-        sieve = Sieve(self._options, self._model, rejected)
+        sieve = Sieve(self._options, self._model, rejected, self._decisions)
         for kept, _ in self._approved(sieve):
             self.documents[kept.candidate.source.path.as_posix()] += 1
             self.chunks[str(kept.candidate.source.number)] += 1
@@ -171,12 +191,23 @@ class Rows:
 
     def of(self, apart: set[str], *, validation: bool) -> Iterator[Row]:
         """The rows of one side of the split."""
-        sieve = Sieve(self._options, self._model, lambda row: None)
+        sieve = Sieve(self._options, self._model, lambda row: None, self._decisions)
         for kept, verdict in self._approved(sieve):
             source = kept.candidate.source
             group = str(source.number) if self.by_chunk else source.path.as_posix()
             if (group in apart) == validation:
                 yield row_of(kept.candidate, kept.found, self._options, self._model, verdict)
+
+    def all(self) -> Iterator[Shown]:
+        """Everything that was answered, in the order of the documents, what is held back with its reason."""
+        held: list[Row] = []
+        sieve = Sieve(self._options, self._model, held.append, self._decisions)
+        for kept, verdict in self._approved(sieve):
+            yield from map(_held_back, held)
+            held.clear()
+            row = row_of(kept.candidate, kept.found, self._options, self._model, verdict)
+            yield Shown(kept.candidate.key, row, by_hand=kept.by_hand)
+        yield from map(_held_back, held)
 
     def _approved(self, sieve: Sieve) -> Iterator[tuple[Kept, Any]]:
         for kept in sieve.checked(candidates(self._journal, self._options, self._prompts, self._model)):

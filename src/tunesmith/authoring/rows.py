@@ -5,24 +5,31 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunesmith.authoring.candidates import Candidate
+from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.duplicates import Duplicates
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.quality import Found, Rejected, judged
 
 Row = dict[str, Any]
 Verdict = Mapping[str, Any]
+BY_HAND = "by hand"
+"""Why a row is held back that a person rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A candidate that passed the cheap checks."""
+    """A candidate that passed the cheap checks. by_hand: a person accepted it, whatever the checks say.
+
+    found: None where the checks would have held it back.
+    """
 
     candidate: Candidate
-    found: Found
+    found: Found | None
+    by_hand: bool = False
 
 
 @dataclass(slots=True)
@@ -32,24 +39,46 @@ class Sieve:
     options: MakeOptions
     model: str
     rejected: Callable[[Row], None]
+    decisions: Decisions = field(default_factory=Decisions)
     counts: Counter[str] = field(default_factory=Counter)
 
     def checked(self, candidates: Iterable[Candidate]) -> Iterator[Kept]:
-        """Those that are fine by themselves and don't repeat an earlier question."""
+        """Those that are fine by themselves and don't repeat an earlier question, and those that a person accepted."""
         repeated = Duplicates(self.options.duplicates)
         numbered: list[str] = []
-        for candidate in candidates:
+        for candidate in map(self._as_decided, candidates):
+            decision = self.decisions.on(candidate.key)
             found = judged(candidate, self.options)
-            if isinstance(found, Rejected):
+            if isinstance(found, Rejected) and decision is None:
                 self._hold_back(candidate, found.kind, found.reason)
-            elif (earlier := repeated.earlier(candidate.question)) is not None:
+                continue
+            # One that a person rejects still counts as asked: what repeats it does not take its place.
+            earlier = repeated.earlier(candidate.question)
+            if earlier is None:
+                numbered.append(candidate.question[:200])
+            if decision is not None and decision.verdict == "rejected":
+                self._hold_back(candidate, BY_HAND, "rejected by hand")
+            elif decision is None and earlier is not None:
                 self._hold_back(candidate, "duplicate", f"it repeats the question {numbered[earlier]!r}")
             else:
-                numbered.append(candidate.question[:200])
-                yield Kept(candidate, found)
+                yield Kept(candidate, None if isinstance(found, Rejected) else found, by_hand=decision is not None)
+
+    def _as_decided(self, candidate: Candidate) -> Candidate:
+        """The candidate in the words that a person gave it."""
+        decision = self.decisions.on(candidate.key)
+        if decision is None or (decision.question is None and decision.answer is None):
+            return candidate
+        question, answer = decision.question, decision.answer
+        return replace(
+            candidate,
+            question=candidate.question if question is None else question,
+            answer=candidate.answer if answer is None else answer,
+        )
 
     def approved(self, kept: Kept, verdict: Verdict | None) -> bool:
-        """Whether the judge lets it pass; without a verdict it does not."""
+        """Whether the judge lets it pass; without a verdict it does not. What a person accepted passes anyway."""
+        if kept.by_hand:
+            return True
         if verdict is None:
             self._hold_back(kept.candidate, "not judged", "the judge gave no verdict")
         elif verdict["score"] < self.options.judge_score:
@@ -61,7 +90,8 @@ class Sieve:
 
     def _hold_back(self, candidate: Candidate, kind: str, reason: str) -> None:
         self.counts[kind] += 1
-        self.rejected({"reason": reason, "kind": kind, **row_of(candidate, None, self.options, self.model)})
+        row = row_of(candidate, None, self.options, self.model)
+        self.rejected({"reason": reason, "kind": kind, "key": candidate.key, **row})
 
 
 def row_of(

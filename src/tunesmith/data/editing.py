@@ -56,6 +56,23 @@ def keep_rows(source: SourceFile, wanted: Callable[[int, SourceRow], bool], remo
     return len(left)
 
 
+def taken_out(source: SourceFile) -> Path:
+    """Where rows go that are taken out. Not a name that rows are read from: the folder may be a data set."""
+    return source.path.with_name(f"{source.path.stem}.removed.txt")
+
+
+def put_back(source: SourceFile, line: str) -> None:
+    """Add a row that was taken out to the end of the file. line: as it stands in the file beside it."""
+    aside = taken_out(source)
+    lines = aside.read_text(encoding="utf-8").splitlines() if aside.is_file() else []
+    if line not in lines or (row := json.loads(line).get("row")) is None:
+        raise UserError("This row is not among those that were taken out.", hint="Look at them anew.")
+    _rewrite(source, lambda at, before: _as_it_is(before), added=row)
+    lines.remove(line)
+    with _aside(aside, "utf-8") as file:
+        file.writelines(f"{one}\n" for one in lines)
+
+
 def _as_it_is(before: SourceRow) -> Row:
     """The row itself; UNREADABLE for one that only a file of lines can keep."""
     return UNREADABLE if isinstance(before.row, RowError) else before.row
@@ -75,13 +92,14 @@ def _rewrite(
     *,
     changed: Row | None = None,
     number: int | None = None,
+    added: Row | None = None,
 ) -> None:
-    """change: what stands where a row stood, None for nothing. number: a row that must be there."""
+    """change: what stands where a row stood, None for nothing. number: a row that must be there. added: a last row."""
     path = source.path
     _check_kind(path)
     suffix = path.suffix.lower()
     if suffix == ".jsonl" or (suffix == ".json" and _holds_lines(source)):
-        _rewrite_lines(source, change, number)
+        _rewrite_lines(source, change, number, added)
         return
     rows, seen = [], -1
     for seen, before in enumerate(read_rows([source])):
@@ -95,6 +113,7 @@ def _rewrite(
         if after is not None:
             rows.append(after)
     _check_seen(path, number, seen)
+    rows += [] if added is None else [added]
     if suffix == ".parquet":
         _write_parquet(path, rows)
         return
@@ -111,7 +130,9 @@ def _holds_lines(source: SourceFile) -> bool:
         return file.read(1024).lstrip().startswith("{")
 
 
-def _rewrite_lines(source: SourceFile, change: Callable[[int, SourceRow], Row | None], number: int | None) -> None:
+def _rewrite_lines(
+    source: SourceFile, change: Callable[[int, SourceRow], Row | None], number: int | None, added: Row | None
+) -> None:
     """Lines that are not touched stay as they are, to the byte."""
     path = source.path
     seen, line = -1, 0
@@ -119,6 +140,7 @@ def _rewrite_lines(source: SourceFile, change: Callable[[int, SourceRow], Row | 
         before_text = io.TextIOWrapper(raw, source.encoding, "surrogateescape", newline="\n")
         for seen, before in enumerate(read_rows([source])):
             *blank, own = itertools.islice(before_text, before.line - line)
+            own = own if own.endswith("\n") or added is None else own + "\n"
             line = before.line
             after = change(seen, before)
             file.writelines(blank)
@@ -127,6 +149,7 @@ def _rewrite_lines(source: SourceFile, change: Callable[[int, SourceRow], Row | 
             elif after is not None:
                 file.write(json.dumps(after, ensure_ascii=False) + "\n")
         file.writelines(before_text)
+        file.write("" if added is None else json.dumps(added, ensure_ascii=False) + "\n")
         _check_seen(path, number, seen)
 
 

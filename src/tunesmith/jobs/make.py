@@ -16,12 +16,13 @@ from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.make import Estimate, Rows, ask_chunks, ask_judge, estimate, plan
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
-from tunesmith.authoring.publish import Published, publish, target
+from tunesmith.authoring.publish import Published, target
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
-from tunesmith.jobs.held_back import lines_beside, published_before
+from tunesmith.jobs.held_back import published_before
+from tunesmith.jobs.made import write_rows
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 from tunesmith.runs.run import Run
@@ -37,6 +38,7 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
         target(part, options.dataset_dir, options.type, replace=replace)
     found = find_documents(sources)
     run = start_run("data make", [str(source) for source in sources], options)
+    run.add_environment(asked_model=name)
     with Journal(run.layout.journal) as journal:
         watch = Watch(run, journal, options, console)
         with recorded(run, watch), watch.signals():
@@ -103,34 +105,24 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
 def _publish(
     run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
     seconds: float, replace: bool,
-) -> list[Published]:  # fmt: skip
+) -> tuple[Published, ...]:  # fmt: skip
     """Write the rows, and beside them those that were held back, and tell all. Nothing where there are none yet."""
-    rows = Rows(journal, options, prompts, model)
-    rejected = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
-    with lines_beside(rejected) as write:
-        held_back = rows.count(write)
+    written = write_rows(run.layout, journal, options, prompts, model, replace=replace)
     failed = tally.failed + tally.known_failed
-    if not rows.total:
+    if not written.sets:
         if watch.interrupted:
             watch.say(tr("Nothing was answered yet, so nothing was written."))
-            return []
+            return ()
         lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
-        held = plural("{count:,} row was held back", "{count:,} rows were held back", held_back.total())
+        held = plural("{count:,} row was held back", "{count:,} rows were held back", sum(written.held_back.values()))
         raise UserError(
             f"No row came of it: {lost}, {held}.",
-            hint=failed_hint(journal) or f"{rejected} tells why.",
+            hint=failed_hint(journal) or f"{written.beside} tells why.",
         )
-    apart = rows.apart()
-    done = [_published(rows, apart, options, validation=False, replace=replace)]
-    if apart:
-        done.append(_published(rows, apart, options, validation=True, replace=replace))
-    run.event("published", names=[each.name for each in done])
+    run.event("published", names=[each.name for each in written.sets])
     spent = journal.spent()
     report = {
-        "rows": {each.name: each.rows for each in done},
-        "files": [str(each.path) for each in done],
-        "rejected": dict(held_back),
-        "rejected_file": str(rejected) if held_back else None,
+        **written.facts(),
         "chunks": journal.chunks(),
         "chunks_failed": failed,
         "chunks_open": journal.chunks() - tally.done,
@@ -142,20 +134,14 @@ def _publish(
     write_report(run, report)
     for line in report_lines(report, journal, watch.told(spent)):
         watch.say(line)
-    if not apart and published_before(run.layout.root, f"{options.out}_val"):
+    if len(written.sets) == 1 and published_before(run.layout.root, f"{options.out}_val"):
         told = tr(
             "{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
         )
         watch.say(told.format(name=options.out))
-    if apart and rows.by_chunk:
+    if len(written.sets) > 1 and written.by_chunk:
         watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
-    return done
-
-
-def _published(rows: Rows, apart: set[str], options: MakeOptions, *, validation: bool, replace: bool) -> Published:
-    name = f"{options.out}_val" if validation else options.out
-    chosen = rows.of(apart, validation=validation)
-    return publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace)
+    return written.sets
 
 
 def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterator[str]:

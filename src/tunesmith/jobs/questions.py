@@ -10,14 +10,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import SequenceMatcher
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.config import Job
-from tunesmith.config.load import load_job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
+from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
 from tunesmith.jobs.lines import Operation, Question, serve
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
     from tunesmith.models.vocabulary import prepare_vocabulary
     from tunesmith.training.ground import estimate_step
 
-    job = _job(question)
+    job = job_of(question)
     if not job.model.model_name_or_path:
         raise UserError("No model is chosen yet.", field="model_name_or_path")
     located = locate(replace(job.model, train_from_scratch=True))  # of a hub's model the small files alone
@@ -64,7 +63,7 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
     from tunesmith.data.examples import ExampleReader, Refusal
     from tunesmith.data.sources import read_rows
 
-    job, entry, files = _dataset(question)
+    job, entry, files = dataset_of(question)
     layout, problem = _layout(job, entry, files)
     reader = ExampleReader(layout, job.data.placeholders) if layout else None
     first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
@@ -87,7 +86,7 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     from tunesmith.data.tokenize import open_dataset
     from tunesmith.jobs.data import checked, text_reader
 
-    job, entry, files = _dataset(question)
+    job, entry, files = dataset_of(question)
     facts: Part = {
         "files": [
             {"path": str(file.path), "bytes": file.path.stat().st_size, "encoding": file.encoding} for file in files
@@ -130,7 +129,7 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
     from tunesmith.jobs.data import text_reader
     from tunesmith.text.rows import RowError
 
-    job, entry, files = _dataset(question)
+    job, entry, files = dataset_of(question)
     reader = text_reader(job)
     whole, cut = reader.encoder(job, None), reader.encoder(job, job.data.cutoff_len)
     layout, source = open_dataset(entry, files, job.objective.stage)
@@ -163,90 +162,6 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
     }
 
 
-def save_row(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Put a row in the place of another. revision: of the files as the person saw them."""
-    from tunesmith.data.editing import replace_row, revision
-    from tunesmith.data.sources import read_rows
-
-    _, entry, files = _dataset(question)
-    _unchanged(files, question)
-    number = int(question["number"])
-    if entry.place != "file":
-        raise UserError("Rows of a data set on a hub can't be changed here.", hint="Save it as a file first.")
-    for file in files:
-        count = sum(1 for _ in read_rows([file])) if len(files) > 1 else number + 1
-        if number < count:
-            replace_row(file, number, question["row"])
-            break
-        number -= count
-    yield {"revision": ",".join(revision(file.path) for file in files)}
-
-
-def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Take out the rows that can't be used (`refused`), those that came before (`duplicates`), or the one with the
-    number (`row`); they are kept beside the file."""
-    from tunesmith.data.check import normal_digest
-    from tunesmith.data.editing import keep_rows, revision
-    from tunesmith.data.examples import ExampleReader, Refusal
-    from tunesmith.data.sources import read_rows
-    from tunesmith.data.tokenize import open_dataset
-
-    job, entry, files = _dataset(question)
-    _unchanged(files, question)
-    if entry.place != "file":
-        raise UserError("Rows of a data set on a hub can't be changed here.", hint="Save it as a file first.")
-    layout, _ = open_dataset(entry, files, job.objective.stage)
-    reader = ExampleReader(layout, job.data.placeholders)
-    removed, before = 0, 0
-    for file in files:
-        if question["what"] == "row":
-            alone = int(question["number"]) - before
-            before += sum(1 for _ in read_rows([file]))
-            removed += keep_rows(file, partial(_is_other, alone), _removed(file))
-            continue
-        verdicts: dict[int, bool] = {}
-        seen: set[bytes] = set()
-
-        def wanted(number: int, row: SourceRow, verdicts: dict[int, bool] = verdicts, seen: set[bytes] = seen) -> bool:
-            if number not in verdicts:
-                read = reader.read(row)
-                if question["what"] == "refused":
-                    verdicts[number] = not isinstance(read, Refusal)
-                else:
-                    digest = b"" if isinstance(read, Refusal) else normal_digest(read.example)
-                    verdicts[number] = not digest or digest not in seen
-                    seen.add(digest)
-            return verdicts[number]
-
-        removed += keep_rows(file, wanted, _removed(file))
-    yield {"removed": removed, "revision": ",".join(revision(file.path) for file in files)}
-
-
-def _is_other(alone: int, number: int, row: SourceRow) -> bool:
-    return number != alone
-
-
-def _removed(file: SourceFile) -> Path:
-    """Where rows go that are taken out. Not a name that rows are read from: the folder may be a data set."""
-    return file.path.with_name(f"{file.path.stem}.removed.txt")
-
-
-def _job(question: Question) -> Job:
-    # No rule of a command is applied: a form that is half filled in may ask too.
-    return load_job([], question["settings"], verb="ask").job
-
-
-def _dataset(question: Question) -> tuple[Job, DatasetEntry, list[SourceFile]]:
-    from tunesmith.data.catalog import resolve
-    from tunesmith.data.sources import locate
-
-    job = _job(question)
-    entries = resolve([question["dataset"]], job.data.dataset_dir)
-    if not entries:
-        raise UserError("No data set is named.", field="dataset")
-    return job, entries[0], locate(entries[0], cache_folder())
-
-
 def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any, Part | None]:
     from tunesmith.data.tokenize import open_dataset
 
@@ -254,15 +169,6 @@ def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any
         return open_dataset(entry, files, job.objective.stage)[0], None
     except UserError as error:
         return None, {"message": error.message, "hint": error.hint, "field": error.field}
-
-
-def _unchanged(files: list[SourceFile], question: Question) -> None:
-    from tunesmith.data.editing import revision
-
-    if question.get("revision") != ",".join(revision(file.path) for file in files):
-        raise UserError(
-            "The file was changed meanwhile, perhaps in another tab.", hint="Look at it anew.", field="revision"
-        )
 
 
 def _shown(number: int, source: SourceRow) -> Part:
@@ -379,8 +285,7 @@ OPERATIONS: dict[str, Operation] = {
     "rows": rows,
     "look": look,
     "mask": mask,
-    "save_row": save_row,
-    "clean": clean,
+    **CHANGES,
 }
 
 if __name__ == "__main__":

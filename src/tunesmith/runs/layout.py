@@ -152,6 +152,11 @@ class RunLayout:
         return self.root / "journal.sqlite"
 
     @property
+    def decisions(self) -> Path:
+        """What a person decided about the rows that came of the answers; kept as they are."""
+        return self.root / "decisions.jsonl"
+
+    @property
     def report(self) -> Path:
         """What a job of asking a model came to."""
         return self.root / "report.json"
@@ -194,6 +199,10 @@ class RunLayout:
     def holds_weights(self) -> bool:
         """Whether there is anything trained in the directory: a complete checkpoint, an adapter or a model."""
         return bool(self.checkpoints()) or any(path.match(name) for path in self.own_files() for name in WEIGHTS)
+
+    def only_launched(self) -> bool:
+        """Whether there is nothing yet but the words of the process that is to begin the run."""
+        return self.own_files() == [self.logs] and list(self.logs.iterdir()) == [self.launch_log]
 
     def own_files(self) -> list[Path]:
         """Everything in the directory that a run writes; files of anyone else are not among them."""

@@ -61,7 +61,7 @@ class Run:
                 return cls.open(path)
             if not process_lives(state_from(read_json(layout.state) or {})):
                 put_back(layout)  # a start that was killed
-            if layout.own_files():
+            if layout.own_files() and not layout.only_launched():
                 _refuse_in_use(layout, overwrite)
                 set_aside(layout)
             state = RunState(kind=kind, created=time.time(), heartbeat=time.time())

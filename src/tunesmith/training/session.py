@@ -207,8 +207,9 @@ def _introduce(
     speaker.say("What it learns of that: " + " … ".join(repr(part) for trained, _, part in runs if trained))
     if training.engine.world.is_main:
         run.sample(
-            kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist())
-        )
+            kind="training", ids=ids.tolist(), weights=weights.tolist(), text=ground.tokenizer.decode(ids.tolist()),
+            pieces=[{"text": part, "kind": "trained" if trained else "masked"} for trained, _, part in runs],
+        )  # fmt: skip
     plan = training.plan
     epoch = f"; {plan.steps_per_epoch:,.0f} make an epoch" if plan.steps_per_epoch > 1 else ""
     speaker.say(f"{told_steps(job.training, training.loader, plan, training.engine.world)}{epoch}.")

@@ -139,18 +139,21 @@ class Child:
 
 
 class Children:
-    """The process for short questions (`asked`), and those that hold a model, by their names."""
+    """The processes for short questions (`asked`), and those that hold a model, by their names."""
 
     def __init__(self) -> None:
         self._named: dict[str, Child] = {}
+        self._asked: set[str] = set()
         self._lock = threading.Lock()
 
-    def asked(self) -> Child:
-        """The one that answers questions on data, templates and memory; begun when needed, ended when idle."""
+    def asked(self, module: str = "tunesmith.jobs.questions") -> Child:
+        """The one that answers questions on data, templates and memory, or another module's; begun when needed, ended
+        when idle."""
         with self._lock:
-            child = self._named.get("")
+            child = self._named.get(module)
             if child is None or not child.alive:
-                child = self._named[""] = Child("tunesmith.jobs.questions")
+                child = self._named[module] = Child(module)
+                self._asked.add(module)
             return child
 
     def begin(self, name: str, module: str, *arguments: str) -> Child:
@@ -170,9 +173,10 @@ class Children:
         return child is not None
 
     def end_idle(self) -> None:
-        child = self.named("")
-        if child is not None and child.idle > _IDLE_SECONDS:
-            self.end("")
+        for name in list(self._asked):
+            child = self.named(name)
+            if child is not None and child.idle > _IDLE_SECONDS:
+                self.end(name)
 
     def end_all(self) -> None:
         for name in list(self._named):

@@ -76,9 +76,15 @@ class Queue:
             self._write()
             return True
 
-    def order(self, runs: Sequence[str]) -> list[str]:
-        """Put the waiting jobs in this order; those that it does not name follow as they were."""
+    def order(self, runs: Sequence[str], *, seen: Sequence[str] | None = None) -> list[str] | None:
+        """Put the waiting jobs in this order; those that it does not name follow as they were.
+
+        seen: the order that was changed. None, and nothing is done, where those that still wait have another by now.
+        """
         with self._lock:
+            now = [job.run for job in self._waiting]
+            if seen is not None and [run for run in seen if run in now] != [run for run in now if run in seen]:
+                return None
             rank = {run: at for at, run in enumerate(runs)}
             self._waiting.sort(key=lambda job: rank.get(job.run, len(rank)))
             self._write()

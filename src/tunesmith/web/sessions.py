@@ -32,6 +32,11 @@ class Session(BaseModel):
     notes: list[Told] = []
     message: Told = ""
     hint: Told = ""
+    field: str | None = None
+
+
+def _told(error: UserError) -> dict[str, Any]:
+    return {"message": error.message, "hint": error.hint, "field": error.field}
 
 
 class Sessions:
@@ -57,7 +62,7 @@ class Sessions:
         try:
             told = child.ask("load", model=session.model, adapter=session.adapter, settings=settings)
         except UserError as error:
-            update: dict[str, Any] = {"status": "failed", "message": error.message, "hint": error.hint}
+            update: dict[str, Any] = {"status": "failed", **_told(error)}
             self._children.end(name)
         else:
             kept = {key: told[key] for key in ("name", "tuned", "room", "template", "system", "notes")}

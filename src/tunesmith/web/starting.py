@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.config import ModelConfig
 from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.errors import UserError
@@ -40,7 +41,7 @@ def begin_training(
 ) -> str:
     """Queue a training; its id. trusted: somebody agreed to run the model's own code. UserError for anything wrong."""
     resolved = forms.load("train", _without_secrets(settings))
-    _ask_for_trust(resolved, trusted)
+    ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
@@ -49,7 +50,7 @@ def begin_training(
     return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
 
 
-def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
+def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
     """Go on with a run that ended early: training from its last checkpoint, another command from its beginning."""
     run = studio.workspace.run(name)
     state = run.state()
@@ -62,7 +63,7 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None) -> str:
         command = [str(word) for word in (run.environment().get("command") or [])[1:]]
         if not command:
             raise Clash("This run does not say how it was started.", hint="Start it anew.")
-        return begin_authoring(studio, path, command, {})
+        return begin_authoring(studio, path, command, {"TUNESMITH_API_KEY": api_key} if api_key else {})
     if state.kind == EVAL:
         taken = _known(chosen) or [device.id for device in devices()]
         return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
@@ -139,7 +140,7 @@ def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: 
 
 def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool) -> str:
     resolved = forms.load("export", _without_secrets(settings))
-    _ask_for_trust(resolved, trusted)
+    ask_for_trust(resolved.job.model, trusted)
     if not resolved.job.export.export_dir:
         raise UserError("Where to is missing.", hint="For example: exports/mine", field="export_dir")
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
@@ -156,7 +157,7 @@ def begin_evaluation(
     from tunesmith.jobs import evaluate
 
     resolved = forms.load("eval", _without_secrets(settings))
-    _ask_for_trust(resolved, trusted)
+    ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
@@ -193,8 +194,8 @@ def _known(chosen: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(chosen or ()))
 
 
-def _ask_for_trust(resolved: Resolved, trusted: bool) -> None:
-    model = resolved.job.model
+def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
+    """Unconfirmed, naming the model, where its own code would run and nobody has agreed yet."""
     if model.trust_remote_code and not trusted:
         raise Unconfirmed(
             f"trust_remote_code runs Python code out of {model.model_name_or_path} on this machine.",

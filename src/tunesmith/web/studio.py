@@ -11,6 +11,7 @@ from typing import Any
 from tunesmith.runs.state import process_lives
 from tunesmith.web.children import Children
 from tunesmith.web.metrics import Shelf
+from tunesmith.web.previews import Previews
 from tunesmith.web.queue import Queue
 from tunesmith.web.sessions import Sessions
 from tunesmith.web.summaries import Summaries, Summary
@@ -37,6 +38,7 @@ class Studio:
         self.shelf = Shelf()
         self.children = Children()
         self.sessions = Sessions(self.children)
+        self.previews = Previews()
         self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._listed = Listed((), "")
         self._ended = threading.Event()
@@ -52,6 +54,7 @@ class Studio:
         """Let go of what lives in this process; runs go on."""
         self._ended.set()
         self.children.end_all()
+        self.previews.end()
         if self._thread is not None:
             self._thread.join(timeout=5)
 

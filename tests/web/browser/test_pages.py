@@ -1,4 +1,4 @@
-"""Every page: nothing serious or critical for axe, no sideways scrolling on a phone, in both colour schemes."""
+"""Every page: nothing serious or critical for axe in both colour schemes, no sideways scrolling on a phone."""
 
 from __future__ import annotations
 
@@ -8,73 +8,85 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.web.browser.filling import filled
 from tests.web.serving import Server
 
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.run import Run
 
 PAGES = (
-    "runs", "train", "data", "dataset/numbers", "dataset/numbers?tab=rows", "dataset/numbers?tab=mask",
-    "dataset/numbers?tab=lengths", "evaluate", "runs/saves/exam", "chat", "export", "settings",
-    "authoring/make", "nowhere",
+    "runs", "runs/saves/trained", "runs/saves/trained?tab=log", "runs/saves/trained?tab=samples",
+    "runs/saves/trained?tab=config", "runs/saves/trained?tab=files", "runs/saves/failed", "runs/saves/exported",
+    "runs/saves/data/tower", "runs/saves/data/tower?tab=curve", "runs/saves/converted",
+    "compare?run=saves/trained&run=saves/failed", "train", "data", "dataset/numbers", "dataset/numbers?tab=rows",
+    "dataset/numbers?tab=mask", "dataset/numbers?tab=lengths", "evaluate", "runs/saves/exam", "chat", "export",
+    "settings", "authoring/make", "authoring/roles", "authoring/convert", "nowhere",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "theme", "locale"), [(1280, "light", "en-US"), (390, "dark", "ru-RU")])
-def test_pages_are_accessible_and_fit(
-    width: int,
-    theme: str,
-    locale: str,
+@pytest.fixture
+def filled_workspace(workspace: Path, tiny_model: str) -> Path:
+    """Something of everything that the pages show."""
+    return filled(workspace, tiny_model)
+
+
+def _show(page: Page, server: Server, address: str) -> None:
+    """Go there and wait until it stands; of the chat, a conversation that was kept."""
+    page.goto(f"{server.url}#/{address}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    if address == "chat":
+        page.get_by_role("button", name="Who are you?").first.click()
+        expect(page.locator(".turn.assistant")).to_be_visible()
+    expect(page.locator(".skeleton, [aria-busy=true]")).to_have_count(0)
+
+
+def _with_model(page: Page, model: str) -> None:
+    """Rows are looked at as this model sees them."""
+    view = json.dumps({"model_name_or_path": model, "template": "", "cutoff_len": "64", "stage": "sft"})
+    page.add_init_script(f"localStorage.setItem('tunesmith.view', {json.dumps(view)})")
+
+
+def test_pages_are_accessible_in_light_and_dark(
     built_page: Path,
+    filled_workspace: Path,
+    tiny_model: str,
     serve: Callable[..., Server],
     open_page: Callable[..., Page],
-    workspace: Path,
 ) -> None:
-    _evaluation(workspace / "saves" / "exam")
     server = serve()
-    page = open_page(locale, width=width, height=844, theme=theme)
-    axe = (built_page / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    page = open_page()
+    _with_model(page, tiny_model)
+    page.add_init_script((built_page / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     found = []
     for address in PAGES:
-        page.goto(f"{server.url}#/{address}")
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        page.wait_for_load_state("networkidle") if address == "settings" else page.wait_for_timeout(300)
-        page.evaluate(axe)
-        result = page.evaluate("axe.run(document)")
-        found += [
-            f"{address}: {violation['impact']} {violation['id']} {violation['nodes'][0]['target']}"
-            for violation in result["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append(f"{address}: wider than {width} px")
+        _show(page, server, address)
+        # Colours change at once, so that none is measured half-way.
+        for theme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            found += [
+                f"{address} ({theme}): {violation['impact']} {violation['id']} {violation['nodes'][0]['target']}"
+                for violation in page.evaluate(f"axe.run(document, {rules})")["violations"]
+                if violation["impact"] in ("serious", "critical")
+            ]
     assert not found, "\n".join(found)
 
 
-def _evaluation(folder: Path) -> None:
-    """One that has finished: an answer that differs, beside the base's, and a question that could not be asked."""
-    run = Run.create(folder, {}, {"model_name_or_path": "tiny", "predict_with_generate": True}, kind="eval")
-    run.update(steps=2, step=2)
-    asked = {
-        "messages": [{"role": "user", "content": "首都在哪裡？"}],
-        "prompt": "<user>首都在哪裡？",
-        "label": "在臺北市。",
-    }
-    scores = {"bleu-4": 41.2, "exact_match": 100.0}
-    rows = [
-        {
-            **asked,
-            "index": 0,
-            "predict": "在高雄市。",
-            "thinking": "…",
-            "scores": scores,
-            "base": "",
-            "base_scores": scores,
-        },
-        {**asked, "index": 1, "predict": "", "error": "The question is longer than the model can read."},
-    ]
-    run.layout.predictions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    run.finish("finished")
+def test_pages_fit_a_phone(
+    built_page: Path,
+    filled_workspace: Path,
+    tiny_model: str,
+    serve: Callable[..., Server],
+    open_page: Callable[..., Page],
+) -> None:
+    server = serve()
+    page = open_page("ru-RU", width=390, height=844, theme="dark")
+    _with_model(page, tiny_model)
+    wide = []
+    for address in PAGES:
+        _show(page, server, address)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(address)
+    assert not wide
 
 
 def test_words_change_at_once_and_are_remembered(
@@ -153,6 +165,9 @@ def test_news_come_by_polling_where_a_proxy_lets_no_stream_through(
     expect(page.get_by_text("Nothing has run yet")).to_be_visible()
     Run.create(workspace / "saves" / "late", {}, {"model_name_or_path": "tiny"}).finish("stopped")
     expect(page.get_by_role("link", name="late", exact=True)).to_be_visible()
+    page.unroute("**/api/events*")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".link-state")).to_have_attribute("data-link", "live")
 
 
 def test_a_million_points_are_drawn(

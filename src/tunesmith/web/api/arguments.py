@@ -32,6 +32,9 @@ class Saved(BaseModel):
 
 
 class ToSave(BaseModel):
+    """revision: of what the person knows under that name, empty where they know of none; left out, it is replaced
+    whatever it is."""
+
     settings: Annotated[dict[str, Any], Field(max_length=500)]
     revision: str | None = None
 
@@ -60,7 +63,8 @@ def save_arguments(name: str, asked: ToSave, studio: TheStudio) -> Saved:
     path = _path(studio, name)
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     if before is not None and asked.revision is not None and asked.revision != _revision(before):
-        raise Clash(f"{name} was changed meanwhile, perhaps in another tab.", hint="Load it anew, or save as another.")
+        what = "was changed meanwhile, perhaps in another tab" if asked.revision else "is there already"
+        raise Clash(f"{name} {what}.", hint="Replace it, load it, or save under another name.", field="revision")
     with told_plainly(path):
         path.parent.mkdir(exist_ok=True)
     text = forms.as_yaml(asked.settings)

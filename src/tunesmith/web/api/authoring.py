@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import Query, Request
 from pydantic import BaseModel, Field
@@ -15,6 +16,7 @@ from tunesmith.authoring.catalog_file import check_name
 from tunesmith.authoring.options import JobOptions, MakeOptions, RolesOptions, read_options
 from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
+from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
@@ -30,6 +32,7 @@ _CONVERT = {
     "dataset_dir": "text",
 }  # fmt: skip
 _MOST_SHOWN = 1000
+Verb = Literal["make", "roles", "convert"]
 
 
 class Option(BaseModel):
@@ -56,6 +59,10 @@ class Uploaded(BaseModel):
 
 class Id(BaseModel):
     id: str
+
+
+class Preview(BaseModel):
+    lines: list[str]
 
 
 class Rejected(BaseModel):
@@ -99,47 +106,57 @@ def list_documents(studio: TheStudio) -> list[str]:
     return [studio.workspace.relative(path) for path in islice(files, _MOST_SHOWN)]
 
 
-@router.post("/authoring/convert", status_code=201)
-def convert_documents(asked: Asked, studio: TheStudio) -> Id:
-    """Tables, documents and data sets into a registered data set, without a model; the answer is a run."""
-    sources = _sources(studio, asked.sources)
-    arguments: list[str] = []
-    for name, value in asked.options.items():
-        if name not in _CONVERT:
-            raise UserError(f"There is no option {name!r}.", hint=did_you_mean(name, _CONVERT), field=name)
-        for item in value if isinstance(value, list) else [value]:
-            if _CONVERT[name] == "switch":
-                arguments += [f"--{name.replace('_', '-')}"] if item is True else []
-            elif item not in (None, ""):
-                arguments.append(f"--{name.replace('_', '-')}={item}")
-    out = _checked_out(studio, asked.options)
-    told = {"sources": sources, **asked.options}
-    return Id(id=starting.begin_command(studio, "data convert", [*sources, *arguments], title=out, asked=told))
+@router.post("/authoring/{verb}/preview")
+def preview_data(verb: Verb, asked: Asked, studio: TheStudio) -> Preview:
+    """What it would take and give, as `--dry-run` tells it. Nobody is asked, nothing is written. A preview that is
+    asked for while another is made ends that one: the page asks while somebody types."""
+    named = {**asked.options, "out": asked.options.get("out") or "preview", "replace": True}
+    sources, arguments, _ = _command(verb, asked.model_copy(update={"options": named}), studio)
+    told = studio.previews.run(["data", verb, *sources, *arguments, "--dry-run"])
+    if told.returncode:
+        raise last_error(told.stderr.splitlines(), "It can't be told what this would take.")
+    return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
 
 
 @router.post("/authoring/{verb}", status_code=201)
-def make_data(verb: Literal["make", "roles"], asked: Asked, studio: TheStudio) -> Id:
-    """A model writes questions and answers about documents, or one character's dialogue is taken out of a text. The
-    answer is a run: its curves are requests, tokens and money; stopped or killed, it is resumed and asks nothing twice.
+def make_data(verb: Verb, asked: Asked, studio: TheStudio) -> Id:
+    """A model writes questions and answers about documents, one character's dialogue is taken out of a text, or tables
+    and documents are converted. The answer is a run: its curves are requests, tokens and money; stopped or killed, it
+    is resumed and asks nothing twice.
     """
+    sources, arguments, given = _command(verb, asked, studio)
+    out = str(given["out"])
+    asks = verb == "make" or (verb == "roles" and bool(given.get("model") or given.get("base_url")))
+    if not asks:  # there is nothing to keep
+        told = {"sources": sources, **given}
+        return Id(id=starting.begin_command(studio, f"data {verb}", [*sources, *arguments], title=out, asked=told))
+    secrets = {"TUNESMITH_API_KEY": asked.api_key} if asked.api_key else {}
+    command = ["data", verb, *sources, *arguments]
+    return Id(id=starting.begin_authoring(studio, Path("saves") / "data" / out, command, secrets))
+
+
+def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Sources, flags and the options that were given; UserError for what the command would refuse at once."""
     sources = _sources(studio, asked.sources)
     given = {name: value for name, value in asked.options.items() if value not in (None, "", [])}
-    if "run_dir" in given or "dry_run" in given:
-        raise UserError("This option is for the command line.", field="run_dir" if "run_dir" in given else "dry_run")
-    options = read_options(_KINDS[verb], given)
-    out = _checked_out(studio, given)
+    if verb == "convert":
+        if unknown := next((name for name in given if name not in _CONVERT), None):
+            raise UserError(f"There is no option {unknown!r}.", hint=did_you_mean(unknown, _CONVERT), field=unknown)
+    else:
+        if "run_dir" in given or "dry_run" in given:
+            raise UserError(
+                "This option is for the command line.", field="run_dir" if "run_dir" in given else "dry_run"
+            )
+        options = read_options(_KINDS[verb], given)
+        for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
+            if place and Path(place).exists():
+                studio.workspace.inside(place, field=field)
+        if "@" in urlsplit(options.base_url).netloc:  # flags are seen by everybody on the machine
+            raise UserError("The address holds a password.", hint="Enter it as the API key.", field="base_url")
+    _checked_out(studio, given)
     if asked.api_key:
         given.pop("api_key_env", None)
-    for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
-        if place and Path(place).exists():
-            studio.workspace.inside(place, field=field)
-    arguments = [flag for name, value in given.items() for flag in _flags(name, value)]
-    secrets = {"TUNESMITH_API_KEY": asked.api_key} if asked.api_key else {}
-    if verb == "roles" and not (options.model or options.base_url):  # nobody is asked, so there is nothing to keep
-        told = {"sources": sources, **given}
-        return Id(id=starting.begin_command(studio, "data roles", [*sources, *arguments], title=out, asked=told))
-    run = Path("saves") / "data" / out
-    return Id(id=starting.begin_authoring(studio, run, ["data", verb, *sources, *arguments], secrets))
+    return sources, [flag for name, value in given.items() for flag in _flags(name, value)], given
 
 
 @router.get("/authoring/rejected/{name}")

@@ -15,8 +15,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.publish import publish
+from tunesmith.config.load import load_job
 from tunesmith.data.catalog import Catalog
 from tunesmith.errors import UserError
+from tunesmith.jobs.places import configuration_of
 from tunesmith.runs.files import JsonlTail, append_line, read_json, replace_json
 from tunesmith.text.formats import FORMATS, Columns, Tags
 from tunesmith.text.rows import RowError
@@ -24,7 +26,7 @@ from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import said
 from tunesmith.web.sessions import Session
-from tunesmith.web.starting import Unconfirmed
+from tunesmith.web.starting import ask_for_trust
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
@@ -105,17 +107,13 @@ def list_sessions(studio: TheStudio) -> list[Session]:
 @router.post("/chat/load", status_code=202)
 def load_model(asked: ToLoad, studio: TheStudio) -> Session:
     """Load a model in a process of its own; ask for the session until its status is `ready` or `failed`."""
-    if asked.settings.get("trust_remote_code") and not asked.trusted:
-        raise Unconfirmed(
-            f"trust_remote_code runs Python code out of {asked.model} on this machine.",
-            hint="Agree only if you trust its author.",
-            field="trust_remote_code",
-        )
     for field, place in (("model_name_or_path", asked.model), ("adapter_name_or_path", asked.adapter)):
         if studio.exposed and place and (Path(place).expanduser().exists() or Path(place).is_absolute()):
             studio.workspace.inside(place, field=field)
     settings = {key: value for key, value in asked.settings.items() if value not in (None, "")}
     forms.load("ask", settings)  # what is wrong with them shows at once
+    files, keys = configuration_of(asked.model, asked.adapter)
+    ask_for_trust(load_job(files, {**keys, **settings}, verb="chat").job.model, asked.trusted)
     return studio.sessions.load(asked.model, asked.adapter, settings)
 
 
@@ -172,7 +170,9 @@ def keep_conversation(conversation: str, asked: ToKeep, studio: TheStudio) -> Co
     path = _path(studio, conversation)
     before = _conversation(path)
     if before is not None and asked.revision is not None and asked.revision != before.revision:
-        raise Clash("The conversation was changed meanwhile, perhaps in another tab.", hint="Load it anew.")
+        raise Clash(
+            "The conversation was changed meanwhile, perhaps in another tab.", hint="Load it anew.", field="revision"
+        )
     record = {"title": asked.title, "updated": time.time(), "content": asked.content}
     if len(json.dumps(record)) > 16 << 20:
         raise UserError("The conversation is too long to be kept.")

@@ -154,6 +154,20 @@ class Saved(BaseModel):
     removed: int = 0
 
 
+class RemovedRow(BaseModel):
+    """file: the number of its file; line: by which it is put back."""
+
+    file: int
+    line: str
+    row: dict[str, Any]
+
+
+class ToRestore(BaseModel):
+    file: Annotated[int, Field(ge=0)] = 0
+    line: Annotated[str, Field(max_length=2_000_000)]
+    revision: Annotated[str, Field(max_length=5000)]
+
+
 class Mapping(BaseModel):
     """How the entry is to be read: a format, and columns or tags by the names of dataset_info.json."""
 
@@ -248,7 +262,9 @@ def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> 
 @router.post("/datasets/{name}/look")
 def look_at_dataset(name: str, asked: Reading, studio: TheStudio) -> Look:
     """How it is read, what can't be used and why; lengths where the settings name a model."""
-    return Look(name=name, **_ask(studio, "look", name, asked))
+    found = _ask(studio, "look", name, asked)
+    found["files"] = [{**file, "path": studio.workspace.relative(Path(file["path"]))} for file in found["files"]]
+    return Look(name=name, **found)
 
 
 @router.post("/datasets/{name}/rows")
@@ -269,15 +285,26 @@ def save_dataset_row(
 
 @router.delete("/datasets/{name}/rows/{number}")
 def remove_dataset_row(
-    name: str,
-    number: int,
-    studio: TheStudio,
-    revision: Annotated[str, Query(max_length=5000)],
+    name: str, number: int, studio: TheStudio, revision: Annotated[str, Query(max_length=5000)],
     dataset_dir: Dir = _FOLDER,
-) -> Saved:
+) -> Saved:  # fmt: skip
     """Take one row out; it is kept in a file beside. 409 where the file was changed meanwhile."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
     return Saved(**_ask(studio, "clean", name, asked, what="row", number=number, revision=revision))
+
+
+@router.get("/datasets/{name}/removed")
+def removed_dataset_rows(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> list[RemovedRow]:
+    """The rows that were taken out, the last one first."""
+    asked = Reading(settings={"dataset_dir": dataset_dir})
+    return [RemovedRow(**row) for row in _ask(studio, "removed", name, asked)["rows"]]
+
+
+@router.post("/datasets/{name}/restore")
+def restore_dataset_row(name: str, row: ToRestore, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Saved:
+    """Put a row that was taken out back, as the last of its file."""
+    asked = Reading(settings={"dataset_dir": dataset_dir})
+    return Saved(**_ask(studio, "restore", name, asked, **row.model_dump()))
 
 
 @router.put("/datasets/{name}/mapping")

@@ -104,7 +104,8 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 @router.post("/export/preview")
 def preview_export(asked: Asked, studio: TheStudio) -> Preview:
     """Nothing is written. UserError where the disk would not do, or the export can't be made."""
-    resolved = forms.load("export", asked.settings)
+    settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
+    resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "export.yaml"

@@ -22,7 +22,7 @@ from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
 from tunesmith.web.remedies import Remedy, remedies
 from tunesmith.web.studio import Studio
-from tunesmith.web.summaries import Summary
+from tunesmith.web.summaries import Summary, tags_of
 from tunesmith.web.workspace import Clash, Missing
 
 router = router_of("runs")
@@ -46,15 +46,24 @@ class Id(BaseModel):
 
 
 class Order(BaseModel):
+    """seen: the order that the person changed; it is refused where the queue has another by now."""
+
     ids: Annotated[list[str], Field(max_length=10_000)]
+    seen: Annotated[list[str], Field(max_length=10_000)] | None = None
 
 
 class Again(BaseModel):
+    """api_key: for a job that asks a server; handed to the process in its environment, never kept."""
+
     devices: Annotated[list[str], Field(max_length=64)] | None = None
+    api_key: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class Tags(BaseModel):
+    """seen: the tags that the person changed; what others added or took away meanwhile stays so."""
+
     tags: Annotated[list[Word], Field(max_length=50)]
+    seen: Annotated[list[Word], Field(max_length=50)] | None = None
 
 
 class CheckpointInfo(BaseModel):
@@ -127,7 +136,11 @@ def begin_run(asked: NewRun, studio: TheStudio) -> Id:
 @router.post("/queue/order")
 def order_queue(order: Order, studio: TheStudio) -> Order:
     """The waiting runs in a new order; the answer is the whole queue."""
-    ordered = studio.queue.order(order.ids)
+    ordered = studio.queue.order(order.ids, seen=order.seen)
+    if ordered is None:
+        raise Clash(
+            "The queue was changed meanwhile, perhaps in another tab.", hint="Look at its order, and move again."
+        )
     studio.changed()
     return Order(ids=ordered)
 
@@ -186,8 +199,10 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
         assert pid is not None
         _kill_tree(pid)
     if reader.state().status == "killed":
-        lost = UserError("Ended at once; steps since the last checkpoint are lost.")
-        Run.open(reader.path).finish("stopped", lost)
+        kept = reader.layout.journal.is_file()
+        lost = "steps since the last checkpoint are lost" if state.kind == "train" else "what it was at is lost"
+        told = UserError(f"Ended at once; {'what was answered is kept' if kept else lost}.")
+        Run.open(reader.path).finish("stopped", told)
     studio.changed()
     return _summary(studio, run)
 
@@ -195,14 +210,19 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
 @router.post("/runs/{run:path}/resume", status_code=202)
 def resume_run(run: str, studio: TheStudio, again: Again | None = None) -> Id:
     """Queue a run that ended early: from its last checkpoint, or from its beginning where it has none."""
-    return Id(id=starting.begin_again(studio, run, again.devices if again else None))
+    again = again or Again()
+    return Id(id=starting.begin_again(studio, run, again.devices, api_key=again.api_key))
 
 
 @router.put("/runs/{run:path}/tags")
 def tag_run(run: str, tags: Tags, studio: TheStudio) -> Summary:
     reader = studio.workspace.run(run)
-    unique = list(dict.fromkeys(tag.strip() for tag in tags.tags if tag.strip()))
-    replace_json(reader.layout.tags, {"tags": unique})
+    wanted = list(dict.fromkeys(tag.strip() for tag in tags.tags if tag.strip()))
+    if tags.seen is not None:
+        now = tags_of(reader)
+        others = [tag for tag in now if tag not in tags.seen and tag not in wanted]
+        wanted = [tag for tag in wanted if tag in now or tag not in tags.seen] + others
+    replace_json(reader.layout.tags, {"tags": wanted})
     return _summary(studio, run)
 
 

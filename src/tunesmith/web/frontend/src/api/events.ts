@@ -1,5 +1,6 @@
 // One stream of news for the whole page: the list of runs, and the metrics and log of the run that is looked at. A closed
-// stream is opened anew from the last cursor; where a proxy holds events back, the same news are fetched by polling.
+// stream is opened anew from the last cursor; where a proxy holds events back, the same news are fetched by polling, until
+// the stream gets through: it is tried again now and then, and when the page is looked at again or the network is back.
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { useLanguage } from "../i18n";
 import { get, spoken, url } from "./client";
@@ -12,6 +13,7 @@ export type Link = "connecting" | "live" | "polling" | "lost";
 interface Polled { cursor: string; events: { type: string; data: unknown }[] }
 
 const DEAF_AFTER = 6_000;
+const TRY_AGAIN_AFTER = 60_000;
 const watchers = new Set<() => void>();
 const followers = new Set<(news: RunNews) => void>();
 let link: Link = "connecting";
@@ -98,10 +100,19 @@ function open() {
 }
 
 async function poll() {
+  if (polling) return;
   source?.close();
   source = null;
   polling = true;
-  for (;;) {
+  let tried = Date.now();
+  const soon = () => { if (document.visibilityState === "visible") tried = 0; };
+  document.addEventListener("visibilitychange", soon);
+  addEventListener("online", soon);
+  while (polling) {
+    if (Date.now() - tried > TRY_AGAIN_AFTER) {
+      tried = Date.now();
+      void streams().then((through) => { if (through) polling = false; });
+    }
     try {
       const { cursor: next, events } = await get<Polled>("poll", { cursor, run: watched });
       cursor = next;
@@ -112,6 +123,21 @@ async function poll() {
     }
     await new Promise((again) => setTimeout(again, 1_500));
   }
+  document.removeEventListener("visibilitychange", soon);
+  removeEventListener("online", soon);
+  heardAny = true;
+  open();
+}
+
+/** Whether events get through: a stream without a cursor begins with the list of runs. */
+function streams(): Promise<boolean> {
+  return new Promise((tell) => {
+    const probe = new EventSource(url("events"));
+    const end = (through: boolean) => { clearTimeout(timer); probe.close(); tell(through); };
+    const timer = setTimeout(() => end(false), DEAF_AFTER);
+    probe.addEventListener("runs", () => end(true));
+    probe.onerror = () => end(false);
+  });
 }
 
 function watch(run: string | null, from = "0.0.0") {

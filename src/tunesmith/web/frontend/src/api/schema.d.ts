@@ -34,10 +34,15 @@ export interface components {
             /** Name */
             name: string;
         };
-        /** Again */
+        /**
+         * Again
+         * @description api_key: for a job that asks a server; handed to the process in its environment, never kept.
+         */
         Again: {
             /** Devices */
             devices?: string[] | null;
+            /** Api Key */
+            api_key?: string | null;
         };
         /**
          * Bar
@@ -332,7 +337,7 @@ export interface components {
             /** Folder */
             folder: string;
             /** Files */
-            files: components["schemas"]["Written"][];
+            files: components["schemas"]["tunesmith__web__api__exports__Written"][];
             /** Verified */
             verified: components["schemas"]["ExportedFile"][];
             /** Modelfile */
@@ -607,6 +612,99 @@ export interface components {
             lengths?: components["schemas"]["Lengths"] | null;
         };
         /**
+         * Made
+         * @description fitting: rows that fit the question; kept, held, decided: of all; kinds: held back rows by kind of reason.
+         *     written: whether there is a data set; unwritten: decisions that it does not have yet.
+         */
+        Made: {
+            /** Rows */
+            rows: components["schemas"]["MadeRow"][];
+            /** Fitting */
+            fitting: number;
+            /** Kept */
+            kept: number;
+            /** Held */
+            held: number;
+            /** Decided */
+            decided: number;
+            /** Kinds */
+            kinds: {
+                [key: string]: number;
+            };
+            /** Written */
+            written: boolean;
+            /** Unwritten */
+            unwritten: number;
+        };
+        /**
+         * MadeRow
+         * @description source: the document; start, end: characters of it that the chunk holds. kind, reason: why it is held back; empty
+         *     where it is not. by_hand: a person decided so. grounding: share of the answer's words that stand in the chunk.
+         */
+        MadeRow: {
+            /** Key */
+            key: string;
+            /** Question */
+            question: string;
+            /** Answer */
+            answer: string;
+            /**
+             * Kind
+             * @default
+             */
+            kind: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * By Hand
+             * @default false
+             */
+            by_hand: boolean;
+            /**
+             * Source
+             * @default
+             */
+            source: string;
+            /**
+             * Source Title
+             * @default
+             */
+            source_title: string;
+            /**
+             * Source Heading
+             * @default
+             */
+            source_heading: string;
+            /** Source Page */
+            source_page?: number | null;
+            /** Source Start */
+            source_start?: number | null;
+            /** Source End */
+            source_end?: number | null;
+            /**
+             * Style
+             * @default
+             */
+            style: string;
+            /**
+             * Evidence
+             * @default
+             */
+            evidence: string;
+            /** Grounding */
+            grounding?: number | null;
+            /** Judge Score */
+            judge_score?: number | null;
+            /**
+             * Judge Reason
+             * @default
+             */
+            judge_reason: string;
+        };
+        /**
          * Mapping
          * @description How the entry is to be read: a format, and columns or tags by the names of dataset_info.json.
          */
@@ -730,10 +828,15 @@ export interface components {
             /** Default */
             default?: unknown;
         };
-        /** Order */
+        /**
+         * Order
+         * @description seen: the order that the person changed; it is refused where the queue has another by now.
+         */
         Order: {
             /** Ids */
             ids: string[];
+            /** Seen */
+            seen?: string[] | null;
         };
         /** Page */
         Page: {
@@ -805,14 +908,6 @@ export interface components {
              * @default
              */
             place: string;
-        };
-        /**
-         * Preview
-         * @description lines: what would be written, with sizes, and the disk and memory it takes.
-         */
-        Preview: {
-            /** Lines */
-            lines: string[];
         };
         /** Problem */
         Problem: {
@@ -931,6 +1026,20 @@ export interface components {
             what: string;
             /** Settings */
             settings: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * RemovedRow
+         * @description file: the number of its file; line: by which it is put back.
+         */
+        RemovedRow: {
+            /** File */
+            file: number;
+            /** Line */
+            line: string;
+            /** Row */
+            row: {
                 [key: string]: unknown;
             };
         };
@@ -1053,6 +1162,8 @@ export interface components {
              * @default
              */
             hint: string;
+            /** Field */
+            field?: string | null;
         };
         /**
          * ShownRow
@@ -1160,10 +1271,15 @@ export interface components {
              */
             hint: string;
         };
-        /** Tags */
+        /**
+         * Tags
+         * @description seen: the tags that the person changed; what others added or took away meanwhile stays so.
+         */
         Tags: {
             /** Tags */
             tags: string[];
+            /** Seen */
+            seen?: string[] | null;
         };
         /** Text */
         Text: {
@@ -1201,6 +1317,21 @@ export interface components {
              */
             dataset_dir: string;
         };
+        /**
+         * ToDecide
+         * @description question, answer: in a person's words, left out where they stay. open: as the checks have it.
+         */
+        ToDecide: {
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "accepted" | "rejected" | "open";
+            /** Question */
+            question?: string | null;
+            /** Answer */
+            answer?: string | null;
+        };
         /** ToKeep */
         ToKeep: {
             /**
@@ -1237,7 +1368,23 @@ export interface components {
              */
             trusted: boolean;
         };
-        /** ToSave */
+        /** ToRestore */
+        ToRestore: {
+            /**
+             * File
+             * @default 0
+             */
+            file: number;
+            /** Line */
+            line: string;
+            /** Revision */
+            revision: string;
+        };
+        /**
+         * ToSave
+         * @description revision: of what the person knows under that name, empty where they know of none; left out, it is replaced
+         *     whatever it is.
+         */
         ToSave: {
             /** Settings */
             settings: {
@@ -1284,6 +1431,17 @@ export interface components {
              * @default []
              */
             devices: string[];
+        };
+        /**
+         * ToWrite
+         * @description anyway: although the file was changed by others since.
+         */
+        ToWrite: {
+            /**
+             * Anyway
+             * @default false
+             */
+            anyway: boolean;
         };
         /** Told */
         Told: {
@@ -1364,13 +1522,6 @@ export interface components {
                 [key: string]: number;
             };
         };
-        /** Written */
-        Written: {
-            /** Path */
-            path: string;
-            /** Bytes */
-            bytes: number;
-        };
         /**
          * Saved
          * @description revision: changes with the content; given back when saving, so that nobody's work is overwritten unseen.
@@ -1403,6 +1554,11 @@ export interface components {
             };
             /** Api Key */
             api_key?: string | null;
+        };
+        /** Preview */
+        tunesmith__web__api__authoring__Preview: {
+            /** Lines */
+            lines: string[];
         };
         /** Asked */
         tunesmith__web__api__configuration__Asked: {
@@ -1441,6 +1597,31 @@ export interface components {
             /** Settings */
             settings: {
                 [key: string]: unknown;
+            };
+        };
+        /**
+         * Preview
+         * @description lines: what would be written, with sizes, and the disk and memory it takes.
+         */
+        tunesmith__web__api__exports__Preview: {
+            /** Lines */
+            lines: string[];
+        };
+        /** Written */
+        tunesmith__web__api__exports__Written: {
+            /** Path */
+            path: string;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
+         * Written
+         * @description rows of each data set.
+         */
+        tunesmith__web__api__made__Written: {
+            /** Rows */
+            rows: {
+                [key: string]: number;
             };
         };
     };

@@ -33,10 +33,13 @@ export type Look = Answer<"Look">;
 export type Cutoff = Answer<"Cutoff">;
 export interface ShownRow extends Omit<Answer<"ShownRow">, "row"> { row: Record<string, Json> | null }
 export interface Rows extends Omit<Answer<"Rows">, "rows"> { rows: ShownRow[] }
+export interface RemovedRow extends Omit<Answer<"RemovedRow">, "row"> { row: Record<string, Json> }
 export type Piece = Answer<"Piece">;
 export type PieceKind = Piece["kind"];
 export type Mask = Answer<"Mask">;
 export type Option = Answer<"Option">;
+export type MadeRow = Answer<"MadeRow">;
+export type Made = Answer<"Made">;
 
 export type ChatSession = Answer<"Session">;
 export type ConversationHead = Answer<"Conversation">;

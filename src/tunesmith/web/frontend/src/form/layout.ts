@@ -8,7 +8,7 @@ const method = (texts: Texts) => texts["finetuning_type"] ?? "lora";
 const stage = (texts: Texts) => texts["stage"] ?? "sft";
 
 export const TRAIN: Group[] = [
-  { name: "model", open: true, keys: ["model_name_or_path", "finetuning_type", "adapter_name_or_path", "quantization_bit", "quantization_method", "template"] },
+  { name: "model", open: true, keys: ["model_name_or_path", "finetuning_type", "adapter_name_or_path", "quantization_bit", "quantization_method", "template", "rope_scaling", "flash_attn"] },
   {
     name: "main", open: true,
     keys: [
@@ -24,7 +24,7 @@ export const TRAIN: Group[] = [
     name: "extra", open: false,
     keys: [
       "logging_steps", "save_steps", "warmup_steps", "neftune_noise_alpha", "eval_strategy", "eval_steps", "packing", "neat_packing",
-      "train_on_prompt", "mask_history", "resize_vocab", "enable_thinking", "seed", "rope_scaling", "flash_attn", "report_to", "plot_loss",
+      "train_on_prompt", "mask_history", "resize_vocab", "enable_thinking", "seed", "report_to", "plot_loss",
     ],
   },
 ];

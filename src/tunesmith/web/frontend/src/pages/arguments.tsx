@@ -19,23 +19,41 @@ export function CommandDialog({ verb, settings, onClose }: { verb: string; setti
   );
 }
 
+/** What this tab loaded or saved, by name: so that nobody's later work is replaced unseen. */
+const known = new Map<string, string>();
+type Saved = { settings: Settings; revision: string };
+
 export function SaveDialog({ settings, onClose }: { settings: Settings; onClose: () => void }) {
   const names = useResource<string[]>("arguments", (signal) => get("arguments", {}, signal));
   const [name, setName] = useState("");
+  const [clash, setClash] = useState<ApiError | null>(null);
   const taken = names.data?.includes(name.trim());
   const save = async () => {
-    if (await attempt(() => put(`arguments/${encodeURIComponent(name.trim())}`, { settings }), t("arguments.saved", { name: name.trim() }))) onClose();
+    const title = name.trim();
+    const seen = clash ? null : (known.get(title) ?? (taken ? null : ""));
+    try {
+      known.set(title, (await put<Saved>(`arguments/${encodeURIComponent(title)}`, { settings, revision: seen })).revision);
+      say(t("arguments.saved", { name: title }));
+      onClose();
+    } catch (reason) {
+      setClash(told(reason));
+    }
   };
   return (
-    <Dialog narrow title={t("train.save")} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={!name.trim()} onClick={() => void save()}>{taken ? t("arguments.replace") : t("save")}</Button></>}>
-      <Labelled label={t("arguments.name")} help={taken ? t("arguments.taken") : t("arguments.where")}>{(id) => <input id={id} value={name} autoFocus onChange={(event) => setName(event.target.value)} />}</Labelled>
+    <Dialog narrow title={t("train.save")} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={!name.trim()} onClick={() => void save()}>{clash?.field === "revision" ? t("arguments.anyway") : taken ? t("arguments.replace") : t("save")}</Button></>}>
+      {clash && <Failure error={clash} />}
+      <Labelled label={t("arguments.name")} help={taken ? t("arguments.taken") : t("arguments.where")}>{(id) => <input id={id} value={name} autoFocus onChange={(event) => { setName(event.target.value); setClash(null); }} />}</Labelled>
     </Dialog>
   );
 }
 
 export function LoadDialog({ onTake, onClose }: { onTake: (settings: Settings) => void; onClose: () => void }) {
   const names = useResource<string[]>("arguments", (signal) => get("arguments", {}, signal));
-  const load = (name: string) => attempt(async () => onTake((await get<{ settings: Settings }>(`arguments/${encodeURIComponent(name)}`)).settings), t("arguments.loaded", { name }));
+  const load = (name: string) => attempt(async () => {
+    const saved = await get<Saved>(`arguments/${encodeURIComponent(name)}`);
+    known.set(name, saved.revision);
+    onTake(saved.settings);
+  }, t("arguments.loaded", { name }));
   const forget = (name: string) => attempt(async () => { await remove(`arguments/${encodeURIComponent(name)}`); names.reload(); });
   return (
     <Dialog narrow title={t("train.load")} onClose={onClose}>

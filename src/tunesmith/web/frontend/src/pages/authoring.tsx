@@ -1,7 +1,7 @@
 import { useMemo, useRef, useState } from "react";
 import { ApiError, get, post, request, url } from "../api/client";
-import type { Option } from "../api/types";
-import { told, useKept, useResource } from "../api/use";
+import type { Option, Settings } from "../api/types";
+import { told, useKept, useResource, useRested } from "../api/use";
 import { SettingsForm } from "../form/form";
 import type { Group } from "../form/layout";
 import { fieldOfOption, settingsOf, type Texts } from "../form/schema";
@@ -14,10 +14,11 @@ type Kind = "make" | "roles" | "convert";
 const KINDS: Kind[] = ["make", "roles", "convert"];
 /** What is asked first; everything else stands below, by the schema. */
 const FIRST: Record<Kind, string[]> = {
-  make: ["out", "model", "base_url", "entries", "language", "format", "styles", "val_size"],
+  make: ["out", "model", "base_url", "entries", "language", "format", "styles", "val_size", "price_in", "price_out"],
   roles: ["out", "role", "layout", "format", "turns", "persona"],
   convert: ["out", "instruction", "input", "output", "system", "mode"],
 };
+const NEEDED: Record<Kind, string[]> = { make: [], roles: ["role"], convert: [] };
 
 /** `data convert` is told which column is what; the rest it sees. */
 export const CONVERT: Option[] = [
@@ -31,54 +32,88 @@ export function AuthoringPage() {
   const asks = kind !== "convert";
   const options = useResource<Option[]>(asks ? kind : null, (signal) => get("authoring/options", { verb: kind }, signal));
   const fields = useMemo(() => (asks ? (options.data ?? []) : CONVERT).map(fieldOfOption), [asks, options.data]);
+  const ready = !asks || options.data;
+  return (
+    <Page title={t(`authoring.${kind}`)} lead={t(`authoring.${kind}.text`)} crumb={{ href: href("data"), text: t("nav.data") }}>
+      {options.error && <Failure error={options.error} retry={options.reload} />}
+      {!ready && !options.error && <div className="card"><Waiting rows={8} /></div>}
+      {ready && <AuthoringForm key={kind} kind={kind} fields={fields} />}
+    </Page>
+  );
+}
+
+function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof fieldOfOption>[] }) {
   const [key, setKey] = useState("");
   const [texts, setTexts] = useKept<Texts>(`authoring.${kind}`, {});
   const [sources, setSources] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
-  const picker = useRef<HTMLInputElement>(null);
-  const ready = !asks || options.data;
   const listed = sources.split("\n").map((line) => line.trim()).filter(Boolean);
+  const asked = { sources: listed, options: settingsOf(texts, fields) };
+  const preview = usePreview(kind, asked);
   const groups: Group[] = [{ name: "making", open: true, keys: FIRST[kind] }];
-  const upload = async (files: FileList | null) => {
-    setBusy(true);
-    const paths: string[] = [];
-    for (const file of files ?? []) await attempt(async () => paths.push((await request<{ path: string }>("POST", url("documents/upload", { name: file.name }), file)).path));
-    setSources([...listed, ...paths].join("\n"));
-    setBusy(false);
-  };
+  const wrong = error ?? preview.error;
+  const placed = wrong?.field && fields.some((field) => field.name === wrong.field);
   const start = async () => {
     setBusy(true);
     setError(null);
     try {
-      go(href("runs", (await post<{ id: string }>(`authoring/${kind}`, { sources: listed, options: settingsOf(texts, fields), ...(key.trim() ? { api_key: key.trim() } : {}) })).id));
+      go(href("runs", (await post<{ id: string }>(`authoring/${kind}`, { ...asked, ...(key.trim() ? { api_key: key.trim() } : {}) })).id));
     } catch (reason) {
       setError(told(reason));
     }
     setBusy(false);
   };
   return (
-    <Page title={t(`authoring.${kind}`)} lead={t(`authoring.${kind}.text`)} crumb={{ href: href("data"), text: t("nav.data") }}>
-      <div className="columns">
-        <div className="stack">
-          <section className="card stack">
-            <Labelled label={t("authoring.sources")} help={t("authoring.sources.help")}>{(id) => <textarea id={id} className="mono" rows={3} value={sources} spellCheck={false} onChange={(event) => setSources(event.target.value)} />}</Labelled>
-            <div className="row"><Button icon="upload" busy={busy} onClick={() => picker.current?.click()}>{t("authoring.upload")}</Button></div>
-            <input ref={picker} type="file" multiple className="visually-hidden" tabIndex={-1} aria-label={t("authoring.upload")} onChange={(event) => void upload(event.target.files)} />
-          </section>
-          {options.error && <Failure error={options.error} retry={options.reload} />}
-          {!ready && !options.error && <div className="card"><Waiting rows={8} /></div>}
-          {ready && <SettingsForm fields={fields} groups={groups} texts={texts} problems={error?.field ? [{ field: error.field, message: error.message, hint: error.hint, level: "error" }] : []} onChange={(name, text) => setTexts({ ...texts, [name]: text })} />}
-        </div>
-        <aside className="side stack" aria-label={t("train.side")}>
-          <section className="card stack">
-            <Button kind="primary" icon="play" busy={busy} disabled={!listed.length || !texts["out"]?.trim()} onClick={() => void start()}>{t("authoring.start")}</Button>
-            {error && <Failure error={error} />}
-            <p className="small muted">{t(`authoring.${kind}.note`)}</p>
-            {asks && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
-          </section>
-        </aside>
+    <div className="columns">
+      <div className="stack">
+        <Sources text={sources} listed={listed} onChange={setSources} />
+        <SettingsForm fields={fields} groups={groups} texts={texts} problems={placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error" }] : []} onChange={(name, text) => { setError(null); setTexts({ ...texts, [name]: text }); }} />
       </div>
-    </Page>
+      <aside className="side stack" aria-label={t("train.side")}>
+        <section className="card stack">
+          <Button kind="primary" icon="play" busy={busy} disabled={!listed.length || !texts["out"]?.trim()} onClick={() => void start()}>{t("authoring.start")}</Button>
+          {error && <Failure error={error} />}
+          <p className="small muted">{t(`authoring.${kind}.note`)}</p>
+          {kind !== "convert" && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
+        </section>
+        <section className="card stack tight" aria-label={t("export.preview")} aria-busy={preview.loading}>
+          <h2>{t("export.preview")}</h2>
+          {preview.error && !error && <Failure error={preview.error} />}
+          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : t("authoring.preview.none")}</p>}
+          {preview.data && !preview.error && <pre className="small">{preview.data.lines.join("\n")}</pre>}
+        </section>
+      </aside>
+    </div>
+  );
+}
+
+/** What a dry run tells of it, asked for when the typing rests. */
+function usePreview(kind: Kind, asked: { sources: string[]; options: Settings }) {
+  const whole = asked.sources.length > 0 && NEEDED[kind].every((name) => asked.options[name]);
+  const key = useRested(whole ? JSON.stringify(asked) : "", 900);
+  return useResource<{ lines: string[] }>(key || null, (signal) => post(`authoring/${kind}/preview`, JSON.parse(key), signal));
+}
+
+function Sources({ text, listed, onChange }: { text: string; listed: string[]; onChange: (text: string) => void }) {
+  const known = useResource<string[]>("documents", (signal) => get("documents", {}, signal));
+  const [busy, setBusy] = useState(false);
+  const picker = useRef<HTMLInputElement>(null);
+  const upload = async (files: FileList | null) => {
+    setBusy(true);
+    const paths: string[] = [];
+    for (const file of files ?? []) await attempt(async () => paths.push((await request<{ path: string }>("POST", url("documents/upload", { name: file.name }), file)).path));
+    onChange([...listed, ...paths].join("\n"));
+    known.reload();
+    setBusy(false);
+  };
+  const toggle = (path: string) => onChange((listed.includes(path) ? listed.filter((one) => one !== path) : [...listed, path]).join("\n"));
+  return (
+    <section className="card stack">
+      <Labelled label={t("authoring.sources")} help={t("authoring.sources.help")}>{(id) => <textarea id={id} className="mono" rows={3} value={text} spellCheck={false} onChange={(event) => onChange(event.target.value)} />}</Labelled>
+      {known.data && known.data.length > 0 && <div className="row">{known.data.slice(0, 30).map((path) => <button key={path} type="button" className="tag big" aria-pressed={listed.includes(path)} onClick={() => toggle(path)}>{path.split("/").slice(1).join("/")}</button>)}</div>}
+      <div className="row"><Button icon="upload" busy={busy} onClick={() => picker.current?.click()}>{t("authoring.upload")}</Button></div>
+      <input ref={picker} type="file" multiple className="visually-hidden" tabIndex={-1} aria-label={t("authoring.upload")} onChange={(event) => void upload(event.target.files)} />
+    </section>
   );
 }

@@ -1,19 +1,20 @@
 import { useEffect, useRef, useState } from "react";
-import { get, post, put, remove, stream, ApiError } from "../api/client";
+import { get, put, remove, stream, type ApiError } from "../api/client";
 import type { ChatPart, ChatSession, Conversation, ConversationHead, Json, Settings } from "../api/types";
 import { told, useKept, useResource } from "../api/use";
 import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
-import { Bar, Button, Empty, Failure, Labelled, Note, Page } from "../ui/parts";
-import { attempt } from "../ui/toast";
+import { Button, Empty, Failure, Labelled, Page } from "../ui/parts";
+import { attempt, say } from "../ui/toast";
+import { Loader } from "./chat-load";
 import { ChatTurn } from "./chat-turn";
-import { useModels } from "./models";
 import { SendToDataset } from "./chat-send";
 
 interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
 const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
 
+const newId = () => `c${Date.now().toString(36)}`;
 const numeric = (text: string): Json => (text.trim() === "" ? null : Number(text));
 
 function settingsOf(asking: Asking): Settings {
@@ -28,7 +29,7 @@ export function ChatPage() {
   const [asking, setAsking] = useKept<Asking>("asking", ASKING);
   const [compare, setCompare] = useKept("chat.compare", true);
   const [turns, setTurns] = useState<Turn[]>([]);
-  const [conversation, setConversation] = useState<string | null>(null);
+  const [conversation, setConversation] = useState<{ id: string; revision: string } | null>(null);
   const [control, setControl] = useState<AbortController | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
@@ -61,17 +62,27 @@ export function ChatPage() {
       if (!own.signal.aborted) setError(told(reason));
     }
     setControl(null);
-    const id = conversation ?? `c${Date.now().toString(36)}`;
-    setConversation(id);
-    await put(`conversations/${id}`, { title: titleOf(now), content: { system: asking.system, turns: now } }).then(saved.reload, () => undefined);
+    await keep(now);
+  };
+  /** A conversation that another tab went on with stays as it is; this one then becomes one of its own. */
+  const keep = async (now: Turn[], as = conversation ?? { id: newId(), revision: "" }): Promise<void> => {
+    try {
+      const { id, revision } = await put<Conversation>(`conversations/${as.id}`, { title: titleOf(now), content: { system: asking.system, turns: now }, revision: as.revision });
+      setConversation({ id, revision });
+      saved.reload();
+    } catch (reason) {
+      if (told(reason).field !== "revision") return;
+      say(t("chat.forked"));
+      await keep(now, { id: newId(), revision: "" });
+    }
   };
   const stop = () => control?.abort();
   const begin = () => { setTurns([]); setConversation(null); setError(null); };
   const open = (id: string) => attempt(async () => {
-    const { content } = await get<Conversation>(`conversations/${id}`);
+    const { content, revision } = await get<Conversation>(`conversations/${id}`);
     setTurns((content.turns ?? []) as unknown as Turn[]);
     setAsking({ ...asking, system: content.system ?? "" });
-    setConversation(id);
+    setConversation({ id, revision });
   });
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
@@ -115,8 +126,8 @@ export function ChatPage() {
             <section className="card"><header><h2>{t("chat.saved")}</h2></header>
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
                 <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
-                  <button type="button" className="plain grow" aria-current={one.id === conversation || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
-                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void attempt(async () => { await remove(`conversations/${one.id}`); saved.reload(); if (one.id === conversation) begin(); })} />
+                  <button type="button" className="plain grow" aria-current={one.id === conversation?.id || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
+                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void attempt(async () => { await remove(`conversations/${one.id}`); saved.reload(); if (one.id === conversation?.id) begin(); })} />
                 </li>
               ))}</ul>
             </section>
@@ -125,65 +136,6 @@ export function ChatPage() {
       </div>
       {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
-  );
-}
-
-function Loader({ session, setSession, wanted }: { session: ChatSession | null; setSession: (session: ChatSession | null) => void; wanted: string | null }) {
-  const models = useModels();
-  const [chosen, setChosen] = useState("");
-  const [error, setError] = useState<ApiError | null>(null);
-  const known = useResource<ChatSession[]>("chat", (signal) => get("chat", {}, signal));
-  const value = chosen || wanted || "";
-  const name = session?.name || (session?.adapter ?? session?.model ?? "").split("/").at(-1);
-  useEffect(() => {
-    const loaded = known.data?.find((one) => one.status !== "failed");
-    if (loaded && !session && (!wanted || loaded.model === wanted)) setSession(loaded);
-    // Only what was loaded before this page came counts.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [known.data]);
-  useEffect(() => {
-    if (session?.status !== "loading") return;
-    const timer = setInterval(() => void get<ChatSession>(`chat/${session.session}`).then(
-      (now) => {
-        if (now.status === "failed") { setError(new ApiError(400, now.message, now.hint)); setSession(null); }
-        else if (now.status === "ready") setSession(now);
-      },
-      (reason: unknown) => { setError(told(reason)); setSession(null); },
-    ), 700);
-    return () => clearInterval(timer);
-  }, [session, setSession]);
-  const load = async () => {
-    setError(null);
-    try {
-      setSession(await post<ChatSession>("chat/load", { model: value }));
-    } catch (reason) {
-      setError(told(reason));
-    }
-  };
-  const unload = async () => {
-    if (session && await attempt(() => remove(`chat/${session.session}`))) setSession(null);
-  };
-  return (
-    <section className="card stack">
-      {session ? (
-        <>
-          {session.status === "ready"
-            ? <Note tone="good"><p className="strong clip" title={session.model}>{name}</p><p className="small">{t("chat.loaded")}</p></Note>
-            : <div className="stack tight"><strong className="clip">{name}</strong><Bar value={null} label={t("chat.loading")} /><p className="muted small">{t("chat.loading")}</p></div>}
-          {session.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
-          <Button onClick={() => void unload()}>{t("chat.unload")}</Button>
-        </>
-      ) : (
-        <>
-          <Labelled label={t("chat.model")} help={t("chat.model.help")}>{(id) => <>
-            <input id={id} list={`${id}-list`} value={value} spellCheck={false} onChange={(event) => setChosen(event.target.value)} />
-            <datalist id={`${id}-list`}>{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
-          </>}</Labelled>
-          <Button kind="primary" disabled={!value} onClick={() => void load()}>{t("chat.load")}</Button>
-          {error && <Failure error={error} />}
-        </>
-      )}
-    </section>
   );
 }
 

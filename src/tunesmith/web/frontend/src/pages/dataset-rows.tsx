@@ -1,6 +1,6 @@
 import { useState } from "react";
-import { post, put, remove, url } from "../api/client";
-import type { Json, Rows, ShownRow } from "../api/types";
+import { get, post, put, remove, url } from "../api/client";
+import type { Json, RemovedRow, Rows, ShownRow } from "../api/types";
 import { told, useResource } from "../api/use";
 import type { ApiError } from "../api/client";
 import { number, t } from "../i18n";
@@ -16,12 +16,12 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
   const rows = useResource<Rows>(`${folder}/${name}@${offset}`, (signal) => post(`datasets/${encodeURIComponent(name)}/rows`, { settings: { dataset_dir: folder }, offset, limit: PAGE }, signal));
   const takeOut = (row: ShownRow) => attempt(async () => {
     await remove(url(`datasets/${encodeURIComponent(name)}/rows/${row.number}`, { revision: rows.data!.revision, dataset_dir: folder }));
-    rows.reload();
-  }, t("rows.removed", { n: row.number + 1 }));
+  }, t("rows.removed", { n: row.number + 1 })).then(rows.reload);
   if (rows.error) return <Failure error={rows.error} retry={rows.reload} />;
   if (!rows.data) return <div className="card"><Waiting rows={8} /></div>;
   const list = rows.data.rows;
   return (
+    <>
     <section className="card flush" aria-busy={rows.loading}>
       {rows.data.problem && <div style={{ padding: "var(--s4) var(--s5)" }}><Note tone="bad"><p>{rows.data.problem.message}</p><p>{rows.data.problem.hint}</p></Note></div>}
       {list.length === 0 && <Empty icon="data" title={t("rows.empty")} />}
@@ -36,7 +36,7 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
               </span>}
             </div>
             {row.problem && <p className="problem small bad">{row.problem}</p>}
-            {row.row ? <dl className="pairs">{Object.entries(row.row).filter(([, value]) => value !== null && value !== "").map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd className="text">{shown(value)}</dd></div>)}</dl> : <pre>{row.text}</pre>}
+            {row.row ? <Values row={row.row} /> : <pre>{row.text}</pre>}
           </li>
         ))}
       </ol>
@@ -45,8 +45,44 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
         <span className="muted small">{list.length ? t("rows.range", { from: number(offset + 1), to: number(offset + list.length) }) : ""}</span>
         <Button small icon="next" disabled={list.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
       </footer>
-      {editing && <RowDialog name={name} folder={folder} row={editing} revision={rows.data.revision} onClose={() => setEditing(null)} onSaved={() => { setEditing(null); rows.reload(); say(t("rows.saved")); }} />}
+      {editing && <RowDialog name={name} folder={folder} row={editing} revision={rows.data.revision} onClose={() => { setEditing(null); rows.reload(); }} onSaved={() => { setEditing(null); rows.reload(); say(t("rows.saved")); }} />}
     </section>
+    {rows.data.editable && <TakenOut name={name} folder={folder} revision={rows.data.revision} onBack={rows.reload} />}
+    </>
+  );
+}
+
+/** Rows that were taken out, each to be put back with a click. */
+function TakenOut({ name, folder, revision, onBack }: { name: string; folder: string; revision: string; onBack: () => void }) {
+  const path = `datasets/${encodeURIComponent(name)}`;
+  const removed = useResource<RemovedRow[]>(`${folder}/${name}#${revision}`, (signal) => get(`${path}/removed`, { dataset_dir: folder }, signal));
+  const back = (row: RemovedRow) => attempt(async () => {
+    await post(url(`${path}/restore`, { dataset_dir: folder }), { file: row.file, line: row.line, revision });
+    onBack();
+  }, t("rows.back.done"));
+  if (!removed.data?.length) return null;
+  return (
+    <section className="card flush">
+      <header><h2>{t("rows.out")}</h2></header>
+      <ol className="list">{removed.data.map((row) => (
+        <li key={row.line} className="data-row"><div className="row apart" style={{ flexWrap: "nowrap" }}><p className="muted clip">{Object.values(row.row).map((value) => shown(value)).join(" · ")}</p><Button small onClick={() => void back(row)}>{t("rows.back")}</Button></div></li>
+      ))}</ol>
+    </section>
+  );
+}
+
+/** What a job of authoring tells of where a row comes from; it is never trained on. */
+const ORIGIN = /^(source(_\w+)?|chunk|style|evidence(_\w+)?|grounding|model|prompt|judge_\w+|role|speaker|asked_by|scene|attribution)$/;
+
+function Values({ row }: { row: Record<string, Json> }) {
+  const entries = Object.entries(row).filter(([, value]) => value !== null && value !== "");
+  const origin = "source_start" in row ? entries.filter(([key]) => ORIGIN.test(key)) : [];
+  const pairs = (list: [string, Json][]) => <dl className="pairs">{list.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd className="text">{shown(value)}</dd></div>)}</dl>;
+  return (
+    <>
+      {pairs(entries.filter((entry) => !origin.includes(entry)))}
+      {origin.length > 0 && <details className="muted small"><summary>{[row["source"], row["source_heading"]].filter(Boolean).join(" · ") || t("rows.origin")}</summary>{pairs(origin)}</details>}
+    </>
   );
 }
 
@@ -56,6 +92,13 @@ function RowDialog({ name, folder, row, revision, onClose, onSaved }: { name: st
   const before = row.row ?? {};
   const [texts, setTexts] = useState<Record<string, string>>(() => Object.fromEntries(Object.entries(before).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value, null, 2)])));
   const [error, setError] = useState<Pick<ApiError, "message" | "hint"> | null>(null);
+  const [theirs, setTheirs] = useState<{ row: ShownRow | undefined; revision: string } | null>(null);
+  const path = `datasets/${encodeURIComponent(name)}/rows`;
+  /** What stands there now, where somebody changed the file meanwhile. */
+  const look = async () => {
+    const now = await post<Rows>(path, { settings: { dataset_dir: folder }, offset: row.number, limit: 1 });
+    return { row: now.rows[0], revision: now.revision };
+  };
   const save = async () => {
     const next: Record<string, Json> = {};
     for (const [key, text] of Object.entries(texts)) {
@@ -67,19 +110,22 @@ function RowDialog({ name, folder, row, revision, onClose, onSaved }: { name: st
       }
     }
     try {
-      await put(url(`datasets/${encodeURIComponent(name)}/rows/${row.number}`, { dataset_dir: folder }), { row: next, revision });
+      await put(url(`${path}/${row.number}`, { dataset_dir: folder }), { row: next, revision: theirs?.revision ?? revision });
       onSaved();
     } catch (reason) {
-      setError(told(reason));
+      const refusal = told(reason);
+      setError(refusal);
+      if (refusal.field === "revision") await attempt(async () => setTheirs(await look()));
     }
   };
   return (
-    <Dialog title={t("rows.edit", { n: row.number + 1 })} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" onClick={() => void save()}>{t("save")}</Button></>}>
+    <Dialog title={t("rows.edit", { n: row.number + 1 })} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={theirs !== null && !theirs.row} onClick={() => void save()}>{theirs ? t("rows.mine") : t("save")}</Button></>}>
       <div className="stack">
         {Object.entries(texts).map(([key, text]) => (
           <Labelled key={key} label={key}>{(id) => <textarea id={id} className={typeof before[key] === "string" ? undefined : "mono"} rows={Math.min(14, Math.max(2, text.split("\n").length + Math.floor(text.length / 70)))} value={text} onChange={(event) => setTexts({ ...texts, [key]: event.target.value })} />}</Labelled>
         ))}
         {error && <Failure error={error} />}
+        {theirs && <Note tone="warn" action={<Button small onClick={onClose}>{t("rows.theirs")}</Button>}><p>{t("rows.changed")}</p><p>{theirs.row?.row ? Object.values(theirs.row.row).map((value) => shown(value)).join(" · ") : theirs.row?.text ?? t("rows.gone")}</p></Note>}
       </div>
     </Dialog>
   );

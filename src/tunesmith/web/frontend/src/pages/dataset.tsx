@@ -26,7 +26,7 @@ export function DatasetPage() {
   const reading = tab === "check" ? {} : settings;
   const look = useResource<Look>(tab === "mask" ? null : `${name}?${JSON.stringify(reading)}`, (signal) => post(`datasets/${encodeURIComponent(name)}/look`, { settings: reading }, signal));
   return (
-    <Page title={name} crumb={{ href: href("data"), text: t("nav.data") }} lead={look.data ? t("dataset.lead", { rows: look.data.rows, format: look.data.format ?? "?" }) : " "}
+    <Page title={name} crumb={{ href: href("data"), text: t("nav.data") }} lead={look.data && !look.data.problem ? t("dataset.lead", { rows: look.data.rows, format: look.data.format ?? "?" }) : " "}
       actions={<a className="button primary" href={href("train", "", { dataset: name })}>{t("data.train")}</a>}>
       <Tabs label={t("dataset.views")} current={tab} tabs={TABS.map((one) => [one, t(`dataset.${one}`), href("dataset", name, { tab: one })])} />
       {tab === "check" && <Check name={name} look={look} />}
@@ -101,7 +101,8 @@ const ROLES: Record<string, string[]> = {
 function Reading({ name, look, done }: { name: string; look: Look; done: () => void }) {
   const [format, setFormat] = useState(look.format ?? "alpaca");
   const [columns, setColumns] = useState<Record<string, string | null>>(look.columns);
-  const changed = format !== look.format || JSON.stringify(columns) !== JSON.stringify(look.columns);
+  const named = (all: Record<string, string | null>) => JSON.stringify(Object.entries(all).filter(([, column]) => column && look.found.includes(column)).sort());
+  const changed = format !== look.format || named(columns) !== named(look.columns);
   const there = (role: string) => (columns[role] && look.found.includes(columns[role]) ? columns[role] : "");
   const roles = [...new Set([...(ROLES[format] ?? []), ...Object.keys(columns).filter(there)])];
   const save = () => attempt(async () => {

@@ -10,13 +10,13 @@ import { EVALUATE, fieldsFor } from "../form/layout";
 import { fieldsOf, isSecret, textsOf, toText, type FieldSpec, type Texts } from "../form/schema";
 import { percent, t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Confirm } from "../ui/dialog";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog, ImportDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
 import { Earlier } from "./earlier";
 import { SourceField, useSource } from "./source";
+import { asksForTrust, Trust } from "./trust";
 
 /** from: the model as a person names it. */
 interface Filled { from: string; texts: Texts }
@@ -76,7 +76,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
       await begin(false);
     } catch (reason) {
       const refusal = told(reason);
-      if (refusal.field === "trust_remote_code") setAsking(refusal);
+      if (asksForTrust(refusal)) setAsking(refusal);
       else setError(refusal);
     }
     setBusy(false);
@@ -116,7 +116,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
       </aside>
       {open === "command" && <CommandDialog verb="eval" settings={settings} onClose={() => setOpen(null)} />}
       {open === "import" && <ImportDialog onTake={(taken) => { setForm(filled(taken)); setOpen(null); }} onClose={() => setOpen(null)} />}
-      {asking && <Confirm onClose={() => setAsking(null)} question={{ title: t("trust.title"), text: `${asking.message} ${asking.hint}`, action: t("trust.action"), danger: true, run: () => begin(true) }} />}
+      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
     </div>
   );
 }

@@ -13,6 +13,7 @@ import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog } from "./arguments";
 import { Earlier } from "./earlier";
 import { SourceField, useSource } from "./source";
+import { asksForTrust, Trust } from "./trust";
 
 export function ExportPage() {
   const schema = useResource<Schema>("export", (signal) => get("schema", { verb: "export" }, signal));
@@ -34,6 +35,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
   const [command, setCommand] = useState(false);
+  const [asking, setAsking] = useState<ApiError | null>(null);
   const { place, error: unknown, known, settled } = useSource("export/source", from);
   const settings = useMemo<Settings>(() => ({ ...known, ...settingsOf(texts, fields) }), [known, texts, fields]);
   const check = useCheck("export", settings);
@@ -41,13 +43,16 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const preview = useResource<{ lines: string[] }>(known && check?.ok ? key : null, (signal) => post("export/preview", { settings: JSON.parse(key) }, signal));
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
+  const begin = async (trusted: boolean) => go(href("runs", (await post<{ id: string }>("runs", { verb: "export", settings, trusted })).id));
   const start = async () => {
     setBusy(true);
     setError(null);
     try {
-      go(href("runs", (await post<{ id: string }>("runs", { verb: "export", settings })).id));
+      await begin(false);
     } catch (reason) {
-      setError(told(reason));
+      const refusal = told(reason);
+      if (asksForTrust(refusal)) setAsking(refusal);
+      else setError(refusal);
     }
     setBusy(false);
   };
@@ -87,6 +92,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           {preview.data && <pre className="small" aria-busy={preview.loading}>{preview.data.lines.join("\n")}</pre>}
         </section>
       </aside>
+      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
       {command && <CommandDialog verb="export" settings={settings} onClose={() => setCommand(false)} />}
     </div>
   );

@@ -7,10 +7,13 @@ import { Button, Labelled } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { go, href } from "../router";
 
+const ASKING = /^data (make|roles)$/;
+
 /** What can be done with a run, as buttons; what can't be taken back asks first. */
 export function RunActions({ run, small, here }: { run: Run; small?: boolean; here?: boolean }) {
   const [question, setQuestion] = useState<Question | null>(null);
   const [tagging, setTagging] = useState(false);
+  const [resuming, setResuming] = useState(false);
   const path = `runs/${segment(run.id)}`;
   const name = { name: run.name };
   const active = isActive(run.status);
@@ -24,11 +27,11 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {active && run.status !== "queued" && (
         <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
-          title: t("run.kill.title", name), text: t("run.kill.text"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
+          title: t("run.kill.title", name), text: t(run.kind === "train" ? "run.kill.text" : ASKING.test(run.kind) ? "run.kill.text.asking" : "run.kill.text.other"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
         })} />
       )}
       {run.resumable && (
-        <Button small={small} icon="play" onClick={() => void attempt(() => post(`${path}/resume`), t("run.resumed", name))}>{t("run.resume")}</Button>
+        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t("run.resume")}</Button>
       )}
       <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
       {!active && (
@@ -38,16 +41,34 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
         })} />
       )}
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
+      {resuming && <Resuming run={run} onClose={() => setResuming(false)} />}
       {tagging && <Tagging run={run} onClose={() => setTagging(false)} />}
     </>
   );
 }
 
+/** A key is kept nowhere, so a job that asks a server needs it again. */
+function Resuming({ run, onClose }: { run: Run; onClose: () => void }) {
+  const [key, setKey] = useState("");
+  const resume = async () => {
+    if (await attempt(() => post(`runs/${segment(run.id)}/resume`, key.trim() ? { api_key: key.trim() } : {}), t("run.resumed", { name: run.name }))) onClose();
+  };
+  return (
+    <Dialog narrow title={t("run.key.title", { name: run.name })} onClose={onClose} footer={<>
+      <Button onClick={onClose}>{t("cancel")}</Button>
+      <Button kind="primary" onClick={() => void resume()}>{t("run.resume")}</Button>
+    </>}>
+      <Labelled label={t("authoring.key")} help={t("run.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>
+    </Dialog>
+  );
+}
+
 function Tagging({ run, onClose }: { run: Run; onClose: () => void }) {
-  const [text, setText] = useState(run.tags.join(", "));
+  const [seen] = useState(run.tags);
+  const [text, setText] = useState(seen.join(", "));
   const save = async () => {
     const tags = text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean);
-    if (await attempt(() => put(`runs/${segment(run.id)}/tags`, { tags }))) onClose();
+    if (await attempt(() => put(`runs/${segment(run.id)}/tags`, { tags, seen }))) onClose();
   };
   return (
     <Dialog narrow title={t("run.tags.title", { name: run.name })} onClose={onClose} footer={<>

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { Metrics, Run, Word } from "../api/types";
 import { useKept } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
@@ -26,6 +26,8 @@ export function Words({ words }: { words: Word[] }) {
 }
 
 export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metrics: Metrics; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
+  // Whoever comes back to the curve sees all of it.
+  useEffect(() => () => onZoom(null), [onZoom]);
   const language = useLanguage();
   const groups = pictures(metrics.series);
   const names = Object.keys(groups);

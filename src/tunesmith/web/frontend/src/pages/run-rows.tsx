@@ -5,16 +5,22 @@ import { t } from "../i18n";
 import { href } from "../router";
 import { Empty, Waiting } from "../ui/parts";
 import { RowsView } from "./dataset-rows";
+import { Review } from "./review";
 
 interface Rejected { rows: { [key: string]: Json }[]; more: boolean }
 
 /** What a job of authoring made: the rows, each to keep or to take out, and those that it held back, with the reasons. */
 export function RunRows({ run, name, folder }: { run: Run; name: string; folder: string }) {
+  const links = !isActive(run.status) && <div className="row"><a className="button" href={href("dataset", name)}>{t("made.open")}</a><a className="button" href={href("train", "", { dataset: name })}>{t("data.train")}</a></div>;
+  if (run.kind === "data make") return <>{links}<Review run={run} /></>;
+  return <>{links}<Converted run={run} name={name} folder={folder} /></>;
+}
+
+function Converted({ run, name, folder }: { run: Run; name: string; folder: string }) {
   const rejected = useResource<Rejected>(`${name}#${run.status}`, (signal) => get(`authoring/rejected/${encodeURIComponent(name)}`, { dataset_dir: folder }, signal));
   if (isActive(run.status)) return <div className="card"><Empty icon="data" title={t("made.soon")}>{t("made.soon.text")}</Empty></div>;
   return (
     <>
-      <div className="row"><a className="button" href={href("dataset", name)}>{t("made.open")}</a><a className="button" href={href("train", "", { dataset: name })}>{t("data.train")}</a></div>
       <RowsView name={name} folder={folder} />
       {!rejected.data && !rejected.error && <div className="card"><Waiting rows={3} /></div>}
       {rejected.data && rejected.data.rows.length > 0 && (

@@ -1,12 +1,12 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { get, post, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
 import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
-import { bytes, duration, measure, named, percent, t, when } from "../i18n";
+import { bytes, measure, named, t, when } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Bar, Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
 import { RunAnswers } from "./run-answers";
@@ -14,11 +14,11 @@ import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
+import { AUTHORING, Summary } from "./run-summary";
 import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
 const TABS = ["answers", "curve", "rows", "log", "samples", "config", "files"] as const;
-const AUTHORING = /^data (make|roles|convert)$/;
 
 export function RunPage() {
   const route = useRoute();
@@ -29,7 +29,12 @@ export function RunPage() {
   const metrics = useResource<Metrics>(`${id}?${range?.join("-") ?? ""}`, (signal) => get(`runs/${segment(id)}/metrics`, { points: 2000, ...window }, signal));
   const log = useResource<Log>(id, (signal) => get(`runs/${segment(id)}/log`, { tail: 2000 }, signal));
   const from = metrics.data && log.data ? `${metrics.data.offset}.${log.data.attempt}.${log.data.offset}` : null;
+  // What is newest, whatever part of the curve is looked at.
+  const newest = useRef({ id, values: {} as Record<string, number | null> });
+  if (newest.current.id !== id) newest.current = { id, values: {} };
+  if (metrics.data && !range) for (const [name, points] of Object.entries(metrics.data.series)) newest.current.values[name] = points.at(-1)?.[1] ?? null;
   useRunNews(id, from, (news) => {
+    for (const row of news.metrics ?? []) Object.assign(newest.current.values, row);
     if (news.reload_log) log.reload();
     else if (news.log && log.data) log.set({ ...log.data, lines: [...log.data.lines, ...news.log].slice(-6000) });
     if (news.reload_metrics) metrics.reload();
@@ -51,7 +56,9 @@ export function RunPage() {
   const evaluating = run?.kind === "eval";
   const evaluation = useResource<Evaluation>(evaluating ? `${id}@${run.status}.${run.step}` : null, (signal) => get(`runs/${segment(id)}/evaluation`, {}, signal));
   const made = AUTHORING.test(run?.kind ?? "") ? String(detail.data?.asked["out"] ?? run?.name ?? "") : "";
-  const tabs = TABS.filter((tab) => (tab === "answers" ? evaluating : tab === "rows" ? made : tab === "curve" ? training || made : training || tab !== "samples"));
+  const drawn = training || (made && Object.keys(metrics.data?.series ?? {}).length > 0);
+  const tabs = TABS.filter((tab) => (tab === "answers" ? evaluating : tab === "rows" ? made : tab === "curve" ? drawn : training || tab !== "samples"));
+  if (made && drawn) tabs.sort((a, b) => Number(b === "rows") - Number(a === "rows"));
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
   if (!run) {
@@ -69,9 +76,9 @@ export function RunPage() {
         <RunActions run={run} here />
       </>}
     >
-      {(training || isActive(run.status)) && <Summary run={run} metrics={metrics.data} />}
+      {(training || made || isActive(run.status)) && <Summary run={run} last={(name) => newest.current.values[name] ?? null} />}
       {!isActive(run.status) && run.message && (
-        <Note tone="bad" action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
+        <Note tone={run.status === "stopped" ? "info" : "bad"} action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
@@ -106,35 +113,6 @@ function retry(detail: RunDetail, remedy: Settings) {
   const path = detail.summary.kind === "eval" ? "evaluations" : "runs";
   const all = Object.entries({ ...detail.asked, ...remedy }).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy));
   return attempt(async () => go(href("runs", (await post<{ id: string }>(path, { ...(path === "runs" && { verb: detail.summary.kind }), settings: Object.fromEntries(all) })).id)), t("remedy.started"));
-}
-
-function Summary({ run, metrics }: { run: Run; metrics: Metrics | undefined }) {
-  const last = (name: string) => metrics?.series[name]?.at(-1)?.[1] ?? null;
-  const busy = isActive(run.status);
-  const now = Date.now() / 1000;
-  const spent = run.started === null ? null : (run.ended ?? now) - run.started;
-  const evaluated = last("eval_loss");
-  const speed = last("tokens_per_second");
-  const facts: [string, string][] = [
-    [t("fact.step"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : run.step ? measure(run.step) : "–"],
-    [t("fact.loss"), run.last_loss === null ? "–" : measure(run.last_loss)],
-    ...(evaluated === null ? [] : [[t("fact.eval_loss"), measure(evaluated)] as [string, string]]),
-    ...(speed === null ? [] : [[t("fact.speed"), measure(Math.round(speed))] as [string, string]]),
-    [t("fact.time"), spent === null ? "–" : duration(spent)],
-    [t("fact.left"), run.eta === null ? "–" : duration(run.eta)],
-  ];
-  return (
-    <section className="card stack" aria-label={t("run.summary")}>
-      {busy && run.status !== "queued" && (
-        <div className="row" style={{ flexWrap: "nowrap" }}>
-          <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
-          {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
-        </div>
-      )}
-      {run.status === "queued" && run.queue_position !== null && <p className="muted">{t("run.place", { place: run.queue_position })}</p>}
-      {(run.kind === "train" || run.kind === "eval") && <dl className="facts">{facts.slice(run.kind === "eval" ? -2 : 0).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>}
-    </section>
-  );
 }
 
 const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));

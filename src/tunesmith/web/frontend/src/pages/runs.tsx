@@ -60,9 +60,10 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
   const queue = all.filter((one) => one.status === "queued");
   const place = queue.findIndex((one) => one.id === run.id);
   const move = (by: number) => {
-    const ids = queue.map((one) => one.id);
+    const seen = queue.map((one) => one.id);
+    const ids = [...seen];
     ids.splice(place + by, 0, ...ids.splice(place, 1));
-    void attempt(() => post("queue/order", { ids }));
+    void attempt(() => post("queue/order", { ids, seen }));
   };
   const busy = isActive(run.status) && run.status !== "queued";
   return (

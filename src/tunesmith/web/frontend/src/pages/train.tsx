@@ -9,13 +9,13 @@ import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } f
 import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Confirm } from "../ui/dialog";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
 import { Memory } from "./memory";
 import { useModels } from "./models";
+import { asksForTrust, Trust } from "./trust";
 
 const NOTHING: Texts = {};
 /** What belongs to one run only, and is not carried over to the next. */
@@ -84,7 +84,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
       await begin(false);
     } catch (reason) {
       const refusal = told(reason);
-      if (refusal.field === "trust_remote_code" && refusal.status === 409) setAsking(refusal);
+      if (asksForTrust(refusal)) setAsking(refusal);
       else setError(refusal);
     }
     setBusy(false);
@@ -130,7 +130,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
       {open === "save" && <SaveDialog settings={settings} onClose={() => setOpen(null)} />}
       {open === "load" && <LoadDialog onTake={take} onClose={() => setOpen(null)} />}
       {open === "import" && <ImportDialog onTake={take} onClose={() => setOpen(null)} />}
-      {asking && <Confirm onClose={() => setAsking(null)} question={{ title: t("trust.title"), text: `${asking.message} ${asking.hint}`, action: t("trust.action"), danger: true, run: () => begin(true) }} />}
+      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
     </div>
   );
 }

@@ -1,0 +1,57 @@
+import { isActive, type Run } from "../api/types";
+import { duration, measure, percent, t } from "../i18n";
+import { Bar } from "../ui/parts";
+
+/** Jobs that make data sets. */
+export const AUTHORING = /^data (make|roles|convert)$/;
+
+/** How far a run is and what it came to. last: the newest value of a metric. */
+export function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {
+  const now = Date.now() / 1000;
+  const spent = run.started === null ? null : (run.ended ?? now) - run.started;
+  if (AUTHORING.test(run.kind)) return <Making run={run} last={last} spent={spent} />;
+  const evaluated = last("eval_loss");
+  const speed = last("tokens_per_second");
+  const facts: [string, string][] = [
+    [t("fact.step"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : run.step ? measure(run.step) : "–"],
+    [t("fact.loss"), run.last_loss === null ? "–" : measure(run.last_loss)],
+    ...(evaluated === null ? [] : [[t("fact.eval_loss"), measure(evaluated)] as [string, string]]),
+    ...(speed === null ? [] : [[t("fact.speed"), measure(Math.round(speed))] as [string, string]]),
+    [t("fact.time"), spent === null ? "–" : duration(spent)],
+    [t("fact.left"), run.eta === null ? "–" : duration(run.eta)],
+  ];
+  return (
+    <section className="card stack" aria-label={t("run.summary")}>
+      <Progress run={run} />
+      {(run.kind === "train" || run.kind === "eval") && <Facts facts={facts.slice(run.kind === "eval" ? -2 : 0)} />}
+    </section>
+  );
+}
+
+function Progress({ run }: { run: Run }) {
+  if (run.status === "queued") return run.queue_position === null ? null : <p className="muted">{t("run.place", { place: run.queue_position })}</p>;
+  if (!isActive(run.status)) return null;
+  return (
+    <div className="row" style={{ flexWrap: "nowrap" }}>
+      <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
+      {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
+    </div>
+  );
+}
+
+const Facts = ({ facts }: { facts: [string, string][] }) => <dl className="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
+
+/** What a job of authoring asked, spent and has still to do. */
+function Making({ run, last, spent }: { run: Run; last: (name: string) => number | null; spent: number | null }) {
+  const [failed, prompt, answers, money] = [last("failed"), last("prompt_tokens"), last("completion_tokens"), last("money")];
+  const asked = prompt !== null;
+  const facts: [string, string][] = [
+    ...(asked ? [[t("fact.questions"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : "–"]] : []),
+    ...(failed ? [[t("metric.failed"), measure(failed)]] : []),
+    ...(asked ? [[t("metric.prompt_tokens"), measure(prompt)], [t("metric.completion_tokens"), measure(answers ?? 0)]] : []),
+    ...(money === null ? [] : [[t("metric.money"), measure(money)]]),
+    [t("fact.time"), spent === null ? "–" : duration(spent)],
+    ...(isActive(run.status) ? [[t("fact.left"), run.eta === null ? "–" : duration(run.eta)]] : []),
+  ] as [string, string][];
+  return <section className="card stack" aria-label={t("run.summary")}><Progress run={run} /><Facts facts={facts} /></section>;
+}
