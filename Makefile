@@ -25,7 +25,8 @@ install:
 test:
 	@$(PYTHON) setup/install.py --extras test
 	-@$(VENV_PYTHON) setup/page.py --if-needed
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV_PYTHON) -m pytest
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+		$(VENV_PYTHON) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 page:
 	@$(or $(wildcard $(VENV_PYTHON)),$(PYTHON)) setup/page.py

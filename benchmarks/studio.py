@@ -33,8 +33,14 @@ REPORTS = 1_000_000
 RUN = "saves/long"
 PATIENCE = 180
 REST_SECONDS = 3
-# The same for both; gradio neither counts its users nor looks for its newest version, and no browser is opened.
-ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "BROWSER": "true"}
+# The same for both; gradio neither counts its users nor looks for its newest version, no browser is opened, and
+# Python keeps what it compiled: pip did so for LLaMA-Factory; for Tunesmith, installed editable, the first start does.
+ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "BROWSER": "true",
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 # A start page can be used once what the server answered stands in it.
 USABLE = {
     "llamafactory": "() => [...document.querySelectorAll('button')].some(b => b.innerText.trim() === 'Start') "

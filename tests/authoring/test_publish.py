@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,25 @@ def test_a_name_that_is_taken_or_impossible(tmp_path: Path) -> None:
     for name in ("a,b", "../a", "a/b", "", " a", ".a", "a\nb", "ONLINE"):
         with pytest.raises(UserError, match="can't be called"):
             publish(ROWS, name, tmp_path, "alpaca")
+
+
+def test_what_is_replaced_by_another_kind_of_file_is_told(tmp_path: Path) -> None:
+    publish(ROWS, "mine", tmp_path, "alpaca")
+    assert publish(ROWS, "mine", tmp_path, "alpaca", replace=True).left is None
+    replaced = publish(ROWS, "mine", tmp_path, "alpaca", "json", replace=True)
+    assert replaced.left == tmp_path / "mine.jsonl" and replaced.left.exists()
+    info = json.loads((tmp_path / "dataset_info.json").read_text(encoding="utf-8"))
+    assert info["mine"]["file_name"] == "mine.json"
+
+
+def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    theirs = [f".mine.jsonl.{os.getppid()}.part", f".mine.json.{ended.pid}.part", ".mine.jsonl.part"]
+    for name in (f".mine.jsonl.{ended.pid}.part", f".mine.jsonl.{ended.pid}.part.rows", *theirs):
+        (tmp_path / name).write_text("half", encoding="utf-8")
+    publish(ROWS, "mine", tmp_path, "alpaca")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.jsonl", "dataset_info.json", *theirs}
 
 
 def test_rows_that_fail_on_the_way_leave_nothing(tmp_path: Path) -> None:

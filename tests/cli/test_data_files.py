@@ -64,9 +64,9 @@ def test_lengths_truncation_and_what_is_trained_on_too(check: Check, tiny_model_
     model = f"model_name_or_path={tiny_model_dir('llama')}"
     code, said = check("check", "a.jsonl", "eval_dataset=held.jsonl", model, "cutoff_len=32", "template=chatml")
     assert code == 0
-    assert "1 rows (33.3 %) are longer than cutoff_len 32." in said
+    assert "Longer than cutoff_len 32: 1 row (33.3 %)." in said
     assert "█" in said and "tokens; a row has" in said
-    assert "1 rows of held.jsonl are in it" in said
+    assert "1 row of held.jsonl" in said
     assert "held.jsonl (alpaca)" in said and "2, of which 2 can be used" in said
 
 

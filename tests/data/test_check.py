@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pytest
 from doubles import CharEncoder, text_of
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.check import check_dataset, render_check
 from tunesmith.data.preview import PreviewRow, preview_rows, render_preview
+from tunesmith.data.seen import NOWHERE, Seen
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_lengths_and_the_share_that_is_cut(entry, tmp_path):
     assert report.truncated == 1
     text = shown(render_check(report))
     assert "144 tokens" in text
-    assert "1 rows (25.0 %) are longer than cutoff_len 50." in text
+    assert "Longer than cutoff_len 50: 1 row (25.0 %)." in text
     histogram = [line.split() for line in text.splitlines() if "█" in line]
     assert [(line[0], line[-1]) for line in histogram] == [("0", "1"), ("16", "2"), ("64", "1")]
 
@@ -62,7 +64,7 @@ def test_overlap_with_evaluation_data(entry, tmp_path):
     train, held = entry("train", ("q", "a"), ("r", "b")), entry("held", ("Q", "A."), ("new", "c"))
     report = check(train, tmp_path, against=[held])
     assert report.overlap == {"held": 1}
-    assert "1 rows of held are in it" in shown(render_check(report))
+    assert "1 row of held" in shown(render_check(report))
 
 
 class Chars:
@@ -82,3 +84,21 @@ def test_preview_shows_text_ids_and_what_is_trained(entry, tmp_path):
     assert row.runs == ((False, (72, 105), "Hi"), (True, (89, 111), "Yo"))
     text = shown(render_preview(row))
     assert "a.jsonl:2 — 4 tokens, 2 trained" in text and "HiYo" in text and "72 105 89 111" in text
+
+
+def test_what_was_seen_is_known_with_the_first_of_its_kind():
+    random = np.random.default_rng(1)
+    seen, known = Seen(), {}
+    number = 0
+    for size in (1, 5, 300, 2, 40, 0, 300, 1):
+        digests = random.integers(-200, 200, size)
+        numbers = np.arange(number, number + size)
+        number += size
+        expected = []
+        for digest, each in zip(digests.tolist(), numbers.tolist(), strict=True):
+            expected.append(known.get(digest, NOWHERE))
+            known.setdefault(digest, each)
+        assert seen.add(digests, numbers).tolist() == expected
+    every = np.arange(-210, 210)
+    assert seen.find(every).tolist() == [known.get(digest, NOWHERE) for digest in every.tolist()]
+    assert len(seen) == len(known)

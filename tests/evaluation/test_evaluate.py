@@ -39,6 +39,14 @@ def test_the_rows_that_were_held_back_and_their_loss(evaluated: Evaluated, train
     assert (state.kind, state.status, state.step, state.steps) == ("eval", "finished", HELD_BACK, HELD_BACK)
 
 
+def test_rows_that_were_trained_on_do_not_become_held_back_ones(evaluated: Evaluated) -> None:
+    places = [row["place"] for row in lines(evaluated())]
+    again = evaluated(seed=1, overwrite_output_dir=True)
+    assert [row["place"] for row in lines(again)] == places, "another seed draws other answers to the same questions"
+    with pytest.raises(UserError, match="max_samples decides which rows were held back"):
+        evaluated(max_samples=3)
+
+
 def test_answers_are_those_of_the_chat(evaluated: Evaluated, trained: Path) -> None:
     import tunesmith
 
@@ -118,7 +126,7 @@ def test_plain_text_has_a_loss_without_any_template(
 def test_the_base_model_beside_the_tuned_one(
     evaluated: Evaluated, tiny_model_dir: Callable[..., Path], tmp_path: Path
 ) -> None:
-    both = lines(evaluated(predict_base=True, max_samples=10))
+    both = lines(evaluated(predict_base=True))
     data = tmp_path / "same.jsonl"
     rows = [{"instruction": row["messages"][-1]["content"], "output": row["label"]} for row in both]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

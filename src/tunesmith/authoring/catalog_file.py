@@ -196,7 +196,7 @@ def edited(dataset_dir: str | Path) -> Iterator[CatalogFile]:
             yield file
             if file.text != before:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_text(path, file.text)
+                replace_text(path, file.text, field="dataset_dir")
     except Timeout:
         raise UserError(
             f"Another process has been changing {path} for {_LOCK_SECONDS} s.", hint="Wait for it, or end it."

@@ -6,8 +6,10 @@ import asyncio
 import json
 import random
 import re
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,6 +25,8 @@ from tunesmith.errors import UserError, did_you_mean
 
 _FORMS = ("json_schema", "json_object", "text")
 _LONGEST_WAIT = 60.0
+_FIRST_ALONE = 3.0
+"""Seconds in which a server refuses a form that it does not know. One that is silent for longer writes an answer."""
 _LOCAL = ("localhost", "127.", "[::1]", "::1")
 _NO_MONEY = re.compile(r"insufficient[_ ](quota|balance|funds)|billing|arrears|余额不足|欠费", re.IGNORECASE)
 _TOO_LONG = re.compile(r"context|too long|maximum.{0,20}length|tokens? limit|超出|最大长度", re.IGNORECASE)
@@ -49,7 +53,9 @@ class Endpoint:
 
     ask raises UserError where no request can succeed: the key is refused, the model is not there, the account is
     empty. stop: where it says so, nothing new is sent and pauses end with Stopped. retries: after errors of the server,
-    of the network, and too many requests, with a growing, random pause.
+    of the network, and too many requests, with a growing, random pause. Where the very first request finds no server at
+    all, that is no matter of patience: UserError. trouble: told of each request that is to be sent again, why, and in
+    how many seconds.
     """
 
     def __init__(
@@ -63,14 +69,16 @@ class Endpoint:
         retries: int = 6,
         first_pause: float = 1.0,
         connections: int = 64,
+        trouble: Callable[[str, float], None] = lambda reason, seconds: None,
     ) -> None:
         self.name = connection.model
         self._connection, self._sampling = connection, sampling or Sampling()
         self._pace, self._stop = pace or Pace(), stop or Stop()
         self._timeout, self._retries, self._first_pause = timeout, retries, first_pause
+        self._trouble = trouble
         self._form = 0
-        self._settled = False
-        self._probing = asyncio.Lock()
+        self._asked = self._reached = False
+        self._first_ended = asyncio.Event()
         self._left_out: set[str] = set()
         self._limit_name = "max_tokens"
         host = str(httpx2.URL(connection.base_url).host)
@@ -89,12 +97,18 @@ class Endpoint:
         await self._client.aclose()
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """See `Model`. The first answer settles which form of structured output the server takes."""
-        if not self._settled:
-            async with self._probing:
-                if not self._settled:
-                    return await self._patiently(messages, schema)
-        return await self._patiently(messages, schema)
+        """See `Model`. The first request finds out which form of structured output the server takes; others wait for
+        it a moment, so that not all of them are refused."""
+        if self._asked:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_ALONE):
+                    await self._first_ended.wait()
+            return await self._patiently(messages, schema)
+        self._asked = True
+        try:
+            return await self._patiently(messages, schema)
+        finally:
+            self._first_ended.set()
 
     async def _patiently(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
         form, tried = self._form, 0
@@ -113,10 +127,12 @@ class Endpoint:
                     raise AskFailed(f"{again.reason} (tried {tried} times)") from None
                 if again.wait is not None:
                     self._pace.pause(again.wait)
-                pause = min(_LONGEST_WAIT, self._first_pause * 2 ** (tried - 1))
-                await self._stop.sleep((again.wait or 0.0) + pause * random.uniform(0.5, 1.0))
+                pause = min(_LONGEST_WAIT, self._first_pause * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
+                seconds = (again.wait or 0.0) + pause
+                self._trouble(again.reason, seconds)
+                await self._stop.sleep(seconds)
             else:
-                self._form, self._settled = max(form, self._form), True
+                self._form = max(form, self._form)
                 return reply
 
     async def _once(self, messages: Messages, schema: Mapping[str, Any], form: int) -> Reply:
@@ -129,18 +145,33 @@ class Endpoint:
                 response = await self._client.post(
                     f"{self._connection.base_url}/chat/completions", json=self._body(messages, schema, form)
                 )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            raise self._no_connection(error) from None
         except (TimeoutError, httpx2.TimeoutException):
             raise _Again(f"no answer within {self._timeout:g} s") from None
         except httpx2.TransportError as error:
             reason = self._connection.without_secrets(str(error) or type(error).__name__)
-            raise _Again(f"no connection to {self._connection.shown} ({reason}); does the server run?") from None
+            raise _Again(f"the connection to {self._connection.shown} broke off ({reason})") from None
         except (httpx2.InvalidURL, UnicodeError) as error:
             raise UserError(f"The server at {self._connection.shown} can't be asked: {error}.") from None
+        self._reached = True
         if response.status_code != 200:
             await self._refused(response, form)
         reply = self._reply(response, prompt)
         self._pace.settle(sent, reply.prompt_tokens + reply.completion_tokens)
         return reply
+
+    def _no_connection(self, error: Exception) -> Exception:
+        """One that was there may come back; one that never was is not waited for."""
+        where = self._connection.shown
+        reason = self._connection.without_secrets(_why_unreached(error))
+        if self._reached:
+            return _Again(f"no connection to {where} ({reason})")
+        return UserError(
+            f"There is no server at {where} ({reason}).",
+            hint="Does it run, and is the address right? An Ollama here answers at http://127.0.0.1:11434/v1.",
+            field="base_url",
+        )
 
     def _body(self, messages: Messages, schema: Mapping[str, Any], form: int) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self._connection.model, "messages": list(messages), "stream": False}
@@ -240,6 +271,18 @@ class _OtherForm(Exception):
 
 class _Adapted(Exception):
     """The request was changed and can be sent at once."""
+
+
+def _why_unreached(error: BaseException) -> str:
+    """What the system said to the attempt to connect; it lies below the client's own words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "no machine of that name is known"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nobody listens there"
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or "it does not answer"
 
 
 def _count(value: object, otherwise: int) -> int:

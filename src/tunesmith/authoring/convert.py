@@ -16,6 +16,7 @@ from tunesmith.authoring.records import RECORDS
 from tunesmith.authoring.sources import Item, Reading, Rejected, Source, open_sources
 from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
 from tunesmith.errors import UserError
+from tunesmith.i18n import plural
 from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
@@ -254,7 +255,8 @@ def _found(paths: Sequence[Path]) -> Found:
 
 def _why(rejected: Counter[str], first: Mapping[str, str]) -> str:
     listed = "; ".join(f"{count:,} × {reason} (first: {first[reason]})" for reason, count in rejected.most_common(3))
-    return f"All {rejected.total():,} rows are left out: {listed}."
+    total = plural("The only row is left out", "All {count:,} rows are left out", rejected.total())
+    return f"{total}: {listed}."
 
 
 def _short(error: UserError) -> str:

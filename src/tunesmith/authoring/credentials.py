@@ -56,7 +56,9 @@ def connection(
             field="base_url",
         )
     parts = urlsplit(base_url if "://" in base_url else f"http://{base_url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # A bare word is more likely a slip than the name of a machine.
+    bare = "://" not in base_url and not any(mark in base_url for mark in ".:/") and base_url != "localhost"
+    if parts.scheme not in ("http", "https") or not parts.hostname or bare:
         raise UserError(
             f"The base URL is {base_url!r}, which is no address of a server.",
             hint="It looks like http://127.0.0.1:11434/v1 or https://api.example.com/v1.",

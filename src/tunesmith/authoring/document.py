@@ -255,8 +255,8 @@ def _unreadable(path: Path) -> UserError | None:
     if path.name.startswith("~$"):
         return UserError("This is a lock that an Office program left, not a document.")
     if suffix not in READERS:
-        hint = _ELSEWHERE.get(suffix) or did_you_mean(suffix, READERS.names())
-        return UserError(f"{suffix or 'A file without a suffix'} is not a kind of document that is read.", hint=hint)
+        what = suffix or "A file without a suffix"
+        return UserError(f"{what} is not a kind of document that is read.", hint=_ELSEWHERE.get(suffix, ""))
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -85,7 +85,8 @@ def estimate(journal: Journal, documents: int, options: MakeOptions, prompts: Pr
     asked = chunks = prompt = completion = 0
     for each in questions(journal, options, prompts):
         chunks += 1
-        if journal.answer(each.question.id(model)) is not None:
+        answer = journal.answer(each.question.id(model))
+        if answer is not None and not (options.retry_failed and answer.state == "failed"):
             continue
         asked += 1
         prompt += each.prompt_tokens

@@ -14,6 +14,7 @@ from tunesmith.text.rows import RowError
 Mode = Literal["paragraph", "line", "section", "whole", "qa"]
 MODES: tuple[Mode, ...] = ("paragraph", "line", "section", "whole", "qa")
 _ASKED = re.compile(r"^\s*(?:[-*\d.、)）]*\s*)(?:Q(?:uestion)?\s*\d*|问题?\s*\d*|問題?\s*\d*|提问)\s*[:：.、]\s*", re.I)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _ANSWERED = re.compile(r"^\s*(?:A(?:nswer)?\s*\d*|答案?\s*\d*|回答)\s*[:：.、]\s*", re.I)
 
 
@@ -30,7 +31,8 @@ def text_rows(passages: Iterable[Passage], mode: Mode) -> Iterator[TextRow | Row
     """paragraph: a row a passage. line: a row a line. section: what stands under one heading, with it. whole: one row.
 
     qa: what stands after a mark such as `Q:` or `问：` is a question, what follows `A:` or `答：` its answer, up to the
-    next question or heading; a RowError for a question that has no answer, or where there is none at all.
+    next question or heading: further paragraphs, lists and blocks of code belong to it, and no line within a block of
+    code is a mark. A RowError for a question that has no answer, or where there is none at all.
     """
     if mode == "paragraph":
         yield from (TextRow(passage.text, extras=_extras(passage)) for passage in passages)
@@ -80,9 +82,9 @@ def _questions(passages: Iterable[Passage]) -> Iterator[TextRow | RowError]:
 
     def done() -> Iterator[TextRow | RowError]:
         if question is not None:
-            asked = "\n".join(question).strip()
-            if answer and asked:
-                yield TextRow("\n".join(answer).strip(), asked, extras)
+            asked, answered = "\n".join(question).strip(), "\n".join(answer or ()).strip()
+            if asked and answered:
+                yield TextRow(answered, asked, extras)
             else:
                 yield RowError(f"the question {asked[:60]!r} has no answer")
 
@@ -90,16 +92,26 @@ def _questions(passages: Iterable[Passage]) -> Iterator[TextRow | RowError]:
         if passage.heading != heading:
             yield from done()
             question, answer, heading = None, None, passage.heading
-        for line in passage.text.splitlines():
-            if _ASKED.match(line):
+        if question is not None:
+            (question if answer is None else answer).append("")  # paragraphs stay apart
+        for line, is_code in _told_code(passage.text):
+            if not is_code and _ASKED.match(line):
                 yield from done()
                 question, answer, extras, some = [_ASKED.sub("", line)], None, _extras(passage), True
-            elif question is not None and answer is None and _ANSWERED.match(line):
+            elif not is_code and question is not None and answer is None and _ANSWERED.match(line):
                 answer = [_ANSWERED.sub("", line)]
-            elif answer is not None:
-                answer.append(line)
             elif question is not None:
-                question.append(line)
+                (question if answer is None else answer).append(line)
     yield from done()
     if not some:
         yield RowError("no line begins with a mark such as `Q:` or `问：`")
+
+
+def _told_code(text: str) -> Iterator[tuple[str, bool]]:
+    """The lines, each with whether it belongs to a fenced block of code."""
+    fence = ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        yield line, bool(fence or found)
+        if found and (not fence or found[1].startswith(fence)):
+            fence = "" if fence else found[1]

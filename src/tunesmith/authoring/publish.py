@@ -13,7 +13,7 @@ from typing import IO, Any, Literal
 
 from tunesmith.authoring.catalog_file import CatalogFile, check_name, edited, info_path
 from tunesmith.errors import UserError
-from tunesmith.runs.files import told_plainly
+from tunesmith.runs.files import aside_of, clear_dead_asides, told_plainly
 
 FileType = Literal["jsonl", "json", "parquet"]
 RowFormat = Literal["alpaca", "sharegpt", "openai", "text"]
@@ -43,12 +43,16 @@ OPENAI_TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A data set that is in place. path: its file; info: the dataset_info.json that names it; rows: how many."""
+    """A data set that is in place. path: its file; info: the dataset_info.json that names it; rows: how many.
+
+    left: the file of the data set that it replaced, where that is another one. It may be somebody's only copy.
+    """
 
     name: str
     path: Path
     info: Path
     rows: int
+    left: Path | None = None
 
 
 def publish(
@@ -92,10 +96,13 @@ def put_in_place(
             raise UserError(f"There is no row to write to {path}.")
         with edited(dataset_dir) as catalog:
             refuse_taken(catalog, name, replace=replace)
+            earlier = catalog.entries.get(name, {}).get("file_name")
             catalog.put(name, entry(path.name, keys))
-            with told_plainly(path):
+            with told_plainly(path, "dataset_dir"):
                 aside.replace(path)
-    return Published(name, path, info_path(dataset_dir), count)
+            named = {each.get("file_name") for each in catalog.entries.values()}
+    left = None if earlier in (None, *named) or not (path.parent / earlier).exists() else path.parent / earlier
+    return Published(name, path, info_path(dataset_dir), count, left)
 
 
 def target(name: str, dataset_dir: str | Path, file_type: FileType = "jsonl", *, replace: bool = False) -> Path:
@@ -120,12 +127,16 @@ def refuse_taken(catalog: CatalogFile, name: str, *, replace: bool) -> None:
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, in a folder that is made; what is still there at the end is removed."""
-    with told_plainly(path):
+    """A path beside `path` to write to, in a folder that is made; what is still there at the end is removed.
+
+    So is what a process that was killed has left of an earlier attempt.
+    """
+    with told_plainly(path, "dataset_dir"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        clear_dead_asides(path)
+    aside = aside_of(path)
     try:
-        with told_plainly(path):
+        with told_plainly(path, "dataset_dir"):
             yield aside
     finally:
         with suppress(OSError):

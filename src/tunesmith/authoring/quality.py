@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.language import same_language, script_of
 from tunesmith.authoring.options import MakeOptions
+from tunesmith.i18n import plural
 
 _REFUSALS = re.compile(
     r"\b(?:as an? (?:ai|artificial intelligence|(?:large )?language model)|i(?:'m| am) (?:sorry|unable)"
@@ -57,12 +58,11 @@ def judged(candidate: Candidate, options: MakeOptions) -> Found | Rejected:
     both = f"{question}\n{answer}"
     if _PLACEHOLDER.search(question) or _PLACEHOLDER.search(answer):
         return Rejected("empty", "the question or the answer is a placeholder")
+    characters = plural("{count:,} character", "{count:,} characters", len(answer))
     if len(answer) < options.min_chars:
-        return Rejected("length", f"the answer has {len(answer)} characters, and {options.min_chars} are wanted")
+        return Rejected("length", f"the answer has {characters}, and at least {options.min_chars} are wanted")
     if options.max_chars and len(answer) > options.max_chars:
-        return Rejected(
-            "length", f"the answer has {len(answer)} characters, and at most {options.max_chars} are wanted"
-        )
+        return Rejected("length", f"the answer has {characters}, and at most {options.max_chars} are wanted")
     if found := _REFUSALS.search(both):
         return Rejected("refusal", f"the model declines to answer ({found[0]!r})")
     if found := _OF_THE_TEXT.search(both):

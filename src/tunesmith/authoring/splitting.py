@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.authoring.catalog_file import info_path
 from tunesmith.authoring.publish import FileType, Published, put_in_place, target
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, resolve
@@ -62,7 +61,7 @@ def split(
     def rows() -> tuple[Layout | None, Iterator[SourceRow]]:
         if entry.preference is not None:
             return None, read_rows(files)
-        return open_dataset(entry, files, "pt" if _is_text(name, dataset_dir) else "sft")
+        return open_dataset(entry, files, "pt" if is_text(name, dataset_dir) else "sft")
 
     layout, first = rows()
     groups = [None if isinstance(row.row, RowError) else _group(row, layout, by) for row in first]
@@ -75,7 +74,7 @@ def split(
                 assert not isinstance(row.row, RowError)
                 yield row.row
 
-    raw = _raw_entry(name, dataset_dir)
+    raw = _raw_entry(name, dataset_dir) or ({"columns": {"prompt": "text"}} if is_text(name, dataset_dir) else {})
 
     def entry_of(file_name: str, keys: set[str]) -> dict[str, Any]:
         return {"file_name": file_name, **raw}
@@ -143,12 +142,12 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
 
 def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:
     """What the entry says beside where its rows lie, in its own words."""
-    entry = Catalog.load(info_path(dataset_dir)).raw(name)
+    entry = Catalog.load(dataset_dir).raw(name)
     places = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "subset", "split", "folder")
     return {key: value for key, value in entry.items() if key not in (*places, "num_samples", "file_sha1")}
 
 
-def _is_text(name: str, dataset_dir: str | Path) -> bool:
+def is_text(name: str, dataset_dir: str | Path) -> bool:
     """Whether an entry was registered as plain text (one column, `text`)."""
     columns = _raw_entry(name, dataset_dir).get("columns")
     return columns == {"prompt": "text"} or (not columns and name.endswith(".txt"))

@@ -43,7 +43,9 @@ class Stop:
     async def sleep(self, seconds: float) -> None:
         """Wait so long; Stopped where the job ends meanwhile."""
         try:
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            # Not wait_for, which before Python 3.12 may swallow a cancellation that comes as the time is up.
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
         except TimeoutError:
             return
         raise Stopped

@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith.authoring.archive import check_archive
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.errors import UserError
+from tunesmith.i18n import plural
 
 CSV = (".csv", ".tsv")
 SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
@@ -167,12 +168,14 @@ def _rows(
         else:
             yield number, {name: cells[at] if at < len(cells) else "" for at, name in named.items()}
     if empty:
-        notes.append(f"{where}: {empty:,} empty rows are passed over.")
+        told = plural("{count:,} empty row is passed over", "{count:,} empty rows are passed over", empty)
+        notes.append(f"{where}: {told}.")
     if ragged:
-        notes.append(
-            f"{where}: {len(ragged):,} rows have more cells than the header and are left out (first: row {ragged[0]}); "
-            "in a csv file, text with commas needs quotes."
-        )
+        told = plural(
+            "{count:,} row has more cells than the header and is left out",
+            "{count:,} rows have more cells than the header and are left out", len(ragged),
+        )  # fmt: skip
+        notes.append(f"{where}: {told} (first: row {ragged[0]}); in a csv file, text with commas needs quotes.")
 
 
 class _Merged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tunesmith.cli.flags import Flags
 from tunesmith.cli.train import wants_help
@@ -57,22 +58,29 @@ def run_add(arguments: list[str]) -> int:
         entry = catalog_entries.add_from_hub(
             given.source, name, given.dataset_dir, hub, split=given.split, replace=given.replace
         )
-    else:
-        path = Path(given.source).expanduser()
-        if not path.exists():
-            raise UserError(
-                f"There is no file {path.absolute()}.",
-                hint="A data set of a hub is added with --hub or --modelscope.",
-            )
-        name = given.name or path.stem
-        entry = catalog_entries.add(
-            path, name, given.dataset_dir, formatting=given.formatting, copy=given.copy, replace=given.replace
+        _tell_entry(name, entry)
+        told = tr("Nothing was fetched yet. Fetch and check it:  tunesmith data check {name} --dataset_dir {folder}")
+        print(told.format(name=name, folder=given.dataset_dir))
+        return 0
+    path = Path(given.source).expanduser()
+    if not path.exists():
+        raise UserError(
+            f"There is no file {path.absolute()}.", hint="A data set of a hub is added with --hub or --modelscope."
         )
-    print(f'"{name}": {json.dumps(entry, ensure_ascii=False)}')
-    print(
-        tr("Check it:  tunesmith data check {name} --dataset_dir {folder}").format(name=name, folder=given.dataset_dir)
+    name = given.name or path.stem
+    entry = catalog_entries.add(
+        path, name, given.dataset_dir, formatting=given.formatting, copy=given.copy, replace=given.replace
     )
-    return 0
+    _tell_entry(name, entry)
+    from tunesmith.authoring.catalog_file import info_path
+    from tunesmith.jobs import published
+
+    return published.show_entries([name], info_path(given.dataset_dir))
+
+
+def _tell_entry(name: str, entry: dict[str, Any]) -> None:
+    print(f'"{name}": {json.dumps(entry, ensure_ascii=False)}', flush=True)
+    print()
 
 
 def run_list(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.cli.flags import Flags
 from tunesmith.cli.train import wants_help
-from tunesmith.i18n import tr, translated
+from tunesmith.i18n import tr, translated, trn
 
 if TYPE_CHECKING:
     import argparse
@@ -71,9 +71,7 @@ def run(arguments: list[str]) -> int:
     _tell_done(done)
     from tunesmith.jobs import published
 
-    return published.show(
-        done.published, stage="pt" if made.to == "text" else "sft", model=flags.model, template=flags.template
-    )
+    return published.show(done.published, model=flags.model, template=flags.template)
 
 
 def _flags() -> Flags:
@@ -199,13 +197,15 @@ def _tell_done(done: Converted) -> None:
     if done.beside is not None:
         total = sum(done.rejected.values())
         out.print(
-            Text(tr("{count} rows are left out, see {path}:").format(count=f"{total:,}", path=done.beside), "yellow")
-        )
+            Text(tr("{rows} left out, see {path}:").format(
+                rows=trn("{count:,} row", "{count:,} rows", total), path=done.beside), "yellow")
+        )  # fmt: skip
         for reason, count in list(done.rejected.items())[:5]:
             out.print(Text(f"  {count:,} × {translated(reason)}", style="yellow"))
     made = done.published
-    line = tr("{rows} rows in {path}, registered as {name} in {info}")
-    out.print(Text(line.format(rows=f"{made.rows:,}", path=made.path, name=made.name, info=made.info), style="bold"))
+    line = tr("{rows} in {path}, registered as {name} in {info}")
+    rows = trn("{count:,} row", "{count:,} rows", made.rows)
+    out.print(Text(line.format(rows=rows, path=made.path, name=made.name, info=made.info), style="bold"))
     out.print()
 
 
@@ -226,7 +226,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     last = time.monotonic()
     terminal = sys.stderr.isatty()
     every = 0.2 if terminal else 10.0
-    text = tr("{count} rows, {rejected} left out")
+    text = tr("{rows}, {rejected} left out")
     with console(stderr=True).status("…") as status:
 
         def tell(rows: int, rejected: int) -> None:
@@ -234,7 +234,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
             if time.monotonic() - last < every:
                 return
             last = time.monotonic()
-            line = text.format(count=f"{rows:,}", rejected=f"{rejected:,}")
+            line = text.format(rows=trn("{count:,} row", "{count:,} rows", rows), rejected=f"{rejected:,}")
             if terminal:
                 status.update(line)
             else:

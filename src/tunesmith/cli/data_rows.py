@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunesmith.cli.flags import Flags
 from tunesmith.cli.train import wants_help
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, trn
 
 SPLIT_HELP = """\
 tunesmith data split NAME --val-size SIZE  [--by COLUMN] [--seed 42] [--out TRAIN,VAL] [--dataset-dir data]
@@ -45,10 +45,19 @@ def run_split(arguments: list[str]) -> int:
         replace=given.replace,
     )  # fmt: skip
     for part in (done.train, done.held):
-        print(tr("{name}: {rows} rows in {path}").format(name=part.name, rows=f"{part.rows:,}", path=part.path))
+        print(
+            tr("{name}: {rows} in {path}").format(
+                name=part.name, rows=trn("{count:,} row", "{count:,} rows", part.rows), path=part.path
+            )
+        )
     if done.damaged:
-        print(tr("{count} rows can't be read and are in neither.").format(count=done.damaged))
-    return 0
+        told = trn("{count:,} row can't be read and is in neither.", "{count:,} rows can't be read and are in neither.",
+                   done.damaged)  # fmt: skip
+        print(told)
+    print()
+    from tunesmith.jobs import published
+
+    return published.show(done.train, done.held)
 
 
 def run_merge(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from rich.text import Text
 from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
 from tunesmith.data.layout import Stage
+from tunesmith.data.seen import NOWHERE, Seen, as_numbers
 from tunesmith.data.sources import SourceRow, locate
 from tunesmith.data.tokenize import RowEncoder, open_dataset, usable_samples
+from tunesmith.i18n import plural
 from tunesmith.text.conversation import Document, Example
 
 _BATCH = 1000
 _EXAMPLES = 5
 _BAR = 40
+_LINE_BITS = 40  # of a place, below the number of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,8 @@ def check_dataset(
     """Read a whole data set and report on it. encoder: one without a cutoff. against: eval sets to look for overlap."""
     files = locate(entry, cache_dir)
     layout, rows = open_dataset(entry, files, stage)
-    reader, refusals, seen = ExampleReader(layout, placeholders), Refusals(), _Seen()
-    left, lengths = Counter[str](), list[int]()
+    reader, refusals, seen = ExampleReader(layout, placeholders), Refusals(), _Twins()
+    left, lengths = Counter[str](), array("q")
     count = usable = 0
     for batch in _batches(itertools.islice(rows, max_samples)):
         count += len(batch)
@@ -84,13 +88,13 @@ def check_dataset(
         examples = [one for one in read if isinstance(one, ReadExample)]
         for one in examples:
             left.update(one.left)
-            seen.add(one)
+        seen.add(examples)
         if encoder is None:
             usable += len(examples)
         else:
             samples = [len(sample.input_ids) for sample in usable_samples(examples, encoder, refusals, strict=False)]
             usable += len(samples)
-            lengths += samples
+            lengths.extend(samples)
     overlap = {other.name: _overlap(other, seen, stage, cache_dir, placeholders) for other in against}
     return CheckReport(
         name=entry.name,
@@ -112,40 +116,54 @@ def check_dataset(
     )
 
 
-class _Seen:
-    """Digests of the rows read so far: 8 bytes a row and kind, whatever the length of the rows."""
+class _Twins:
+    """Rows that say the same, and questions with several answers, among those seen so far."""
 
     def __init__(self) -> None:
-        self._exact: dict[bytes, str] = {}
-        self._near: dict[bytes, str] = {}
-        self._answers: dict[bytes, bytes] = {}
-        self._contradicted: set[bytes] = set()
+        self._exact, self._near, self._answers = Seen(), Seen(), Seen()
+        self._files: dict[str, int] = {}
+        self._contradicted: set[int] = set()
         self.exact = self.near = 0
         self.twins: list[tuple[str, str]] = []
 
-    def add(self, read: ReadExample) -> None:
-        place = f"{Path(read.file).name}:{read.line}"
-        question, answer = _question_and_answer(read.example)
-        whole, plain = _digest(question + "\0" + answer), normal_digest(read.example)
-        earlier = self._exact.get(whole)
-        if earlier is not None:
-            self.exact += 1
-        elif (earlier := self._near.get(plain)) is not None:
-            self.near += 1
-        if earlier is not None and len(self.twins) < _EXAMPLES:
-            self.twins.append((place, earlier))
-        self._exact.setdefault(whole, place)
-        self._near.setdefault(plain, place)
-        if answer:
-            key = _digest(question)
-            if self._answers.setdefault(key, _digest(answer)) != _digest(answer):
-                self._contradicted.add(key)
+    def add(self, rows: Sequence[ReadExample]) -> None:
+        if not rows:
+            return
+        said = [_question_and_answer(row.example) for row in rows]
+        places = np.array([self._place(row) for row in rows], dtype=np.int64)
+        same = self._exact.add(as_numbers([_digest(question + "\0" + answer) for question, answer in said]), places)
+        alike = self._near.add(as_numbers([normal_digest(row.example) for row in rows]), places)
+        earlier = np.where(same != NOWHERE, same, alike)
+        self.exact += int((same != NOWHERE).sum())
+        self.near += int(((same == NOWHERE) & (alike != NOWHERE)).sum())
+        for at in np.flatnonzero(earlier != NOWHERE)[: _EXAMPLES - len(self.twins)].tolist():
+            self.twins.append((self._told(int(places[at])), self._told(int(earlier[at]))))
+        self._compare([each for each in said if each[1]])
+
+    def _compare(self, said: Sequence[tuple[str, str]]) -> None:
+        """Questions whose answer is another one than the first that was given."""
+        if not said:
+            return
+        questions = as_numbers([_digest(question) for question, _ in said])
+        answers = as_numbers([_digest(answer) for _, answer in said]) & np.iinfo(np.int64).max
+        first = self._answers.add(questions, answers)
+        self._contradicted.update(questions[(first != NOWHERE) & (first != answers)].tolist())
+
+    def _place(self, row: ReadExample) -> int:
+        return self._files.setdefault(row.file, len(self._files)) << _LINE_BITS | row.line
+
+    def _told(self, place: int) -> str:
+        file = list(self._files)[place >> _LINE_BITS]
+        return f"{Path(file).name}:{place & (1 << _LINE_BITS) - 1}"
 
     def contradictions(self) -> int:
         return len(self._contradicted)
 
-    def __contains__(self, example: Example) -> bool:
-        return normal_digest(example) in self._near
+    def count(self, examples: Sequence[Example]) -> int:
+        """How many of them are among the rows, but for case, spaces and punctuation."""
+        if not examples:
+            return 0
+        return int((self._near.find(as_numbers([normal_digest(each) for each in examples])) != NOWHERE).sum())
 
 
 def normal_digest(example: Example) -> bytes:
@@ -173,10 +191,11 @@ def _kept(read: ReadExample | Refusal, refusals: Refusals) -> bool:
     return True
 
 
-def _overlap(other: DatasetEntry, seen: _Seen, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str]) -> int:
+def _overlap(other: DatasetEntry, seen: _Twins, stage: Stage, cache_dir: Path, placeholders: Mapping[str, str]) -> int:
     layout, rows = open_dataset(other, locate(other, cache_dir), stage)
-    read = map(ExampleReader(layout, placeholders).read, rows)
-    return sum(one.example in seen for one in read if isinstance(one, ReadExample))
+    read = ExampleReader(layout, placeholders).read
+    batches = ([one for one in map(read, batch) if isinstance(one, ReadExample)] for batch in _batches(rows))
+    return sum(seen.count([one.example for one in batch]) for batch in batches)
 
 
 def _batches(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
@@ -198,14 +217,16 @@ def render_check(report: CheckReport) -> RenderableType:
     for place, earlier in report.twins:
         facts.add_row("", Text(f"{place} = {earlier}", style="dim"))
     if report.contradictions:
-        facts.add_row("contradictions", Text(f"{report.contradictions:,} questions have different answers", "yellow"))
+        questions = plural("{count:,} question", "{count:,} questions", report.contradictions)
+        facts.add_row("contradictions", Text(f"{questions} with different answers", "yellow"))
     if report.placeholders:
         left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in report.placeholders.items())
         facts.add_row("placeholders", Text(f"left in the text: {left}", style="yellow"))
     for file, encoding in report.encodings.items():
         facts.add_row("encoding", f"{file}: {encoding.upper()}")
     for name, count in report.overlap.items():
-        facts.add_row("overlap", Text(f"{count:,} rows of {name} are in it", style="red" if count else ""))
+        rows = plural("{count:,} row", "{count:,} rows", count)
+        facts.add_row("overlap", Text(f"{rows} of {name}", style="red" if count else ""))
     for note in report.notes:
         facts.add_row("note", note)
     return Group(facts, *_histogram(report))
@@ -225,5 +246,6 @@ def _histogram(report: CheckReport) -> list[RenderableType]:
         bar = "█" * round(_BAR * count / max(1, counts.max()))
         style = "red" if low >= report.cutoff else "cyan"
         lines.append(Text.assemble(f"{low:>7,} – {top - 1:<7,} ", (f"{bar:<{_BAR}}", style), f" {count:,}"))
-    lines.append(f"{report.truncated:,} rows ({share:.1f} %) are longer than cutoff_len {report.cutoff:,}.")
+    longer = plural("{count:,} row", "{count:,} rows", report.truncated)
+    lines.append(f"Longer than cutoff_len {report.cutoff:,}: {longer} ({share:.1f} %).")
     return lines

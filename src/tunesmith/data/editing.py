@@ -50,7 +50,7 @@ def keep_rows(source: SourceFile, wanted: Callable[[int, SourceRow], bool], remo
             left.append(json.dumps(line, ensure_ascii=False, default=str))
     if not left:
         return 0
-    with told_plainly(removed), removed.open("a", encoding="utf-8", newline="\n") as file:
+    with told_plainly(removed, "dataset_dir"), removed.open("a", encoding="utf-8", newline="\n") as file:
         file.write("\n".join(left) + "\n")
     _rewrite(source, lambda at, before: _as_it_is(before) if wanted(at, before) else None)
     return len(left)
@@ -162,7 +162,7 @@ def _check_seen(path: Path, number: int | None, last: int) -> None:
 def _aside(path: Path, encoding: str) -> Iterator[TextIO]:
     """A file that takes the place of `path` when the block ends well."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with told_plainly(path):
+    with told_plainly(path, "dataset_dir"):
         try:
             with aside.open("w", encoding=encoding or "utf-8", errors="surrogateescape", newline="") as file:
                 yield file
@@ -210,7 +210,7 @@ def _write_parquet(path: Path, rows: list[Row]) -> None:
         table = pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise UserError(f"The row does not fit the columns of {path.name}: {error}.") from None
-    with told_plainly(path):
+    with told_plainly(path, "dataset_dir"):
         try:
             parquet.write_table(table, aside)
             aside.replace(path)

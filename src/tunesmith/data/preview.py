@@ -23,6 +23,7 @@ from tunesmith.text.conversation import Document
 from tunesmith.text.rows import RowError
 
 TRAINED, CONTEXT = "bold green", "dim"
+_MOST_SHOWN = 2000
 
 
 class Decoder(Protocol):
@@ -94,15 +95,23 @@ def plain_rows(
 def _plain(read: ReadExample) -> RenderableType:
     head = Text(f"{Path(read.file).name}:{read.line}", style="bold")
     if isinstance(read.example, Document):
-        return Group(head, Text(read.example.text, style=TRAINED))
+        return Group(head, Text(_shown(read.example.text), style=TRAINED))
     lines = []
     for message in read.example.messages:
         trained = message.role == "assistant" and message.train is not False
         calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
         thinking = [f"<think>{message.thinking}</think>"] if message.thinking else []
         said = "\n".join(part for part in (*thinking, message.content, *calls) if part)
-        lines.append(Text.assemble((f"{message.role}: ", "bold"), (said, TRAINED if trained else CONTEXT)))
+        lines.append(Text.assemble((f"{message.role}: ", "bold"), (_shown(said), TRAINED if trained else CONTEXT)))
     return Group(head, *lines)
+
+
+def _shown(text: str) -> str:
+    """A text that may be a whole book, by its beginning and its end."""
+    if len(text) <= _MOST_SHOWN:
+        return text
+    half = _MOST_SHOWN // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters …\n{text[-half:]}"
 
 
 def split_runs(ids: NDArray[np.int32], weights: NDArray[np.float32], tokenizer: Decoder) -> tuple[Run, ...]:

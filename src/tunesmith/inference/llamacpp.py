@@ -17,6 +17,8 @@ from tunesmith.text.conversation import Conversation, Message
 from tunesmith.text.tools import tool_format
 
 _MOST = 8192  # tokens of a conversation; memory is taken for all of them at once
+# Between the parts of a JSON value any white space is allowed otherwise, and small models write it without end.
+_NARROW = {"x-guidance": {"whitespace_pattern": "[ ]?"}}
 
 
 @contextmanager
@@ -46,8 +48,11 @@ class LlamaCppEngine:
         """What is answered, without the reasoning."""
         return "".join(piece.text for piece in self.stream(conversation, settings) if piece.kind != "thinking")
 
-    def stream(self, conversation: Conversation, settings: GenerationConfig) -> Answer:
-        """The answer, generated while it is iterated over."""
+    def stream(
+        self, conversation: Conversation, settings: GenerationConfig, schema: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """The answer, generated while it is iterated over. schema: the answer is JSON of that JSON schema."""
+        form = {} if schema is None else {"json_schema": {**schema, **_NARROW}}
         told = {} if self.thinking is None else {"chat_template_kwargs": {"enable_thinking": self.thinking}}
         prompt = self.runtime.render([_plain(message) for message in conversation.messages], **told)
         pieces = self.runtime.stream(
@@ -59,6 +64,7 @@ class LlamaCppEngine:
             repeat_penalty=settings.repetition_penalty,
             repeat_last_n=self.room,
             seed=self.seed,
+            **form,
         )
         return _Told(pieces, thinking=prompt.rstrip().endswith(THINK_OPEN))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from tunesmith.errors import UserError
 
 if TYPE_CHECKING:
     from tunesmith.inference.engine import ChatEngine
+    from tunesmith.inference.llamacpp import LlamaCppEngine
 
 _LOCAL_TOKENS = 2048
 
@@ -37,11 +38,14 @@ def who(options: JobOptions) -> tuple[str, Connection | None]:
 
 
 @asynccontextmanager
-async def opened(options: JobOptions, stop: Stop) -> AsyncIterator[Model]:
-    """The model, ready to be asked."""
+async def opened(
+    options: JobOptions, stop: Stop, trouble: Callable[[str, float], None] = lambda reason, seconds: None
+) -> AsyncIterator[Model]:
+    """The model, ready to be asked. trouble: see `Endpoint`."""
     name, place = who(options)
     if place is None:
-        yield LocalModel(name, _load(options), options)
+        with _loaded(options) as engine:
+            yield LocalModel(name, engine, options)
         return
     endpoint = Endpoint(
         place,
@@ -51,43 +55,63 @@ async def opened(options: JobOptions, stop: Stop) -> AsyncIterator[Model]:
         timeout=options.timeout,
         retries=options.retries,
         connections=options.concurrency,
+        trouble=trouble,
     )
     async with endpoint:
         yield endpoint
 
 
 class LocalModel:
-    """A model of this machine as one that can be asked; one answer at a time."""
+    """A model of this machine as one that can be asked; one answer at a time.
 
-    def __init__(self, name: str, engine: ChatEngine, options: JobOptions) -> None:
+    In llama.cpp it can write nothing but what the schema allows; in torch the schema stands in the prompt alone.
+    """
+
+    def __init__(self, name: str, engine: ChatEngine | LlamaCppEngine, options: JobOptions) -> None:
         self.name = name
         self._engine = engine
         self._options = options
         self._thread = ThreadPoolExecutor(1, "answers")
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """See `Model`; the schema stands in the prompt already."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, messages)
+        """See `Model`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, messages, schema)
 
-    def _answer(self, messages: Messages) -> Reply:
+    def _answer(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
         from dataclasses import replace
 
         from tunesmith.config import GenerationConfig
+        from tunesmith.inference.llamacpp import LlamaCppEngine
         from tunesmith.text.conversation import Conversation, Message
 
         said = tuple(Message(message["role"], message["content"]) for message in messages)  # type: ignore[arg-type]
         settings = GenerationConfig(max_new_tokens=self._options.max_tokens or _LOCAL_TOKENS)
         if (temperature := self._options.temperature) is not None:
             settings = replace(settings, temperature=temperature, do_sample=temperature > 0)
+        engine = self._engine
         try:
-            answer = self._engine.stream(Conversation(said), settings)
+            if isinstance(engine, LlamaCppEngine):
+                answer = engine.stream(Conversation(said), settings, schema)
+            else:
+                answer = engine.stream(Conversation(said), settings)
             text = "".join(piece.text for piece in answer if piece.kind != "thinking")
         except UserError as error:
             raise AskFailed(error.message) from None
         return Reply(text, answer.prompt_tokens, answer.tokens, cut=answer.finish == "length")
 
 
-def _load(options: JobOptions) -> ChatEngine:
+@contextmanager
+def _loaded(options: JobOptions) -> Iterator[ChatEngine | LlamaCppEngine]:
+    """The model in llama.cpp where it is a GGUF file and llama.cpp is installed, otherwise in torch."""
+    from tunesmith.models.gguf.runtime import is_installed
+
+    path = Path(options.model).expanduser()
+    if path.suffix.lower() == ".gguf" and path.is_file() and is_installed():
+        from tunesmith.inference.llamacpp import llamacpp_engine
+
+        with llamacpp_engine(path, thinking=False, seed=options.seed) as engine:
+            yield engine
+        return
     from tunesmith.config.load import load_job
     from tunesmith.jobs.places import configuration_of
     from tunesmith.jobs.process import settled_libraries
@@ -96,7 +120,7 @@ def _load(options: JobOptions) -> ChatEngine:
         from tunesmith.inference.load import load_engine
 
         files, keys = configuration_of(options.model)
-        return load_engine(load_job(files, {**keys, "enable_thinking": False}, verb="chat").job)
+        yield load_engine(load_job(files, {**keys, "enable_thinking": False}, verb="chat").job)
 
 
 def counter(tokenizer: str) -> Callable[[Any], Any]:

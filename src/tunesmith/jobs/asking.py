@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +31,7 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.run import Run, flat_yaml
 
 _PATHS = ("dataset_dir", "run_dir", "prompts")
+_BAR_SECONDS = 0.2
 _REPORT_SECONDS = 2.0
 _LINE_SECONDS = 15.0
 _POLL_SECONDS = 0.5
@@ -61,6 +63,17 @@ def start_run(command: str, sources: list[str], options: JobOptions) -> Run:
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """When something was shown last, and how many answers there were then."""
+
+    time: float
+    done: int = -1
+
+    def is_due(self, done: int, now: float, seconds: float) -> bool:
+        return done != self.done and now - self.time >= seconds
+
+
 class Watch:
     """Shows how the asking goes (a bar with the time left on a terminal, plain lines elsewhere) and records it.
 
@@ -71,10 +84,12 @@ class Watch:
         self.stop = Stop()
         self._run, self._journal, self._options, self._console = run, journal, options, console
         self._bar: Progress | None = None
-        self._total = self._before = 0
-        self._reported = self._said = self._began = time.monotonic()
+        self._what, self._total, self._tally = "", 0, Tally()
+        self._recorded = self._said = self._drawn = _Shown(time.monotonic())
+        self._began = time.monotonic()
         self._previous: dict[int, Any] = {}
         self._awaits = False
+        self._troubles, self._troubled = 0, -math.inf
 
     @property
     def interrupted(self) -> bool:
@@ -100,8 +115,9 @@ class Watch:
     @contextmanager
     def asking(self, what: str, total: int) -> Iterator[Callable[[Tally], None]]:
         """Show one round of questions; yields what takes the tally after each."""
-        self._total, self._began = total, time.monotonic()
-        self._said = self._began
+        self._what, self._total, self._tally = what, total, Tally()
+        self._began = time.monotonic()
+        self._recorded = self._said = self._drawn = _Shown(self._began)
         self._run.update(steps=total, step=0)
         if self._console.is_terminal:
             columns = (
@@ -113,7 +129,8 @@ class Watch:
             self._bar.start()
         self._awaits = True
         try:
-            yield lambda tally: self._report(what, tally)
+            yield self._report
+            self._show(last=True)
         finally:
             self._awaits = False
             if self._bar is not None:
@@ -121,28 +138,55 @@ class Watch:
                 self._bar = None
 
     async def poll(self) -> None:
-        """Look for the stop file, until cancelled."""
-        while not (self._run.stop_asked() and not self.stop.asked):
-            await asyncio.sleep(_POLL_SECONDS)
-        self.stop.ask()
-        self.say(tr("Stopping: answers on their way are awaited."))
+        """Until cancelled, look for the stop file, and show what came in while no further answer does."""
+        try:
+            while True:
+                if self._run.stop_asked() and not self.stop.asked:
+                    self.stop.ask()
+                    self.say(tr("Stopping: answers on their way are awaited."))
+                if self._awaits:
+                    self._show()
+                await asyncio.sleep(_POLL_SECONDS)
+        except UserError as error:  # the run can't be written
+            self.stop.fail(error)
 
-    def _report(self, what: str, tally: Tally) -> None:
+    def trouble(self, reason: str, seconds: float) -> None:
+        """A request is sent again in so many seconds: a line for the first of many, with how many there were since."""
+        self._troubles += 1
         now = time.monotonic()
-        last = tally.done >= self._total
-        self._run.update(step=tally.done)
-        if not last and now - self._reported < (0.2 if self._bar else _REPORT_SECONDS):
+        if now - self._troubled < _LINE_SECONDS:
+            return
+        since = self._troubles - 1
+        self._troubles, self._troubled = 0, now
+        more = tr(" ({count} more since the last such line)").format(count=since) if since else ""
+        self.say(tr("{reason}; sent again in {seconds:.0f} s").format(reason=reason, seconds=max(1.0, seconds)) + more)
+
+    def _report(self, tally: Tally) -> None:
+        self._tally = tally
+        self._show()
+
+    def _show(self, *, last: bool = False) -> None:
+        """What has come in since it was last shown, where that is long enough ago."""
+        done, now = self._tally.done, time.monotonic()
+        last = last or done >= self._total
+        self._run.update(step=done)
+        recorded = self._recorded.is_due(done, now, 0.0 if last else _REPORT_SECONDS)
+        said = self._bar is None and self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS)
+        drawn = self._bar is not None and self._drawn.is_due(done, now, 0.0 if last else _BAR_SECONDS)
+        if not (recorded or said or drawn):
             return
         spent = self._journal.spent()
-        said = self.told(spent) + (f" · {tally.failed} {tr('failed')}" if tally.failed else "")
+        failed = f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=tally.done, said=said)
-        if now - self._reported >= _REPORT_SECONDS or last:
-            self._reported = now
-            self._run.metric(tally.done, failed=tally.failed, **asdict(spent), **self.cost(spent))
-        if self._bar is None and (last or now - self._said >= _LINE_SECONDS):
-            self._said = now
-            self.say(f"{what} {tally.done}/{self._total} · {said} · {tr('left')} {self._left(tally)}")
+            self._drawn = _Shown(now, done)
+            self._bar.update(self._bar.task_ids[0], completed=done, said=self.told(spent) + failed)
+        if recorded:
+            self._recorded = _Shown(now, done)
+            self._run.metric(done, failed=self._tally.failed, **asdict(spent), **self.cost(spent))
+        if said:
+            self._said = _Shown(now, done)
+            left = "" if done >= self._total else f" · {tr('left')} {self._left()}"
+            self.say(f"{self._what} {done}/{self._total} · {self.told(spent)}{failed}{left}")
 
     def told(self, spent: Spent) -> str:
         """Tokens and money in words."""
@@ -158,11 +202,11 @@ class Watch:
             return {}
         return {"money": round(spent.money(self._options.price_in, self._options.price_out), 6)}
 
-    def _left(self, tally: Tally) -> str:
-        fresh = tally.answered + tally.failed
+    def _left(self) -> str:
+        fresh = self._tally.answered + self._tally.failed
         if not fresh:
             return "?"
-        seconds = int((time.monotonic() - self._began) / fresh * max(0, self._total - tally.done))
+        seconds = int((time.monotonic() - self._began) / fresh * (self._total - self._tally.done))
         return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.runs.state import process_lives, state_from
 from tunesmith.training.start import must_be_there
+
+_CHOOSE_ROWS = ("dataset", "dataset_dir", "val_size", "max_samples", "cutoff_len", "data_seed")
 
 
 @settled_libraries()
@@ -54,14 +56,33 @@ def configuration(
     changed: keys that are to be laid over these. Of a run its own folder and what it went on from are left behind.
     """
     files, keys = configuration_of(model, adapter) if model else ([], {})
-    if model and not model.lower().endswith(SUFFIXES):
+    of_model = model is not None and not model.lower().endswith(SUFFIXES)
+    if of_model:
         keys |= {"output_dir": "", "overwrite_output_dir": False, "resume_from_checkpoint": None, "report_to": None}
     keys |= COMMAND
     if dataset:
         keys |= {"eval_dataset": dataset}
     if dataset or "eval_dataset" in changed:
-        keys |= {"val_size": 0.0}
-    return files, keys
+        return files, {**keys, "val_size": 0.0}
+    return files, keys | (_same_rows(files, changed) if of_model and files else {})
+
+
+def _same_rows(files: Sequence[Path], changed: Collection[str]) -> dict[str, Any]:
+    """What keeps the rows that a run's training held back, whatever seed its answers are drawn with. UserError for a
+    change that would choose others: among them would be rows that the model was trained on."""
+    trained = load_job(files, {}, verb="chat").job
+    if trained.data.eval_dataset or not trained.data.val_size:
+        return {}
+    for key in _CHOOSE_ROWS:
+        if key in changed:
+            raise UserError(
+                f"{key} decides which rows were held back from this training: with another value, rows that the model "
+                "was trained on would be asked.",
+                hint="Leave it out, or name rows of their own: --dataset NAME.",
+                field=key,
+            )
+    seeds = trained.training
+    return {"data_seed": seeds.seed if seeds.data_seed is None else seeds.data_seed}
 
 
 def after_training(resolved: Resolved) -> Resolved:

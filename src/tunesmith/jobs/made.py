@@ -72,28 +72,46 @@ def write_rows(
     return Written(tuple(done), held_back, beside, rows.by_chunk, decisions.taken)
 
 
-def show(question: Question, stopped: threading.Event) -> Iterator[dict[str, Any]]:
-    """Rows as the journal has them now; offset and limit count those that fit.
+class MadeRows:
+    """The rows of a job as its journal has them now. What was looked at last is kept: turning its pages and searching
+    it does not sift it anew."""
 
-    state: `kept`, `held` or `decided`; all where it is empty. query: words of the row. newest: the last one first.
-    """
-    layout = RunLayout(Path(question["run"]))
-    state, words = str(question.get("state") or ""), str(question.get("query") or "").casefold().split()
-    first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
-    everything, decisions = _everything(layout)
-    fitting = [each for each in everything if _fits(each, state, words)]
-    report = read_json(layout.report)
-    kinds = Counter(each["kind"] for each in everything if each["kind"])
-    yield {
-        "rows": (fitting[::-1] if question.get("newest") else fitting)[first : first + most],
-        "fitting": len(fitting),
-        "kept": len(everything) - kinds.total(),
-        "held": kinds.total(),
-        "decided": sum(each["by_hand"] for each in everything),
-        "kinds": dict(kinds.most_common()),
-        "written": report is not None,
-        "unwritten": max(0, decisions - int((report or {}).get("decisions", 0))),
-    }
+    def __init__(self) -> None:
+        self._known: tuple[Any, list[dict[str, Any]]] = (None, [])
+
+    def show(self, question: Question, stopped: threading.Event) -> Iterator[dict[str, Any]]:
+        """offset and limit count those that fit.
+
+        state: `kept`, `held` or `decided`; all where it is empty. query: words of the row. newest: the last one first.
+        """
+        layout = RunLayout(Path(question["run"]))
+        state, words = str(question.get("state") or ""), str(question.get("query") or "").casefold().split()
+        first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
+        everything, decisions = self._everything(layout)
+        fitting = [each for each in everything if _fits(each, state, words)]
+        report = read_json(layout.report)
+        kinds = Counter(each["kind"] for each in everything if each["kind"])
+        yield {
+            "rows": (fitting[::-1] if question.get("newest") else fitting)[first : first + most],
+            "fitting": len(fitting),
+            "kept": len(everything) - kinds.total(),
+            "held": kinds.total(),
+            "decided": sum(each["by_hand"] for each in everything),
+            "kinds": dict(kinds.most_common()),
+            "written": report is not None,
+            "unwritten": max(0, decisions - int((report or {}).get("decisions", 0))),
+        }
+
+    def _everything(self, layout: RunLayout) -> tuple[list[dict[str, Any]], int]:
+        """All rows of the job, and how often something was decided on them."""
+        decisions = Decisions.read(layout.decisions)
+        with Journal(layout.journal) as journal:
+            mark = (layout.root, journal.extent(), decisions.taken, layout.resolved.stat().st_mtime_ns)
+            if mark != self._known[0]:
+                options, prompts, model = _settings(layout)
+                self._known = (None, [])
+                self._known = (mark, [_told(each) for each in Rows(journal, options, prompts, model, decisions).all()])
+        return self._known[1], decisions.taken
 
 
 def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, Any]]:
@@ -116,23 +134,6 @@ def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, An
         raise UserError("Every row is held back, so the data set stays as it was.", hint="Accept a row, then write it.")
     replace_json(layout.report, {**report, **written.facts()})
     yield {"rows": written.facts()["rows"]}
-
-
-_known: tuple[Any, list[dict[str, Any]]] = (None, [])
-"""What was looked at last: turning its pages and searching it does not sift it anew."""
-
-
-def _everything(layout: RunLayout) -> tuple[list[dict[str, Any]], int]:
-    """All rows of the job, and how often something was decided on them."""
-    global _known
-    decisions = Decisions.read(layout.decisions)
-    with Journal(layout.journal) as journal:
-        mark = (layout.root, journal.extent(), decisions.taken, layout.resolved.stat().st_mtime_ns)
-        if mark != _known[0]:
-            options, prompts, model = _settings(layout)
-            _known = (None, [])
-            _known = (mark, [_told(each) for each in Rows(journal, options, prompts, model, decisions).all()])
-    return _known[1], decisions.taken
 
 
 def _settings(layout: RunLayout) -> tuple[MakeOptions, Prompts, str]:
@@ -188,4 +189,4 @@ def _revision(path: str) -> str:
 
 
 if __name__ == "__main__":
-    serve({"show": show, "write": write})
+    serve({"show": MadeRows().show, "write": write})

@@ -18,7 +18,7 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr, translated
+from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
 from tunesmith.jobs.held_back import published_before
@@ -50,7 +50,7 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
             began = time.monotonic()
             tally = asyncio.run(_ask(journal, options, prompts, watch))
             done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
-    return show(done) if done is not None else 1
+    return show(*done) if done else 1
 
 
 def preview(sources: Sequence[Path], options: MakeOptions) -> int:
@@ -90,7 +90,7 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
     """Both rounds of questions; returns the tally of the first."""
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop) as model:
+        async with opened(options, watch.stop, watch.trouble) as model:
             with watch.asking(tr("asking"), journal.chunks()) as report:
                 tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
             if options.judge and not watch.stop.ending:
@@ -105,16 +105,18 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
 def _publish(
     run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
     seconds: float, replace: bool,
-) -> Published | None:  # fmt: skip
-    """Write the rows, and beside them those that were held back, and tell all. None where there are none yet."""
+) -> tuple[Published, ...]:  # fmt: skip
+    """Write the rows, and beside them those that were held back, and tell all. Nothing where there are none yet."""
     written = write_rows(run.layout, journal, options, prompts, model, replace=replace)
     failed = tally.failed + tally.known_failed
     if not written.sets:
         if watch.interrupted:
             watch.say(tr("Nothing was answered yet, so nothing was written."))
-            return None
+            return ()
+        lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
+        held = plural("{count:,} row was held back", "{count:,} rows were held back", sum(written.held_back.values()))
         raise UserError(
-            f"No row came of it: {failed} questions failed, {sum(written.held_back.values())} rows were held back.",
+            f"No row came of it: {lost}, {held}.",
             hint=failed_hint(journal) or f"{written.beside} tells why.",
         )
     run.event("published", names=[each.name for each in written.sets])
@@ -132,27 +134,39 @@ def _publish(
     write_report(run, report)
     for line in report_lines(report, journal, watch.told(spent)):
         watch.say(line)
+    if len(written.sets) == 1 and published_before(run.layout.root, f"{options.out}_val"):
+        told = tr(
+            "{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
+        )
+        watch.say(told.format(name=options.out))
     if len(written.sets) > 1 and written.by_chunk:
         watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
-    return written.sets[0]
+    return written.sets
 
 
 def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterator[str]:
     """The report in words."""
     for (name, rows), file in zip(report["rows"].items(), report["files"], strict=True):
-        yield tr("{rows:,} rows in {file}, registered as {name}").format(rows=rows, file=file, name=name)
+        yield tr("{rows} in {file}, registered as {name}").format(
+            rows=trn("{count:,} row", "{count:,} rows", rows), file=file, name=name
+        )
     if report["rejected"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report["rejected"].items()))
         yield tr("held back: {kinds} (each with its reason in {file})").format(
             kinds=kinds, file=report["rejected_file"]
         )
-    if report["chunks_failed"]:
-        yield tr("{count} chunks failed; --retry-failed asks them again. {hint}").format(
-            count=report["chunks_failed"], hint=failed_hint(journal)
-        )
-    if report["chunks_open"]:
-        yield tr("{count} chunks were not asked about; the same command goes on.").format(count=report["chunks_open"])
-    yield tr("{calls} answers, {spent}").format(calls=report["calls"], spent=spent)
+    if failed := report["chunks_failed"]:
+        told = trn(
+            "{count:,} chunk failed; --retry-failed asks it again.",
+            "{count:,} chunks failed; --retry-failed asks them again.", failed,
+        )  # fmt: skip
+        yield f"{told} {failed_hint(journal)}"
+    if left := report["chunks_open"]:
+        yield trn(
+            "{count:,} chunk was not asked about; the same command goes on.",
+            "{count:,} chunks were not asked about; the same command goes on.", left,
+        )  # fmt: skip
+    yield f"{trn('{count:,} answer', '{count:,} answers', report['calls'])}, {spent}"
 
 
 def failed_hint(journal: Journal) -> str:
@@ -166,7 +180,8 @@ def _announced(expected: Estimate, model: str, place: str) -> str:
 
 
 def _chunks_told(expected: Estimate) -> str:
-    told = tr("{documents} documents, {chunks} chunks").format(documents=expected.documents, chunks=expected.chunks)
+    documents = trn("{count:,} document", "{count:,} documents", expected.documents)
+    told = f"{documents}, {trn('{count:,} chunk', '{count:,} chunks', expected.chunks)}"
     if expected.questions == expected.chunks:
         return told
     return told + tr(", {count} of them still to be asked about").format(count=expected.questions)

@@ -19,7 +19,7 @@ from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue
 from tunesmith.authoring.rows import Row, validation_groups
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import tr, trn
 from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
 from tunesmith.jobs.held_back import lines_beside, published_before
@@ -49,7 +49,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     asks = bool(options.model or options.base_url)
     with _asked(found, sources, options, prompts) if asks else _as_it_is(found) as known:
         done = _publish(known, options, prompts, overwritten, say)
-    return show(done)
+    return show(*done)
 
 
 def _names(options: RolesOptions) -> list[str]:
@@ -82,9 +82,10 @@ def _tell_found(found: Sequence[Spoken], options: RolesOptions, say: Say) -> Non
         kinds = Counter(line.attribution for line in each.lines)
         kind = tr("script") if each.script else tr("novel")
         say(
-            tr("{path}: {kind}, {lines} lines, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
+            tr("{path}: {kind}, {lines}, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
             .format(
-                path=each.path, kind=kind, lines=len(each.lines), own=own, role=options.role[0],
+                path=each.path, kind=kind, own=own, role=options.role[0],
+                lines=trn("{count:,} line", "{count:,} lines", len(each.lines)),
                 named=kinds["named"], turn=kinds["turn"], none=kinds[""],
             )
         )  # fmt: skip
@@ -109,8 +110,11 @@ def _asked(
             total = sum(map(len, asked))
             watch.say(
                 tr("asking {model} at {place}").format(model=model, place=place.shown if place else tr("this machine"))
-                + tr(" about {lines} lines in {total} questions").format(
-                    lines=sum(len(each.numbers) for group in asked for each in group), total=total
+                + tr(" about {lines} in {questions}").format(
+                    lines=trn(
+                        "{count:,} line", "{count:,} lines", sum(len(e.numbers) for group in asked for e in group)
+                    ),
+                    questions=trn("{count:,} question", "{count:,} questions", total),
                 )
             )
             tally = asyncio.run(_ask([each for group in asked for each in group], journal, options, watch, total))
@@ -125,14 +129,18 @@ def _asked(
             yield known
             run.event("published", names=_names(options))
             if failed := tally.failed + tally.known_failed:
-                watch.say(tr("{count} questions failed; --retry-failed asks them again.").format(count=failed))
+                again = trn(
+                    "{count:,} question failed; --retry-failed asks it again.",
+                    "{count:,} questions failed; --retry-failed asks them again.", failed,
+                )  # fmt: skip
+                watch.say(again)
             watch.say(watch.told(journal.spent()))
 
 
 async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, watch: Watch, total: int) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop) as model:
+        async with opened(options, watch.stop, watch.trouble) as model:
             with watch.asking(tr("asking"), total) as report:
                 return await ask_all(
                     (each.question for each in asked),
@@ -147,7 +155,9 @@ async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, wa
         poll.cancel()
 
 
-def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say) -> Published:
+def _publish(
+    found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say
+) -> list[Published]:
     beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
     reasons: Counter[str] = Counter()
     with lines_beside(beside) as write:
@@ -165,12 +175,13 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, overw
     for name, side in zip(_names(options), sides, strict=False):
         if side:
             done.append(publish(side, name, options.dataset_dir, options.format, options.type, replace=overwritten))
-            told = tr("{rows:,} rows in {file}, registered as {name}")
-            say(told.format(rows=done[-1].rows, file=done[-1].path, name=name))
+            counted = trn("{count:,} row", "{count:,} rows", done[-1].rows)
+            told = tr("{rows} in {file}, registered as {name}")
+            say(told.format(rows=counted, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
-    return done[0]
+    return done
 
 
 def _scene_of(row: Row) -> str:

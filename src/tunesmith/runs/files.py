@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,37 +14,52 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UserError
+from tunesmith.runs.processes import is_alive
 
 _HINTS = {
-    errno.ENOSPC: "The disk is full: free some space or choose an output_dir on another disk.",
-    errno.EDQUOT: "Your disk quota is used up: free some space or choose an output_dir elsewhere.",
-    errno.EROFS: "The file system is read-only: choose an output_dir elsewhere.",
-    errno.EACCES: "You may not write there: choose an output_dir that you own.",
-    errno.EPERM: "You may not write there: choose an output_dir that you own.",
-    errno.ENOTDIR: "A part of the path is a file, not a folder: choose another output_dir.",
-    errno.EEXIST: "A file of that name is in the way: choose another output_dir.",
-    errno.ENAMETOOLONG: "The path is too long for this file system: choose a shorter output_dir.",
+    errno.ENOSPC: "The disk is full: free some space or choose a folder on another disk.",
+    errno.EDQUOT: "Your disk quota is used up: free some space or choose a folder elsewhere.",
+    errno.EROFS: "The file system is read-only: choose a folder elsewhere.",
+    errno.EACCES: "You may not write there: choose a folder that you own.",
+    errno.EPERM: "You may not write there: choose a folder that you own.",
+    errno.ENOTDIR: "A part of the path is a file, not a folder: choose a folder elsewhere.",
+    errno.EEXIST: "A file of that name is in the way: choose a folder elsewhere.",
+    errno.ENAMETOOLONG: "The path is too long for this file system: choose a folder with a shorter path.",
 }
 
 
 @contextmanager
-def told_plainly(path: Path) -> Iterator[None]:
-    """Turn a failing write under `path` into a UserError that says what to do."""
+def told_plainly(path: Path, field: str | None = "output_dir") -> Iterator[None]:
+    """Turn a failing write under `path` into a UserError that says what to do. field: the option that names it."""
     try:
         yield
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "Check the disk and the rights of the folder.")
         reason = error.strerror or str(error)
-        raise UserError(f"Can't write {path}: {reason}.", hint=hint, field="output_dir") from error
+        raise UserError(f"Can't write {path}: {reason}.", hint=hint, field=field) from error
 
 
-def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+def aside_of(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def clear_dead_asides(path: Path) -> None:
+    """Remove what processes of this machine that no longer run have left beside `path`."""
+    own = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part(\.\w+)?")
+    for beside in path.parent.iterdir():
+        found = own.fullmatch(beside.name)
+        if found and not is_alive(int(found[1]), None):
+            beside.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str, *, durable: bool = True, field: str | None = "output_dir") -> None:
     """Write `text` aside and put it in place at once, so that a reader sees the old or the new, never a part.
 
-    durable: also survive a power cut (fsync); progress that comes every second does without.
+    durable: also survive a power cut (fsync); progress that comes every second does without. field: see told_plainly.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with told_plainly(path):
+    aside = aside_of(path)
+    with told_plainly(path, field):
         try:
             with aside.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)

@@ -10,12 +10,11 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tunesmith.errors import UserError
-from tunesmith.web.access import REFUSALS, Refusal
+from tunesmith.web.access import Refusal
 from tunesmith.web.guard import Door, Guard
 from tunesmith.web.language import Listener
 from tunesmith.web.studio import Studio
@@ -40,6 +39,7 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
         yield
         studio.end()
 
+    subjects = [import_module(f"tunesmith.web.api.{subject}") for subject in SUBJECTS]
     app = FastAPI(
         title="Tunesmith studio",
         version="1",
@@ -47,12 +47,10 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        responses=REFUSALS,
-        generate_unique_id_function=_operation_id,
+        # As they stand: including a router makes each of its endpoints anew, when the first page is asked for.
+        routes=[route for subject in subjects for route in subject.router.routes],
     )
     app.state.studio = studio
-    for subject in SUBJECTS:
-        app.include_router(import_module(f"tunesmith.web.api.{subject}").router, prefix="/api")
     app.add_exception_handler(UserError, _told)
     app.add_exception_handler(OSError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -62,11 +60,6 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
         app.add_middleware(Guard, door=door)
     app.add_middleware(Listener)  # the outermost: the guard's words are read by people too
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    """The function's name: what the front end's types are called by."""
-    return route.name
 
 
 def _serve_page(app: FastAPI, page: Path) -> None:

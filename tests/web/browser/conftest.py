@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.assets import program
 
@@ -21,11 +22,12 @@ expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
-def built_page() -> Path:
+def built_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The front end's folder with `node_modules` and `dist`; built where it is older than its sources."""
-    whole = (FRONTEND / "node_modules" / "axe-core").is_dir()
-    build = [sys.executable, str(ROOT / "setup" / "page.py"), *(["--if-needed"] if whole else [])]
-    subprocess.run(build, check=True, timeout=900)
+    with FileLock(tmp_path_factory.getbasetemp().parent / "page.lock"):  # one folder for all test processes
+        whole = (FRONTEND / "node_modules" / "axe-core").is_dir()
+        build = [sys.executable, str(ROOT / "setup" / "page.py"), *(["--if-needed"] if whole else [])]
+        subprocess.run(build, check=True, timeout=900)
     return FRONTEND
 
 

@@ -13,6 +13,7 @@ from tunesmith.authoring.archive import check_archive
 from tunesmith.authoring.document import READERS, Block, Note, Title
 from tunesmith.authoring.documents.html import html_blocks
 from tunesmith.errors import UserError
+from tunesmith.i18n import plural
 
 _CONTAINER = "META-INF/container.xml"
 _LOCKS = "META-INF/encryption.xml"
@@ -38,7 +39,11 @@ def read_epub(path: Path) -> Iterator[Block]:
         if title:
             yield Title(title)
         if missing:
-            yield Note(f"{path.name}: {len(missing)} chapters that its contents name are not in it ({missing[0]}).")
+            told = plural(
+                "{count:,} chapter that its contents name is not in it",
+                "{count:,} chapters that its contents name are not in it", len(missing),
+            )  # fmt: skip
+            yield Note(f"{path.name}: {told} ({missing[0]}).")
 
 
 def _xml(data: bytes) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith.authoring.chats import chats_of
 from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage
 from tunesmith.authoring.records import read_records
+from tunesmith.i18n import plural
 from tunesmith.text.rows import RowError
 
 
@@ -26,7 +27,8 @@ def read_export(path: Path) -> Iterator[Block]:
         if not chats:
             yield Passage("\n".join(_lines(row)))
     if damaged:
-        yield Note(f"{path.name}: {damaged:,} lines are damaged and left out.")
+        told = plural("{count:,} line is damaged and left out", "{count:,} lines are damaged and left out", damaged)
+        yield Note(f"{path.name}: {told}.")
 
 
 def _lines(value: Any, key: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage, Title
 from tunesmith.errors import UserError
+from tunesmith.i18n import plural
 
 _REPEATED = 0.6  # share of the pages on which a line at the edge repeats to be a running header or footer
 _FEWEST_PAGES = 4
@@ -42,13 +43,15 @@ def read_pdf(path: Path) -> Iterator[Block]:
         file.close()
     bare = [number for number, lines in enumerate(pages, 1) if not lines]
     if len(bare) == len(pages):
+        counted = plural("{count:,} page", "{count:,} pages", len(pages))
         raise UserError(
-            f"{path} has {len(pages)} pages and no text: they are pictures, a scan for instance.",
+            f"{path} has {counted} and no text: pictures only, a scan for instance.",
             hint="Run text recognition (OCR) over it first, for example: ocrmypdf in.pdf out.pdf",
         )
     if bare:
         listed = ", ".join(map(str, bare[:10])) + (" …" if len(bare) > 10 else "")
-        yield Note(f"{path.name}: pages without text (pictures?): {listed}.")
+        word = plural("page", "pages", len(bare))
+        yield Note(f"{path.name}: {word} without text (pictures?): {listed}.")
     running = _running(pages)
     if running:
         yield Note(f"{path.name}: lines that repeat on most pages are left out: {' / '.join(sorted(running))[:120]}.")

@@ -10,15 +10,14 @@ import sys
 from typing import Literal
 
 import psutil
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from tunesmith.errors import UserError
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import REFUSALS, Refusal, TheStudio, router_of
 from tunesmith.web.devices import Device, devices
 from tunesmith.web.language import Told
 
-router = APIRouter(tags=["about"])
+router = router_of("about")
 
 
 class About(BaseModel):
@@ -43,7 +42,8 @@ class Finding(BaseModel):
     fix: Told = ""
 
 
-@router.get("/about")
+# The refusals of all endpoints name this model; one of them has to bring it into the description.
+@router.get("/about", responses={400: {**REFUSALS[400], "model": Refusal}})
 def about(studio: TheStudio) -> About:
     from importlib import metadata
 

@@ -7,18 +7,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from tunesmith.errors import UserError
 from tunesmith.runs.files import replace_text, told_plainly
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
-router = APIRouter(tags=["arguments"])
+router = router_of("arguments")
 _FOLDER = "configs"
 _NAME = re.compile(r"[\w][\w .()+-]{0,99}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import check_name
@@ -18,12 +18,12 @@ from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
-router = APIRouter(tags=["authoring"])
+router = router_of("authoring")
 _DOCUMENTS = "documents"
 _KINDS: dict[str, type[JobOptions]] = {"make": MakeOptions, "roles": RolesOptions}
 _CONVERT = {

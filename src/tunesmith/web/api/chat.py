@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -24,14 +23,14 @@ from tunesmith.runs.files import JsonlTail, append_line, read_json, replace_json
 from tunesmith.text.formats import FORMATS, Columns, Tags
 from tunesmith.text.rows import RowError
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import said
 from tunesmith.web.sessions import Session
 from tunesmith.web.starting import ask_for_trust
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash, Missing
 
-router = APIRouter(tags=["chat"])
+router = router_of("chat")
 _FOLDER = "conversations"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _END = object()

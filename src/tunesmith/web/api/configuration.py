@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from tunesmith.config.describe import help_text
@@ -13,10 +12,10 @@ from tunesmith.config.load import to_flat
 from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 
-router = APIRouter(tags=["configuration"])
+router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
 Settings = Annotated[dict[str, Any], Field(max_length=500)]
 

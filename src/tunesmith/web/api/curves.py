@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.diagnosis import Word, diagnose
 from tunesmith.web.events import log_of
 from tunesmith.web.metrics import Columns, thinned
 
-router = APIRouter(tags=["curves"])
+router = router_of("curves")
 _MOST_LOG_BYTES = 4 << 20
 _CSV_ROWS = 5000
 

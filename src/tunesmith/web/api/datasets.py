@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import check_name, edited
@@ -15,14 +15,14 @@ from tunesmith.data.catalog import Catalog
 from tunesmith.data.sources import SUFFIXES
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.children import Child
 from tunesmith.web.language import Told as Words
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 from tunesmith.web.workspace import Clash, Missing
 
-router = APIRouter(tags=["datasets"])
+router = router_of("datasets")
 _FOLDER = "data"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 Dir = Annotated[str, Query(max_length=500)]

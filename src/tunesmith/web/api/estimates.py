@@ -6,16 +6,15 @@ import json
 from collections import OrderedDict
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from tunesmith.errors import UserError
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.devices import CPU, devices
 from tunesmith.web.language import Told
 
-router = APIRouter(tags=["estimates"])
+router = router_of("estimates")
 _KEPT = 64
 # Only what decides the estimate asks anew.
 _KEYS = (

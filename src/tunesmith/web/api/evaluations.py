@@ -6,19 +6,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from tunesmith.evaluation.results import Predictions
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
 
-router = APIRouter(tags=["evaluations"])
+router = router_of("evaluations")
 _MOST = 200
 
 

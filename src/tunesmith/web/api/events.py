@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import Header
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.events import Cursor, Stream
 from tunesmith.web.studio import Studio
 
-router = APIRouter(tags=["events"])
+router = router_of("events")
 
 
 class Event(BaseModel):

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from tunesmith.config.load import dump_yaml
@@ -18,13 +17,13 @@ from tunesmith.i18n import IN_ENGLISH
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
-router = APIRouter(tags=["exports"])
+router = router_of("exports")
 _SECONDS = 600
 
 

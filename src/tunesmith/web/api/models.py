@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from tunesmith.runs.layout import is_run
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.studio import Studio
 
-router = APIRouter(tags=["models"])
+router = router_of("models")
 _PLACES = ("models", "exports")
 _DEPTH = 4
 _MOST = 500

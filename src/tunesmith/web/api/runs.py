@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import psutil
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
@@ -17,7 +17,7 @@ from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
 from tunesmith.web.remedies import Remedy, remedies
@@ -25,7 +25,7 @@ from tunesmith.web.studio import Studio
 from tunesmith.web.summaries import Summary, tags_of
 from tunesmith.web.workspace import Clash, Missing
 
-router = APIRouter(tags=["runs"])
+router = router_of("runs")
 _MOST_CONFIG = 1 << 20
 _MOST_EVENTS = 500
 Word = Annotated[str, Field(max_length=60, min_length=1)]
