@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.errors import UserError
 from tunesmith.jobs.launch import start_detached
@@ -41,6 +41,14 @@ class Job:
     began: float = 0.0
     log_from: int = 0
     """Where its words begin in the launch log, which earlier processes wrote to as well."""
+
+
+class Place(NamedTuple):
+    """number: from 1 while it waits, None once it was started, which was at `began` (seconds since the epoch)."""
+
+    number: int | None
+    devices: list[str]
+    began: float
 
 
 class Queue:
@@ -94,15 +102,15 @@ class Queue:
         with self._lock:
             return [job.run for job in self._waiting]
 
-    def place(self, run: str) -> tuple[str, int, list[str]] | None:
-        """(`waiting`, its number from 1, devices) or (`started`, 0, devices) while its process lives."""
+    def place(self, run: str) -> Place | None:
+        """Where it waits, or that its process lives; None for a run that has ended or was started elsewhere."""
         with self._lock:
             for number, job in enumerate(self._waiting, 1):
                 if job.run == run:
-                    return "waiting", number, job.devices
+                    return Place(number, job.devices, 0.0)
             for job in self._started:
                 if job.run == run:
-                    return "started", 0, job.devices
+                    return Place(None, job.devices, job.began)
         return None
 
     def launcher(self, run: str) -> int | None:

@@ -14,7 +14,7 @@ from tunesmith.runs.layout import is_run
 from tunesmith.runs.read import RunReader, list_runs, seconds_left
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows
-from tunesmith.web.queue import Queue
+from tunesmith.web.queue import Place, Queue
 from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
@@ -91,7 +91,7 @@ class Summaries:
         self._known[name] = (mark, fresh)
         return fresh
 
-    def _read(self, name: str, run: RunReader, place: tuple[str, int, list[str]] | None) -> Summary:
+    def _read(self, name: str, run: RunReader, place: Place | None) -> Summary:
         state = run.state()
         rows = last_rows(run.layout.metrics)
         losses = [row["loss"] for row in rows if isinstance(row.get("loss"), int | float)]
@@ -99,11 +99,11 @@ class Summaries:
         position: int | None = None
         devices: list[str] = []
         if place is not None:
-            word, number, devices = place
-            if word == "waiting":
-                status, position = "queued", number
-            elif not state.active or state.pid is None:
-                status = "starting"
+            devices = place.devices
+            if place.number is not None:
+                status, position = "queued", place.number
+            elif (not state.active or state.pid is None) and (state.ended or 0.0) < place.began:
+                status = "starting"  # what its state says is of the time before
         active = status in ("queued", "starting", "running", "stopping")
         error = {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
