@@ -38,7 +38,9 @@ def made(client: TestClient, workspace: Path, monkeypatch: pytest.MonkeyPatch) -
         assert server.keys == [f"Bearer {KEY}"]
 
     def rows(**query: Any) -> dict[str, Any]:
-        told: dict[str, Any] = client.get(f"{RUN}/made", params=query).json()
+        answer = client.get(f"{RUN}/made", params=query)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
         return told
 
     return rows

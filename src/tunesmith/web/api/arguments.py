@@ -63,8 +63,10 @@ def save_arguments(name: str, asked: ToSave, studio: TheStudio) -> Saved:
     path = _path(studio, name)
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     if before is not None and asked.revision is not None and asked.revision != _revision(before):
-        what = "was changed meanwhile, perhaps in another tab" if asked.revision else "is there already"
-        raise Clash(f"{name} {what}.", hint="Replace it, load it, or save under another name.", field="revision")
+        hint = "Replace it, load it, or save under another name."
+        if not asked.revision:
+            raise Clash(f"There are saved arguments called {name} already.", hint=hint, field="revision")
+        raise Clash(f"{name} was changed meanwhile, perhaps in another tab.", hint=hint, field="revision")
     with told_plainly(path):
         path.parent.mkdir(exist_ok=True)
     text = forms.as_yaml(asked.settings)

@@ -62,7 +62,7 @@ class Id(BaseModel):
 
 
 class Preview(BaseModel):
-    lines: list[str]
+    lines: list[Told]
 
 
 class Rejected(BaseModel):

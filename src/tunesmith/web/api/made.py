@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.decisions import Decision, decide
 from tunesmith.errors import UserError
 from tunesmith.runs.layout import RunLayout
-from tunesmith.web.access import TheStudio
+from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
 
-router = APIRouter(tags=["made"])
+router = router_of("made")
 _MODULE = "tunesmith.jobs.made"
 _KIND = "data make"
 Key = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}-\d{1,6}$")]
@@ -30,7 +31,7 @@ class MadeRow(BaseModel):
     question: str
     answer: str
     kind: str = ""
-    reason: str = ""
+    reason: Told = ""
     by_hand: bool = False
     source: str = ""
     source_title: str = ""

@@ -199,9 +199,11 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
         assert pid is not None
         _kill_tree(pid)
     if reader.state().status == "killed":
-        kept = reader.layout.journal.is_file()
-        lost = "steps since the last checkpoint are lost" if state.kind == "train" else "what it was at is lost"
-        told = UserError(f"Ended at once; {'what was answered is kept' if kept else lost}.")
+        told = UserError("Ended at once; steps since the last checkpoint are lost.")
+        if reader.layout.journal.is_file():
+            told = UserError("Ended at once; what was answered is kept.")
+        elif state.kind != "train":
+            told = UserError("Ended at once; what it was at is lost.")
         Run.open(reader.path).finish("stopped", told)
     studio.changed()
     return _summary(studio, run)
