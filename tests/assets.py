@@ -14,10 +14,13 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+from tunesmith.text.tokenizer import Tokenizer
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "tokenizers"
 LLAMA_CPP = CACHE.parent / "llama_cpp"
@@ -38,6 +41,12 @@ def real_tokenizer(name: str) -> Path:
             if not folder.exists():
                 os.replace(made, folder)
     return folder
+
+
+@cache
+def loaded_tokenizer(name: str) -> Tokenizer:
+    """A real tokenizer, once in a test process: they take up to 400 MB each."""
+    return Tokenizer.load(real_tokenizer(name))
 
 
 def llama_cpp() -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gguf import GGUFWriter
-from tests.assets import CACHE, program, real_tokenizer
+from tests.assets import CACHE, loaded_tokenizer, program
 from tests.export.ollama_double import OllamaDouble
 
 from tunesmith.export.go_template import derive_go_template
@@ -23,7 +23,6 @@ from tunesmith.export.ollama import Ollama
 from tunesmith.text.conversation import Conversation, Message
 from tunesmith.text.families import Family, family_names
 from tunesmith.text.template import ChatTemplate, choose_template
-from tunesmith.text.tokenizer import Tokenizer
 
 SOURCE = Path(__file__).parent / "go" / "render.go"
 FAMILIES = sorted(set(family_names().values()))
@@ -53,17 +52,12 @@ def rendered(questions: list[tuple[str, list[dict[str, str]]]]) -> list[str]:
     return [answer["Text"] for answer in answers]
 
 
-@cache
-def tokenizer(name: str) -> Tokenizer:
-    return Tokenizer.load(real_tokenizer(name))
-
-
 def template(model: str, family: str | None, **options: Any) -> ChatTemplate:
-    return choose_template(family, tokenizer(model), **options).template
+    return choose_template(family, loaded_tokenizer(model), **options).template
 
 
 def from_source(source: str) -> ChatTemplate:
-    return ChatTemplate(Family("own", source), tokenizer("llama2"), own=True)
+    return ChatTemplate(Family("own", source), loaded_tokenizer("llama2"), own=True)
 
 
 TEXTS = [

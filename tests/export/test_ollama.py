@@ -14,7 +14,7 @@ from typing import Any
 import ollama as official
 import pytest
 from gguf import GGUFWriter
-from tests.assets import real_tokenizer
+from tests.assets import loaded_tokenizer
 from tests.export.ollama_double import OllamaDouble
 
 from tunesmith.errors import UserError
@@ -23,7 +23,6 @@ from tunesmith.export.ollama import Ollama, host
 from tunesmith.export.ollama_store import stored_model
 from tunesmith.text.conversation import Conversation, Message
 from tunesmith.text.template import ChatTemplate, choose_template
-from tunesmith.text.tokenizer import Tokenizer
 
 LIVE = os.environ.get("OLLAMA_HOST_LIVE", "")
 SYSTEM = '　　你是小明。 Say "hi"\nor “hello”.\u00a0'
@@ -77,7 +76,7 @@ def write_gguf(path: Path, architecture: str = "llama") -> Path:
 
 @cache
 def smollm2() -> ChatTemplate:
-    return choose_template(None, Tokenizer.load(real_tokenizer("smollm2"))).template
+    return choose_template(None, loaded_tokenizer("smollm2")).template
 
 
 def prompt(conversation: Conversation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.assets import real_tokenizer
+from tests.assets import loaded_tokenizer, real_tokenizer
 
 from tunesmith.inference.answer import Answer, Ends
 from tunesmith.inference.decoding import Detokenizer, Sorter, until
@@ -45,7 +45,7 @@ def test_half_a_character_at_the_end_is_not_lost(tiny_tokenizer_dir: Path) -> No
 
 
 def test_marks_of_reasoning_are_seen_where_they_are_special_tokens() -> None:
-    tokenizer = Tokenizer.load(real_tokenizer("qwen3"))
+    tokenizer = loaded_tokenizer("qwen3")
     detokenizer = Detokenizer(tokenizer, skip_special_tokens=True)
     (ids,) = tokenizer.encode(["<think>\nhm\n</think>\n\nYes<|im_end|>"])
     assert "".join(map(detokenizer.push, ids.tolist())) + detokenizer.flush() == "<think>\nhm\n</think>\n\nYes"

@@ -1,25 +1,17 @@
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
-from tests.assets import real_tokenizer
+from tests.assets import loaded_tokenizer
 
 from tunesmith.text.conversation import Conversation, Document, Message
 from tunesmith.text.encode import EncodeOptions, Encoder, TokenSample, share
 from tunesmith.text.rows import RowError
 from tunesmith.text.template import choose_template
-from tunesmith.text.tokenizer import Tokenizer
-
-
-@cache
-def tokenizer(name: str) -> Tokenizer:
-    return Tokenizer.load(real_tokenizer(name))
 
 
 def encoder(model: str = "qwen3", family: str | None = "qwen3_nothink", **options: object) -> Encoder:
-    loaded = tokenizer(model)
+    loaded = loaded_tokenizer(model)
     return Encoder(loaded, choose_template(family, loaded).template, EncodeOptions(**options))  # type: ignore[arg-type]
 
 

@@ -5,14 +5,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tests.assets import real_tokenizer
+from tests.assets import loaded_tokenizer
 
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, Rendered, ToolCall
 from tunesmith.text.families import Family, family_names
 from tunesmith.text.rows import RowError
 from tunesmith.text.template import ChatTemplate, choose_template
-from tunesmith.text.tokenizer import Tokenizer
 
 WEATHER = {
     "type": "function",
@@ -22,13 +21,8 @@ FAMILIES = sorted(set(family_names().values()))
 
 
 @cache
-def tokenizer(name: str) -> Tokenizer:
-    return Tokenizer.load(real_tokenizer(name))
-
-
-@cache
 def template(model: str, family: str | None, **options: Any) -> ChatTemplate:
-    return choose_template(family, tokenizer(model), **options).template
+    return choose_template(family, loaded_tokenizer(model), **options).template
 
 
 def chat(*texts: str, system: str | None = None) -> Conversation:
@@ -46,7 +40,7 @@ def shown(rendered: Rendered) -> str:
 
 
 def from_source(source: str, model: str = "qwen3") -> ChatTemplate:
-    return ChatTemplate(Family("own", source), tokenizer(model), own=True)
+    return ChatTemplate(Family("own", source), loaded_tokenizer(model), own=True)
 
 
 # Masks checked by hand
