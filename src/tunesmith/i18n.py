@@ -26,7 +26,7 @@ IN_ENGLISH: Mapping[str, str] = {"TUNESMITH_LANGUAGE": "en"}
 _LONGEST, _MOST_PARTS = 4000, 60
 _LEAST_LETTERS = 4
 # A text that has no entry is translated by lines, those by sentences, those by what stands around a sign.
-_BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:;×])( +)")))
+_BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:×])( +)", r"(?<=;)( +)")))
 _WIDE = tuple("。！？；：，、）」』”")
 """Signs that bring their own space."""
 _TRADITIONAL = frozenset({"tw", "hk", "mo", "hant"})
@@ -219,7 +219,8 @@ class _Book:
 
     def _value(self, value: str) -> str:
         """A value may be a text of ours too; a single word is somebody's name for something."""
-        return self.say(value) if " " in value.strip() else value
+        text = value.removesuffix(": ")  # a place stands before its colon
+        return self.say(text) + value[len(text) :] if " " in text.strip() else value
 
     def _in_parts(self, text: str) -> str:
         for border in _BORDERS:

@@ -101,7 +101,7 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
         case errors.LocalEntryNotFoundError():
             return _unreachable(error, repository, endpoint, field, near)
         case errors.HfHubHTTPError():
-            message, hint = f"{endpoint} refused {repository}", "Try again later"
+            message, hint = f"{endpoint} refused the request for {repository}", "Try again later"
         case _:
             message, hint = f"{repository} could not be downloaded", "Check the network and the free disk space"
     return UserError(f"{message}: {_first_line(error)}", hint=f"{hint}; what arrived so far is kept.", field=field)
