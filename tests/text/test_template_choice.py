@@ -63,7 +63,8 @@ def test_own_template_with_tools_writes_what_transformers_writes() -> None:
         ),
         (WEATHER,),
     )  # fmt: skip
-    (texts, _) = render_jinja_template([messages], tools=[WEATHER], chat_template=loaded_tokenizer("qwen3").chat_template)
+    source = loaded_tokenizer("qwen3").chat_template
+    (texts, _) = render_jinja_template([messages], tools=[WEATHER], chat_template=source)
     rendered = template("qwen3", None).render(conversation, thinking=True)
     assert rendered.text == texts[0]
     pieces = [rendered.text[span.start : span.end] for span in rendered.spans]
@@ -123,7 +124,8 @@ def test_control_tokens_that_the_model_lacks_are_told() -> None:
 
 
 def test_rendering_is_the_same_the_second_time() -> None:
-    own = ChatTemplate(Family("own", loaded_tokenizer("llama3").chat_template or ""), loaded_tokenizer("llama3"), own=True)
+    llama3 = loaded_tokenizer("llama3")
+    own = ChatTemplate(Family("own", llama3.chat_template or ""), llama3, own=True)
     first = [own.render(conversation) for conversation in CONVERSATIONS]
     assert first == [own.render(conversation) for conversation in CONVERSATIONS]
 
