@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
 from fastapi import Path as InPath
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.decisions import Decision, decide
