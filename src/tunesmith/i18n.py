@@ -219,8 +219,10 @@ class _Book:
 
     def _value(self, value: str) -> str:
         """A value may be a text of ours too; a single word is somebody's name for something."""
-        text = value.removesuffix(": ")  # a place stands before its colon
-        return self.say(text) + value[len(text) :] if " " in text.strip() else value
+        place = value.rstrip().removesuffix(":")
+        if place != value.rstrip() and " " in place:  # where something was found, before what it is
+            return f"{self.say(place)}: "
+        return self.say(value) if " " in value.strip() else value
 
     def _in_parts(self, text: str) -> str:
         for border in _BORDERS:
