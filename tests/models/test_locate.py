@@ -129,6 +129,14 @@ def test_no_model_at_all_is_asked_for() -> None:
 def test_modelscope_names_the_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
     assert "tunesmith[modelscope]" in refused("qwen/tiny").hint
+    monkeypatch.delenv("USE_MODELSCOPE_HUB")
+    assert "tunesmith[modelscope]" in refused("qwen/tiny", hub_name="modelscope").hint
+
+
+def test_the_hub_of_a_job_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "tunesmith[modelscope]" not in refused("qwen/tiny", hub_name="huggingface").hint
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -22,11 +22,6 @@ _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "requirements.txt"}
 
 
-def use_modelscope() -> bool:
-    """Whether USE_MODELSCOPE_HUB switches to ModelScope."""
-    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "yes", "y", "on")
-
-
 def fetch(entry: DatasetEntry, cache_dir: Path) -> list[Path]:
     """The local files of a data set that is not a local one."""
     if entry.hub_repo is not None:
@@ -157,7 +152,7 @@ def _unreachable(what: str, error: Exception, field: str) -> UserError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return UserError(
         f"Can't fetch the data set {what}: {type(error).__name__}: {reason}",
-        hint="Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN a login, USE_MODELSCOPE_HUB=1"
-        " the other hub), or download the data and give the file's path.",
+        hint="Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN a login, hub_name: modelscope the"
+        " other hub), or download the data and give the file's path.",
         field=field,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tunesmith.config.model import ModelConfig
+from tunesmith.config.model import ModelConfig, use_modelscope
 from tunesmith.errors import UserError
 
 _SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
@@ -52,7 +51,7 @@ def download(
 
     revision: left out, the model's. field: the config key that named the repository.
     """
-    if os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y", "yes"):
+    if use_modelscope(model.hub_name):
         return _from_modelscope(repository, model, patterns, ignore, field)
     from huggingface_hub import errors, snapshot_download
 
@@ -130,8 +129,8 @@ def _from_modelscope(
 ) -> Path:
     if find_spec("modelscope") is None:
         raise UserError(
-            "USE_MODELSCOPE_HUB is set, but the modelscope package is not installed.",
-            hint='Install it with `pip install "tunesmith[modelscope]"`, or unset USE_MODELSCOPE_HUB.',
+            "ModelScope is the chosen hub, but the modelscope package is not installed.",
+            hint='Install it with `pip install "tunesmith[modelscope]"`, or set hub_name: huggingface.',
             field=field,
         )
     from modelscope import HubApi, snapshot_download
