@@ -198,7 +198,7 @@ def asked_of_hub(endpoint: str, cache: Path, name: str, **settings: str) -> str:
         "import sys; from tunesmith.config.model import ModelConfig; from tunesmith.errors import UserError\n"
         "from tunesmith.models.locate import locate\n"
         f"try: print(locate(ModelConfig(model_name_or_path={name!r}, cache_dir={str(cache)!r}, **{settings})).path)\n"
-        "except UserError as error: print(error.field, error)\n"
+        "except UserError as error: print(error.field, error, error.code)\n"
         "print('torch' in sys.modules)\n"
     )
     environment = {
@@ -232,8 +232,10 @@ def test_a_hub_model_is_downloaded_once_and_only_what_is_needed(
 def test_what_a_hub_refuses_is_one_clear_sentence(hub: str, tmp_path: Path) -> None:
     gated = asked_of_hub(hub, tmp_path, "acme/secret")
     assert gated.startswith("model_name_or_path acme/secret is gated") and f"{hub}/acme/secret" in gated
+    assert gated.endswith("login"), "the studio offers to give a token"
     missing = asked_of_hub(hub, tmp_path, "acme/tinny")
     assert f"{hub} has no acme/tinny, or it is private" in missing and "hf auth login" in missing
+    assert missing.endswith("login")
     revision = asked_of_hub(hub, tmp_path, "acme/tiny", model_revision="nowhere")
     assert revision.startswith("model_revision acme/tiny has no revision 'nowhere'")
     down = asked_of_hub("http://127.0.0.1:9", tmp_path, "acme/other")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, code_of
 
 if TYPE_CHECKING:
     from tunesmith.data.catalog import DatasetEntry
@@ -155,4 +155,5 @@ def _unreachable(what: str, error: Exception, field: str) -> UserError:
         hint="Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN a login, hub_name: modelscope the"
         " other hub), or download the data and give the file's path.",
         field=field,
+        code=code_of(error),
     )

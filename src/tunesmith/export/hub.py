@@ -80,8 +80,8 @@ def _modelscope() -> Any:
 def _to_modelscope(folder: Path, repository: str, model: ModelConfig) -> str:
     hub = _modelscope()
     try:
-        if model.ms_hub_token:
-            hub.login(model.ms_hub_token)
+        if token := model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN"):
+            hub.login(token)
         hub.create_model(repository, visibility=1, exist_ok=True)
         hub.upload_folder(
             repo_id=repository, folder_path=str(folder), commit_message="Exported by Tunesmith",

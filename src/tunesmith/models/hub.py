@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from tunesmith.config.model import ModelConfig, use_modelscope
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, code_of
 
 _SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 _WEIGHTS = "*.safetensors"
@@ -74,13 +75,14 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
     """What a failed download means to the person who asked for it; the most special kinds come first."""
     from huggingface_hub import constants, errors
 
-    endpoint = constants.ENDPOINT
+    endpoint, code = constants.ENDPOINT, code_of(error)
     match error:
         case errors.GatedRepoError():
             return UserError(
                 f"{repository} is gated: its owner wants you to accept the terms first.",
                 hint=f"Accept them at {endpoint}/{repository}, then log in with `hf auth login` or set HF_TOKEN.",
                 field=field,
+                code=code,
             )
         case errors.RevisionNotFoundError():
             return UserError(
@@ -93,6 +95,7 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
                 f"{endpoint} has no {repository}, or it is private; and there is no such folder here.",
                 hint=near or "Check the spelling; for a private model log in with `hf auth login` or set HF_TOKEN.",
                 field=field,
+                code=code,
             )
         case errors.HFValidationError():
             message = f"{repository} is neither a folder here nor a valid hub id: {_first_line(error)}"
@@ -103,7 +106,9 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
             message, hint = f"{endpoint} refused the request for {repository}", "Try again later"
         case _:
             message, hint = f"{repository} could not be downloaded", "Check the network and the free disk space"
-    return UserError(f"{message}: {_first_line(error)}", hint=f"{hint}; what arrived so far is kept.", field=field)
+    return UserError(
+        f"{message}: {_first_line(error)}", hint=f"{hint}; what arrived so far is kept.", field=field, code=code
+    )
 
 
 def _unreachable(error: Exception, repository: str, endpoint: str, field: str, near: str) -> UserError:
@@ -137,8 +142,8 @@ def _from_modelscope(
 
     revision = "master" if model.model_revision == "main" else model.model_revision
     try:
-        if model.ms_hub_token:
-            HubApi().login(model.ms_hub_token)
+        if token := model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN"):
+            HubApi().login(token)
         folder = snapshot_download(
             repository,
             revision=revision,
@@ -151,6 +156,7 @@ def _from_modelscope(
             f"{repository} could not be had from ModelScope: {type(error).__name__}: {_first_line(error)}",
             hint="Check the spelling and the network; for a private model set ms_hub_token.",
             field=field,
+            code=code_of(error),
         ) from error
     return Path(folder)
 

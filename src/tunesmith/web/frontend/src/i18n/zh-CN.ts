@@ -23,6 +23,8 @@ export const words: Words = {
   "run.tags": "标签", "run.tags.title": "{name} 的标签", "run.tags.help": "以逗号分隔。", "run.chat": "与它对话", "run.export": "导出", "run.change": "修改设置后重试", "run.again": "再次使用这些设置",
   "run.summary": "进度", "run.views": "任务的各个视图", "run.tab.curve": "曲线", "run.tab.rows": "数据行", "run.tab.log": "日志", "run.tab.samples": "样本", "run.tab.config": "设置", "run.tab.files": "文件",
   "run.asked": "指定的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",
+  "remedy.token": "填写模型库令牌", "remedy.choose_template": "选择模板", "remedy.own_template": "用模型自带的模板", "remedy.one_checkpoint": "只保留一个检查点", "remedy.elsewhere": "换到别的文件夹", "remedy.free_port": "换一个端口", "remedy.begin": "重新开始", "remedy.choose": "请选择…", "remedy.terms": "作者可能要求你先同意条款：", "remedy.free": "这块磁盘剩余 {size}。",
+  "remedy.taken": "已结束任务的检查点最占空间，不需要的可以删除：", "remedy.checkpoints": { other: "{n} 个检查点，{size}" }, "remedy.token.help": "只交给这次任务，不会保存。", "remedy.choose_template.help": "模型所属的系列。基座模型可选 chatml 或 default。", "remedy.elsewhere.help": "选一块有空间的磁盘，要在工作区内，或在启动时用 --also 给出的文件夹里。",
   "remedy.title": "应用并重试", "remedy.started": "已重新开始。", "remedy.smaller_batches": "减小批量，每步样本数不变", "remedy.recompute_activations": "重算激活值", "remedy.shorter_rows": "缩短数据行", "remedy.four_bit_base": "4 比特基座模型", "remedy.another_folder": "换一个文件夹", "remedy.automatic_precision": "自动选择精度", "remedy.lower_learning_rate": "降低学习率",
   "fact.questions": "已提问", "fact.step": "步数", "fact.loss": "损失", "fact.eval_loss": "验证损失", "fact.speed": "词元/秒", "fact.time": "耗时", "fact.left": "剩余",
 

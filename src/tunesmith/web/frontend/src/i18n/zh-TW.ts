@@ -23,6 +23,8 @@ export const words: Words = {
   "run.tags": "標籤", "run.tags.title": "{name} 的標籤", "run.tags.help": "以逗號分隔。", "run.chat": "與它對話", "run.export": "匯出", "run.change": "修改設定後重試", "run.again": "再次使用這些設定",
   "run.summary": "進度", "run.views": "任務的各個檢視", "run.tab.curve": "曲線", "run.tab.rows": "資料列", "run.tab.log": "日誌", "run.tab.samples": "樣本", "run.tab.config": "設定", "run.tab.files": "檔案",
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",
+  "remedy.token": "填寫模型庫權杖", "remedy.choose_template": "選擇範本", "remedy.own_template": "用模型自帶的範本", "remedy.one_checkpoint": "只保留一個檢查點", "remedy.elsewhere": "換到別的資料夾", "remedy.free_port": "換一個連接埠", "remedy.begin": "重新開始", "remedy.choose": "請選擇…", "remedy.terms": "作者可能要求你先同意條款：", "remedy.free": "這個磁碟剩餘 {size}。",
+  "remedy.taken": "已結束任務的檢查點最占空間，不需要的可以刪除：", "remedy.checkpoints": { other: "{n} 個檢查點，{size}" }, "remedy.token.help": "只交給這次任務，不會儲存。", "remedy.choose_template.help": "模型所屬的系列。基底模型可選 chatml 或 default。", "remedy.elsewhere.help": "選一個有空間的磁碟，要在工作區內，或在啟動時用 --also 給出的資料夾裡。",
   "remedy.title": "套用並重試", "remedy.started": "已重新開始。", "remedy.smaller_batches": "減小批次，每步樣本數不變", "remedy.recompute_activations": "重算啟動值", "remedy.shorter_rows": "縮短資料列", "remedy.four_bit_base": "4 位元基底模型", "remedy.another_folder": "換一個資料夾", "remedy.automatic_precision": "自動選擇精度", "remedy.lower_learning_rate": "降低學習率",
   "fact.questions": "已詢問", "fact.step": "步數", "fact.loss": "損失", "fact.eval_loss": "驗證損失", "fact.speed": "Token／秒", "fact.time": "耗時", "fact.left": "剩餘",
 
