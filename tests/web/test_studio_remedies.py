@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from starlette.testclient import TestClient
 
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
+from tunesmith.jobs.launch import Spread, run_spread
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout, complete_marker
 from tunesmith.runs.run import Run
@@ -136,7 +138,14 @@ def test_a_port_that_is_taken_is_left_to_be_chosen(
     client: TestClient, environments: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NNODES", raising=False)
-    taken = failed("taken", UserError("MASTER_PORT is 29500, which can't be had on this machine: in use."))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setenv("MASTER_PORT", str(other.getsockname()[1]))
+        with pytest.raises(UserError) as told:
+            run_spread(["train"], Spread(2), Path("saves/never"))
+    # It is said before the run begins, so that the studio has the words alone.
+    taken = failed("taken", UserError(told.value.message))
     (remedy,) = client.get(f"/api/runs/{taken}").json()["remedies"]
     asked = {"verb": "train", "settings": {**CONFIG, "dataset": ["numbers"]}, "free_port": remedy["free_port"]}
     assert client.post("/api/runs", json=asked).status_code == 201

@@ -16,7 +16,7 @@ from tunesmith.text.families import family_names
 # Of a job that starts before its run, and of a command over a run directory, only the words are known.
 _WORDS = (
     ("memory", re.compile(r"memory (of the device )?is not enough|out of memory", re.IGNORECASE)),
-    ("in_use", re.compile(r"already holds a run|already in use")),
+    ("in_use", re.compile(r"^The directory .* (already holds a run|is already in use)")),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
     ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
