@@ -324,7 +324,9 @@ def test_json_is_found_in_whatever_was_written(text: str) -> None:
     assert objects(text, "entries") == [ENTRY]
 
 
-@pytest.mark.parametrize("text", ["", "I can't do that.", "<think>for ever", "[]", '{"entries": []}', "[1, 2]"])
+@pytest.mark.parametrize(
+    "text", ["", "I can't do that.", "<think>for ever", "[]", "[" * 100_000, "['" * 900, '{"entries": []}', "[1, 2]"]
+)
 def test_what_holds_no_entries_is_refused(text: str) -> None:
     with pytest.raises(BadAnswer):
         objects(text, "entries")

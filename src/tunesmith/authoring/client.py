@@ -18,7 +18,7 @@ import httpx2
 
 from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.credentials import Connection
-from tunesmith.authoring.model import AskFailed, Messages, Reply
+from tunesmith.authoring.model import AskFailed, Messages, Reply, without_halves
 from tunesmith.authoring.pace import Pace
 from tunesmith.authoring.stop import Stop, Stopped
 from tunesmith.errors import UserError, did_you_mean
@@ -251,7 +251,7 @@ class Endpoint:
             content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
         if choice.get("finish_reason") == "content_filter":
             raise AskFailed("the server's content filter held the answer back")
-        text = content if isinstance(content, str) else ""
+        text = without_halves(content) if isinstance(content, str) else ""
         usage = record.get("usage") if isinstance(record.get("usage"), dict) else {}
         return Reply(
             text,
