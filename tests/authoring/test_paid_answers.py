@@ -1,4 +1,4 @@
-"""Answers cost money: none is lost, asked for again or unreachable, whatever is in it and whatever changes around it."""
+"""Answers cost money: none is lost, asked for again or unreachable, whatever is in it or changes around it."""
 
 from __future__ import annotations
 
