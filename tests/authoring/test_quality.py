@@ -9,11 +9,11 @@ import pytest
 from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.chunk import Chunk
 from tunesmith.authoring.duplicates import Duplicates
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Source
 from tunesmith.authoring.language import same_language, script_of
 from tunesmith.authoring.options import MakeOptions, read_options
 from tunesmith.authoring.quality import Found, Rejected, find_quote, grounding, judged, words
-from tunesmith.authoring.rows import validation_groups
 from tunesmith.errors import UserError
 
 ZH = "刘备字玄德，涿郡人，是汉中山靖王刘胜之后。他与关羽、张飞在桃园结义，誓同生死。"
@@ -159,6 +159,17 @@ def test_validation_is_by_group_and_near_what_was_asked() -> None:
     assert validation_groups(sizes, 0.1, 1) != apart
     assert len(validation_groups(sizes, 35, 42)) == 4
     assert len(validation_groups({"a": 5, "b": 5}, 0.99, 42)) == 1  # one always stays for training
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held"),
+    [((10, 1000), 10), ((900, 50, 50), 100), ((98, 1, 1), 2), ((98, 2), 2), ((500, 500), 500), ((3, 3, 3), 3)],
+)
+def test_a_large_group_is_never_validation_where_smaller_ones_come_nearer(sizes: tuple[int, ...], held: int) -> None:
+    groups = {f"{at}.txt": size for at, size in enumerate(sizes)}
+    for seed in range(50):
+        apart = validation_groups(groups, 0.1, seed)
+        assert sum(groups[group] for group in apart) == held
 
 
 @pytest.mark.parametrize(
