@@ -12,13 +12,14 @@ from tunesmith.authoring.asking import Question, Tally, ask_all
 from tunesmith.authoring.candidates import TOKENS_PER_ENTRY, Candidate, candidates, questions
 from tunesmith.authoring.chunk import Count, cut
 from tunesmith.authoring.decisions import Decisions
-from tunesmith.authoring.document import Found, open_document
+from tunesmith.authoring.document import Found, open_document, shown_path
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.judge import COMPLETION_TOKENS, row_judged, verdict_on
 from tunesmith.authoring.model import Model
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of, validation_groups
+from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
 
@@ -72,16 +73,6 @@ def plan(
         for each in questions(journal, options, prompts):
             journal.plan(each.source, each.planned(model))
     return read
-
-
-def shown_path(path: Path, sources: Sequence[Path]) -> Path:
-    """A document as the rows name it: from the source on, without the folders of this machine above it."""
-    for source in sources:
-        if path == source:
-            return Path(source.name)
-        if path.is_relative_to(source):
-            return Path(source.resolve().name) / path.relative_to(source)
-    return Path(path.name)
 
 
 def estimate(

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.authoring.asking import Tally, ask_all
-from tunesmith.authoring.document import find_documents, read_document
-from tunesmith.authoring.make import shown_path
+from tunesmith.authoring.document import find_documents, read_document, shown_path
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish, refuse_existing, target
 from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue, rows, with_speakers
-from tunesmith.authoring.rows import Row, validation_groups
+from tunesmith.authoring.rows import Row
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, trn
