@@ -245,15 +245,15 @@ def shown_path(path: Path, sources: Sequence[Path]) -> Path:
     Sources of one name are told apart by as many of those folders as that takes.
     """
     absolute = Path(os.path.abspath(path))
-    for source, shown in _shown_sources(tuple(sources)).items():
+    for source, shown in _shown_sources(tuple(map(os.path.abspath, sources))).items():
         if absolute.is_relative_to(source):
             return shown / absolute.relative_to(source)
     return Path(path.name)
 
 
 @lru_cache(maxsize=4)
-def _shown_sources(sources: tuple[Path, ...]) -> dict[Path, Path]:
-    absolute = list(dict.fromkeys(Path(os.path.abspath(source)) for source in sources))
+def _shown_sources(sources: tuple[str, ...]) -> dict[Path, Path]:
+    absolute = list(dict.fromkeys(map(Path, sources)))
     depths = dict.fromkeys(absolute, 1)
     while True:
         shown = {source: Path(*source.parts[-depth:]) for source, depth in depths.items()}
