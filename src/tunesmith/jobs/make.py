@@ -175,8 +175,8 @@ def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterat
 
 def failed_hint(journal: Journal) -> str:
     """The commonest reason of questions that failed."""
-    reasons = journal.failures()
-    return f"Most often: {reasons[0]}." if reasons else ""
+    reason = next(iter(journal.failures()), "")
+    return f"Most often: {reason}." if reason else ""
 
 
 def _announced(expected: Estimate, model: str, place: str) -> str:
