@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.assets import real_tokenizer
-from tests.text.test_template import WEATHER, H, chat, shown, template, tokenizer
+from tests.assets import loaded_tokenizer, real_tokenizer
+from tests.text.test_template import WEATHER, H, chat, shown, template
 
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, ToolCall
@@ -28,7 +28,7 @@ CONVERSATIONS = [
 def test_own_templates_write_what_transformers_writes(model: str) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    settings = tokenizer(model)
+    settings = loaded_tokenizer(model)
     source = settings.chat_template
     assert source
     theirs = PreTrainedTokenizerFast(
@@ -63,7 +63,8 @@ def test_own_template_with_tools_writes_what_transformers_writes() -> None:
         ),
         (WEATHER,),
     )  # fmt: skip
-    (texts, _) = render_jinja_template([messages], tools=[WEATHER], chat_template=tokenizer("qwen3").chat_template)
+    source = loaded_tokenizer("qwen3").chat_template
+    (texts, _) = render_jinja_template([messages], tools=[WEATHER], chat_template=source)
     rendered = template("qwen3", None).render(conversation, thinking=True)
     assert rendered.text == texts[0]
     pieces = [rendered.text[span.start : span.end] for span in rendered.spans]
@@ -81,7 +82,7 @@ def test_own_template_with_tools_writes_what_transformers_writes() -> None:
     [("llama3", "llama3"), ("gemma3", "gemma"), ("deepseek_v3", "deepseek3"), ("smollm2", "smollm2")],
 )
 def test_families_agree_with_their_models(model: str, family: str) -> None:
-    chosen = choose_template(family, tokenizer(model))
+    chosen = choose_template(family, loaded_tokenizer(model))
     assert chosen.notes == ()
     for conversation in CONVERSATIONS[:3]:
         assert shown(chosen.template.render(conversation)) == shown(template(model, None).render(conversation))
@@ -89,20 +90,20 @@ def test_families_agree_with_their_models(model: str, family: str) -> None:
 
 def test_an_unknown_name_gets_near_ones() -> None:
     with pytest.raises(UserError) as caught:
-        choose_template("qwen3_nothnk", tokenizer("qwen3"))
+        choose_template("qwen3_nothnk", loaded_tokenizer("qwen3"))
     assert "qwen3_nothink" in caught.value.hint and caught.value.field == "template"
 
 
 def test_a_name_that_exists_elsewhere_says_what_to_do() -> None:
     with pytest.raises(UserError, match="qwen2_vl") as caught:
-        choose_template("qwen2_vl", tokenizer("qwen3"))
+        choose_template("qwen2_vl", loaded_tokenizer("qwen3"))
     assert "Leave `template:` out" in caught.value.hint
     assert not NOT_BUILT_IN & set(family_names())
 
 
 def test_neither_name_nor_own_template() -> None:
     with pytest.raises(UserError) as caught:
-        choose_template(None, tokenizer("llama2"))
+        choose_template(None, loaded_tokenizer("llama2"))
     assert "llama2" in caught.value.hint and caught.value.field == "template"
 
 
@@ -113,17 +114,18 @@ def test_a_family_that_needs_an_end_token_the_model_lacks() -> None:
 
 
 def test_a_disagreement_is_told_in_one_sentence() -> None:
-    (note,) = choose_template("qwen", tokenizer("qwen3")).notes
+    (note,) = choose_template("qwen", loaded_tokenizer("qwen3")).notes
     assert "qwen is used" in note and "You are Qwen" in note
 
 
 def test_control_tokens_that_the_model_lacks_are_told() -> None:
-    (note,) = choose_template("chatml", tokenizer("llama2")).notes
+    (note,) = choose_template("chatml", loaded_tokenizer("llama2")).notes
     assert "<|im_end|>" in note and "add_special_tokens" in note
 
 
 def test_rendering_is_the_same_the_second_time() -> None:
-    own = ChatTemplate(Family("own", tokenizer("llama3").chat_template or ""), tokenizer("llama3"), own=True)
+    llama3 = loaded_tokenizer("llama3")
+    own = ChatTemplate(Family("own", llama3.chat_template or ""), llama3, own=True)
     first = [own.render(conversation) for conversation in CONVERSATIONS]
     assert first == [own.render(conversation) for conversation in CONVERSATIONS]
 

@@ -120,7 +120,7 @@ def dataset_of(question: Question) -> tuple[Job, DatasetEntry, list[SourceFile]]
     from tunesmith.data.sources import locate
 
     job = job_of(question)
-    entries = resolve([question["dataset"]], job.data.dataset_dir)
+    entries = resolve([question["dataset"]], job.data.dataset_dir, hub=job.model.hub_name)
     if not entries:
         raise UserError("No data set is named.", field="dataset")
     return job, entries[0], locate(entries[0], cache_folder())

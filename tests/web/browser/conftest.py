@@ -36,8 +36,9 @@ def chromium() -> str:
     return os.environ.get("CHROMIUM") or program("chromium", "chromium", "fonts-noto-cjk")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed after each module: while it is open, playwright's event loop keeps other tests from one of their own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser

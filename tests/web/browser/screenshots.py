@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 ASKING = {"system": "", "temperature": "0", "top_p": "1", "top_k": "0", "max_new_tokens": "60", "seed": "7",
           "thinking": False, "tools": ""}  # fmt: skip
-LANGUAGES = {"en": "en-US", "zh": "zh-TW"}
+LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
 
 
 def main(folder: Path) -> None:
