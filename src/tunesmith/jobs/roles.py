@@ -22,7 +22,7 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import tr, trn
 from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
-from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 
@@ -46,7 +46,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     own = OwnFiles(run_directory(options), "data roles")
     for name in _names(options):
         target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
-    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
+    refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
     with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
         done = _publish(known, options, prompts, own, say)
@@ -103,7 +103,8 @@ def _asked(
 ) -> Iterator[list[Spoken]]:
     """The dialogue with what a model tells of lines without a name; a run of its own, as its answers cost money."""
     model, place = who(options)
-    run = own.run = start_run("data roles", [str(source) for source in sources], options)
+    run = start_run("data roles", [str(source) for source in sources], options)
+    own.run = run
     with Journal(run.layout.journal) as journal:
         watch = Watch(run, journal, options, terminal())
         with recorded(run, watch), watch.signals():
@@ -157,9 +158,9 @@ async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, wa
 
 
 def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: OwnFiles, say: Say) -> list[Published]:
-    aside = beside(options.out, options.dataset_dir)
+    beside = held_back_file(options.out, options.dataset_dir)
     reasons: Counter[str] = Counter()
-    with lines_beside(aside, own, replace=options.replace) as write:
+    with lines_beside(beside, own, replace=options.replace) as write:
 
         def rejected(row: Row) -> None:
             reasons[row["reason"]] += 1
@@ -167,7 +168,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
-        raise UserError("No row came of it.", hint=f"{aside} tells why; a larger --gap may help.")
+        raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
     apart = _apart(made, options)
     sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
     done: list[Published] = []
@@ -181,7 +182,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
             say(told.format(rows=counted, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=aside))
+        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
     return done
 
 
