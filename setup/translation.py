@@ -30,8 +30,8 @@ FURTHER = CATALOGUES / "further.txt"
 SAYS = frozenset({
     "UserError", "Missing", "Clash", "Unconfirmed", "Gone", "RowError", "Finding", "Word", "Rule", "Idle", "Command",
     "Noted", "Refused", "Rejected", "Failed", "BadAnswer", "AskFailed", "Device", "told", "note", "say", "warn",
-    "append_note", "last_error", "text_of", "at_least", "_refuse", "_lora_only", "_settings_of", "_hold_back", "_damaged",
-    "_foreign", "_Again", "_fail",
+    "append_note", "last_error", "text_of", "at_least", "_refuse", "_lora_only", "_settings_of", "_hold_back",
+    "_damaged", "_foreign", "_Again", "_fail",
 })  # fmt: skip
 _NO_TEXT = frozenset({"field", "sign", "level", "verbs", "settings"})
 """Their arguments that nobody reads."""
