@@ -19,7 +19,6 @@ from tunesmith.data.layout import Layout
 from tunesmith.data.sources import SourceRow, locate, read_rows
 from tunesmith.data.tokenize import open_dataset
 from tunesmith.errors import UserError, did_you_mean
-from tunesmith.i18n import plural
 from tunesmith.text.conversation import Conversation, Example, Message
 from tunesmith.text.rows import RowError
 
@@ -120,16 +119,17 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
     if size <= 0:
         raise UserError(f"--val-size is {size:g}; expected a share such as 0.1, or a number of rows.", field="val_size")
     sizes = Counter(groups)
-    if len(sizes) < 2 or size >= len(groups):
+    order = list(sizes)
+    wanted = size if size < 1 else int(size)
+    if len(order) < 2 or wanted >= len(groups):
         what = f"the column {by!r} has" if by else "there are"
-        counted = plural("{count:,} group", "{count:,} groups", len(sizes))
         raise UserError(
-            f"{len(groups)} rows can't be split with {size:g} held back: {what} {counted}, "
+            f"{len(groups)} rows can't be split with {wanted} held back: {what} {len(order)} groups, "
             "and rows of one group stay together.",
             hint="Hold back fewer, or group them by another column.",
             field="val_size",
         )
-    return validation_groups(sizes, size, seed)
+    return validation_groups(sizes, wanted, seed)
 
 
 def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:

@@ -90,6 +90,6 @@ def lines_beside(path: Path, own: Own | None = None, *, replace: bool = False) -
             path.unlink(missing_ok=True)
 
 
-def beside(name: str, dataset_dir: str | Path) -> Path:
+def held_back_file(name: str, dataset_dir: str | Path) -> Path:
     """The file of the rows that are held back from a data set."""
     return info_path(dataset_dir).parent / f"{name}.rejected.jsonl"

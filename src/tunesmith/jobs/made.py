@@ -19,7 +19,7 @@ from tunesmith.authoring.options import MakeOptions, read_options
 from tunesmith.authoring.publish import Published, publish
 from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
-from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.lines import Question, serve
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.layout import RunLayout
@@ -67,8 +67,8 @@ def write_rows(
     """Write what the journal's answers and a person's decisions make, and beside it the rows that are held back."""
     decisions = Decisions.read(layout.decisions)
     rows = Rows(journal, options, model, decisions)
-    aside = beside(options.out, options.dataset_dir)
-    with lines_beside(aside, own, replace=replace) as write:
+    beside = held_back_file(options.out, options.dataset_dir)
+    with lines_beside(beside, own, replace=replace) as write:
         held_back = rows.count(write)
     done = []
     if rows.total:
@@ -79,7 +79,7 @@ def write_rows(
             done.append(
                 publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace, own=own)
             )
-    return Written(tuple(done), held_back, aside, rows.by_chunk, decisions.taken)
+    return Written(tuple(done), held_back, beside, rows.by_chunk, decisions.taken)
 
 
 class MadeRows:

@@ -21,7 +21,7 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, trn
 from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, at_work, run_directory
-from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 
@@ -45,7 +45,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     own = OwnFiles(run_directory(options), "data roles")
     for name in _names(options):
         target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
-    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
+    refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
     with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
         done = _publish(known, options, prompts, own, say)
@@ -78,13 +78,13 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
 
 def _tell_found(found: Sequence[Spoken], options: RolesOptions, say: Say) -> None:
     for each in found:
-        by_role = sum(is_role(line.speaker, options) for line in each.lines)
+        spoken = sum(is_role(line.speaker, options) for line in each.lines)
         kinds = Counter(line.attribution for line in each.lines)
         kind = tr("script") if each.script else tr("novel")
         say(
             tr("{path}: {kind}, {lines}, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
             .format(
-                path=each.path, kind=kind, own=by_role, role=options.role[0],
+                path=each.path, kind=kind, own=spoken, role=options.role[0],
                 lines=trn("{count:,} line", "{count:,} lines", len(each.lines)),
                 named=kinds["named"], turn=kinds["turn"], none=kinds[""],
             )
@@ -154,9 +154,9 @@ async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tal
 
 
 def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: OwnFiles, say: Say) -> list[Published]:
-    aside = beside(options.out, options.dataset_dir)
+    beside = held_back_file(options.out, options.dataset_dir)
     reasons: Counter[str] = Counter()
-    with lines_beside(aside, own, replace=options.replace) as write:
+    with lines_beside(beside, own, replace=options.replace) as write:
 
         def rejected(row: Row) -> None:
             reasons[row["reason"]] += 1
@@ -164,7 +164,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
-        raise UserError("No row came of it.", hint=f"{aside} tells why; a larger --gap may help.")
+        raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
     apart = _apart(made, options)
     sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
     done: list[Published] = []
@@ -178,7 +178,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
             say(told.format(rows=counted, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=aside))
+        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
     return done
 
 
