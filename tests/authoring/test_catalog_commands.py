@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ import tunesmith
 from tunesmith.cli.main import main
 from tunesmith.data.catalog import resolve
 from tunesmith.data.check import check_dataset
+from tunesmith.data.editing import revision
+from tunesmith.jobs.changes import clean
 
 ALPACA = [{"instruction": f"Question {n}?", "input": "", "output": f"Answer {n}."} for n in range(20)]
 
@@ -199,6 +202,29 @@ def test_data_sets_of_two_formats_are_merged(data: Path, capsys: pytest.CaptureF
     assert "2 exact" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("other", ["./a.jsonl", "../data/a.jsonl", "."])
+def test_a_file_that_another_entry_spells_otherwise_is_not_deleted(
+    data: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(data / "a.jsonl", ALPACA)
+    entries = {"a": {"file_name": "a.jsonl"}, "b": {"file_name": other}}
+    (data / "dataset_info.json").write_text(json.dumps(entries), encoding="utf-8")
+    assert main(["data", "remove", "a", "--delete-file"]) == 2
+    assert "also belongs to b" in capsys.readouterr().err and (data / "a.jsonl").exists()
+
+
+def test_what_repeats_in_another_file_of_a_folder_is_taken_out(data: Path) -> None:
+    (data / "parts").mkdir()
+    for name, rows in (("1", ALPACA[:2]), ("2", ALPACA[1:3])):
+        written(data / "parts" / f"{name}.jsonl", rows)
+    assert main(["data", "add", "data/parts"]) == 0
+    asked = {
+        "settings": {"dataset_dir": "data"}, "dataset": "parts", "what": "duplicates",
+        "revision": ",".join(revision(data / "parts" / f"{name}.jsonl") for name in "12"),
+    }  # fmt: skip
+    assert [part["removed"] for part in clean(asked, threading.Event())] == [1]
+
+
 def with_hub(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     """A `data` command in a process of its own, where the hub's client finds the stand-in."""
     environment = {
@@ -249,9 +275,10 @@ def test_a_data_set_that_was_pushed_is_loaded_from_the_hub(data: Path) -> None:
         assert "20, of which 20 can be used" in found.stdout
 
 
-def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against a stand-in of its client: what it is asked for, and the folder it is given."""
-    seen: dict[str, Any] = {}
+@pytest.fixture
+def modelscope(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A stand-in of ModelScope's client: what it was asked for, and the files that lie there."""
+    seen: dict[str, Any] = {"files": {}}
 
     class HubApi:
         def login(self, token: str) -> None:
@@ -261,18 +288,52 @@ def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPat
             seen["repo"] = (repo_id, repo_type, exist_ok, visibility)
 
         def upload_folder(self, *, repo_id: str, folder_path: str, repo_type: str, commit_message: str) -> None:
-            seen["files"] = {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
+            seen["files"] |= {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
 
-    module = types.ModuleType("modelscope.hub.api")
-    module.HubApi = HubApi  # type: ignore[attr-defined]
+    def download(dataset_id: str, file_path: str, *, local_dir: str) -> str:
+        if seen.get("broken"):
+            raise ValueError("the server is busy")
+        if file_path not in seen["files"]:
+            raise ValueError(f"The file path: {file_path} not exist in: {dataset_id}")
+        (Path(local_dir) / file_path).write_bytes(seen["files"][file_path])
+        return str(Path(local_dir) / file_path)
+
+    api, files = types.ModuleType("modelscope.hub.api"), types.ModuleType("modelscope.hub.file_download")
+    api.HubApi, files.dataset_file_download = HubApi, download  # type: ignore[attr-defined]
     for name in ("modelscope", "modelscope.hub"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "modelscope.hub.api", module)
+    for module in (api, files):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setenv("MODELSCOPE_API_TOKEN", "ms-token")
+    return seen
+
+
+def test_a_data_set_goes_to_modelscope(data: Path, modelscope: dict[str, Any]) -> None:
     written(data / "a.jsonl", ALPACA)
     assert main(["data", "add", "data/a.jsonl"]) == 0
     assert main(["data", "push", "a", "me/set", "--modelscope"]) == 0
-    assert seen["token"] == "ms-token"
-    assert seen["repo"] == ("me/set", "dataset", True, "private")
-    assert seen["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
-    assert "a" in json.loads(seen["files"]["dataset_info.json"])
+    assert modelscope["token"] == "ms-token"
+    assert modelscope["repo"] == ("me/set", "dataset", True, "private")
+    assert modelscope["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
+    assert "a" in json.loads(modelscope["files"]["dataset_info.json"])
+
+
+def test_what_lies_on_modelscope_stays(
+    data: Path, modelscope: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "other").mkdir()
+    for name, file in (("a", "a.jsonl"), ("b", "other/a.jsonl")):
+        written(data / file, ALPACA[: 2 + len(name)])
+        assert main(["data", "add", f"data/{file}", "--name", name]) == 0
+    written(data / "other/a.jsonl", ALPACA[:1])
+    assert main(["data", "push", "a", "me/set", "--modelscope"]) == 0
+    modelscope["files"]["README.md"] = b"A card by hand."
+    assert main(["data", "push", "b", "me/set", "--modelscope"]) == 0
+    listed = json.loads(modelscope["files"]["dataset_info.json"])
+    assert {name: entry["file_name"] for name, entry in listed.items()} == {"a": "a.jsonl", "b": "b.jsonl"}
+    assert modelscope["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
+    assert modelscope["files"]["b.jsonl"] == (data / "other/a.jsonl").read_bytes()
+    assert modelscope["files"]["README.md"] == b"A card by hand."
+    modelscope["broken"] = True
+    assert main(["data", "push", "b", "me/set", "--modelscope"]) == 2  # what it can't see is not overwritten
+    assert "the server is busy" in capsys.readouterr().err

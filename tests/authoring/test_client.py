@@ -125,6 +125,7 @@ def test_retry_after_holds_back_everybody(as_date: bool) -> None:
     [
         (error(401, f"Incorrect API key provided: {KEY}"), "refuses the key"),
         (error(403, "no access"), "refuses the key"),
+        (error(403, "insufficient balance"), "is empty"),
         (error(402, "pay first"), "is empty"),
         (error(429, "You exceeded your quota: insufficient_quota"), "is empty"),
         (error(404, "no such model"), "has no model 'tester2'"),
@@ -188,6 +189,20 @@ def test_a_first_request_that_hangs_does_not_hold_the_others(monkeypatch: pytest
 
     with serving(answer) as server:
         assert [reply.text for reply in ask(server, 4)] == ["x"] * 4
+
+
+@pytest.mark.parametrize("said", ["this model is not for you", "Your input was flagged by moderation"])
+def test_who_is_answered_has_a_key_so_what_is_forbidden_is_the_question(said: str) -> None:
+    async def asking(url: str) -> None:
+        async with Endpoint(Connection(url, "tester", KEY)) as endpoint:
+            if "moderation" not in said:
+                await endpoint.ask([{"role": "user", "content": "fine"}], SCHEMA)
+            await endpoint.ask([{"role": "user", "content": "forbidden"}], SCHEMA)
+
+    with serving(lambda body, number: Answer("x") if "fine" in str(body["messages"]) else error(403, said)) as server:
+        with pytest.raises(AskFailed, match=said) as failed:
+            asyncio.run(asking(server.url))
+        assert failed.value.alone
 
 
 def test_a_text_that_is_too_long_is_not_asked_again_in_other_forms() -> None:
@@ -262,6 +277,47 @@ def test_the_connection_comes_from_flags_environment_and_dotenv(
         connection(environment={})
 
 
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OTHER_KEY"])
+def test_a_key_is_told_by_no_error_whatever_stands_around_it(name: str) -> None:
+    """As it comes out of `$(cat key.txt)` or a word processor."""
+    variable = "" if name == "OPENAI_API_KEY" else name
+    given = connection("http://one/v1", "m", key_variable=variable, environment={name: f" {KEY}\r\n"})
+    assert given.api_key == KEY
+    for broken in (f"{KEY}\nmore", f"“{KEY}”"):
+        with pytest.raises(UserError, match=f"The key in {name} holds a character") as ended:
+            connection("http://one/v1", "m", key_variable=variable, environment={name: broken})
+        assert KEY not in str(ended.value)
+    spelled = repr(b"Bearer se\ncret")
+    told = Connection("http://one/v1", "m", "se\ncret").without_secrets(f"Illegal header value {spelled}")
+    assert "cret" not in told
+
+
+def test_what_stands_behind_a_question_mark_of_the_address_stays_there() -> None:
+    with serving(in_turn(Answer("fine"))) as server:
+
+        async def asking() -> None:
+            place = connection(f"{server.url}/chat/completions?api-version=2", "tester", environment={})
+            async with Endpoint(place) as endpoint:
+                await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+
+        asyncio.run(asking())
+    assert server.paths == ["/v1/chat/completions?api-version=2"]
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/v1", "http://me:secret@host:port/v1"])
+def test_an_address_that_is_none_is_told_without_what_is_secret(url: str) -> None:
+    with pytest.raises(UserError, match="which is no address of a server") as ended:
+        connection(url, "m", environment={})
+    assert "secret" not in str(ended.value)
+
+
+def test_a_dotenv_may_be_in_the_encoding_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for encoding in ("utf-16", "utf-8-sig"):
+        (tmp_path / ".env").write_text(f"TUNESMITH_API_KEY={KEY}\n", encoding=encoding)
+        assert connection("http://one/v1", "m", environment={}).api_key == KEY
+
+
 ENTRY = {"question": "q", "answer": "a"}
 
 
@@ -283,7 +339,9 @@ def test_json_is_found_in_whatever_was_written(text: str) -> None:
     assert objects(text, "entries") == [ENTRY]
 
 
-@pytest.mark.parametrize("text", ["", "I can't do that.", "<think>for ever", "[]", '{"entries": []}', "[1, 2]"])
+@pytest.mark.parametrize(
+    "text", ["", "I can't do that.", "<think>for ever", "[]", "[" * 100_000, "['" * 900, '{"entries": []}', "[1, 2]"]
+)
 def test_what_holds_no_entries_is_refused(text: str) -> None:
     with pytest.raises(BadAnswer):
         objects(text, "entries")

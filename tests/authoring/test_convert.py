@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from tests.authoring import documents
+from tests.authoring.library import converted
 
-from tunesmith.authoring.convert import Converted, ConvertOptions, convert, plan
+from tunesmith.authoring.convert import ConvertOptions, convert, plan
 from tunesmith.authoring.mapping import Wanted
-from tunesmith.authoring.sources import Reading
+from tunesmith.authoring.sources import ReadingOptions
 from tunesmith.authoring.tables import read_tables
 from tunesmith.cli.main import main
 from tunesmith.data.catalog import resolve
@@ -26,14 +27,6 @@ from tunesmith.errors import UserError
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
-
-
-def converted(source: Path | str, folder: Path, name: str = "out", **options: Any) -> tuple[list[Any], Converted]:
-    """The rows that were written, and the report."""
-    asked = ConvertOptions(out=name, dataset_dir=str(folder / "data"), **options)
-    done = convert(plan([str(source)], asked), asked)
-    text = done.published.path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()], done
 
 
 def written(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -106,7 +99,10 @@ def test_templates_over_columns_make_several_rows_of_one(tmp_path: Path) -> None
     rows = [["Card", "Upright", "Reversed"], ["Fool", "a start", "haste"]]
     wanted = Wanted(("{Card} upright?", "{Card} reversed?"), ("Upright", "It means {Reversed}."), system="A {{name}}.")
     found, _ = converted(
-        documents.xlsx(tmp_path / "a.xlsx", {"S": rows}), tmp_path, reading=Reading(wanted=wanted), file_type="jsonl"
+        documents.xlsx(tmp_path / "a.xlsx", {"S": rows}),
+        tmp_path,
+        reading=ReadingOptions(wanted=wanted),
+        file_type="jsonl",
     )
     assert found == [
         {"instruction": "Fool upright?", "input": "", "output": "a start", "system": "A {{name}}."},
@@ -127,7 +123,7 @@ def test_templates_over_columns_make_several_rows_of_one(tmp_path: Path) -> None
 def test_a_mapping_that_is_wrong(tmp_path: Path, wanted: Wanted, message: str) -> None:
     path = documents.xlsx(tmp_path / "a.xlsx", {"S": [["Card", "Upright"], ["Fool", "a start"]]})
     with pytest.raises(UserError) as error:
-        converted(path, tmp_path, reading=Reading(wanted=wanted))
+        converted(path, tmp_path, reading=ReadingOptions(wanted=wanted))
     assert message in str(error.value)
     assert not (tmp_path / "data" / "dataset_info.json").exists()
 
@@ -139,10 +135,10 @@ def test_documents_by_paragraph_line_section_and_whole(tmp_path: Path) -> None:
     (folder / "scan.pdf").write_bytes(b"no pdf")
     texts = {}
     for mode in ("paragraph", "line", "section", "whole"):
-        rows, done = converted(folder, tmp_path, mode, reading=Reading(mode=mode))
+        rows, done = converted(folder, tmp_path, mode, reading=ReadingOptions(mode=mode))
         texts[mode] = [row["text"] for row in rows]
         assert [skipped.path.name for skipped in done.skipped] == ["scan.pdf"]
-        assert rows[0]["source"] == "a.md"
+        assert rows[0]["source"] == "docs/a.md"
     assert texts["paragraph"] == ["First.", "Second\nline.", "Third."]
     assert texts["line"] == ["First.", "Second", "line.", "Third."]
     assert texts["section"] == ["One\n\nFirst.\n\nSecond\nline.", "Two\n\nThird."]
@@ -157,7 +153,7 @@ def test_questions_and_answers_that_are_written_in_a_text(tmp_path: Path) -> Non
         "常见问题\n\n问：怎么退货？\n答：七天内可退。\n请留发票。\n\n问：几点开门？\n\nQ: Is it open?\n\nA: Yes.\n",
         "utf-8",
     )
-    rows, done = converted(path, tmp_path, reading=Reading(mode="qa"))
+    rows, done = converted(path, tmp_path, reading=ReadingOptions(mode="qa"))
     assert [(row["instruction"], row["output"]) for row in rows] == [
         ("怎么退货？", "七天内可退。\n请留发票。"),
         ("Is it open?", "Yes."),
@@ -171,7 +167,7 @@ def test_paragraphs_and_code_below_an_answer_belong_to_it(tmp_path: Path) -> Non
     path.write_text(
         f"# Files\n\nQ: How do I list them?\n\nA: Like this:\n\n{code}\n\nThat is all.\n\nQ: And?\nA:\n", "utf-8"
     )
-    rows, done = converted(path, tmp_path, reading=Reading(mode="qa"))
+    rows, done = converted(path, tmp_path, reading=ReadingOptions(mode="qa"))
     assert [(row["instruction"], row["output"]) for row in rows] == [
         ("How do I list them?", f"Like this:\n\n{code}\n\nThat is all.")
     ]
@@ -304,7 +300,7 @@ def test_tables_and_texts_do_not_mix_unless_asked(tmp_path: Path) -> None:
     documents.xlsx(folder / "b.xlsx", {"S": [["question", "answer"], ["a", "b"]]})
     with pytest.raises(UserError, match="one data set is one kind"):
         converted(folder, tmp_path)
-    rows, _ = converted(folder, tmp_path, reading=Reading(as_text=True))
+    rows, _ = converted(folder, tmp_path, reading=ReadingOptions(as_text=True))
     assert [row["text"] for row in rows] == ["Text.", "question: a\nanswer: b"]
 
 
@@ -314,7 +310,7 @@ def test_a_sheet_that_does_not_fit_is_skipped_and_told(tmp_path: Path) -> None:
     assert len(rows) == 1
     assert "sheet Notes" in str(done.skipped[0])
     with pytest.raises(UserError, match="There are: FAQ, Notes"):
-        converted(tmp_path / "a.xlsx", tmp_path, "b", reading=Reading(sheets=("FAQS",)))
+        converted(tmp_path / "a.xlsx", tmp_path, "b", reading=ReadingOptions(sheets=("FAQS",)))
 
 
 def test_the_command_shows_the_guess_the_check_and_three_rows(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.journal import Answer, Journal, question_id
 from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
 from tunesmith.authoring.stop import Stop, Stopped
@@ -16,7 +17,7 @@ from tunesmith.errors import UserError
 _REASKED = 2
 _CUT = "it was cut off before its end (a larger --max-tokens leaves more room)"
 _UNREACHED = 10
-"""So many questions in a row without any answer mean that the server is gone."""
+"""So many questions in a row without any answer, for no reason of their own, mean that the server is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Question:
 
     def id(self, model: str) -> str:
         return question_id(model, self.messages, self.schema, self.settings)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how long it is."""
+        return sum(estimate_tokens(message["content"]) for message in self.messages)
 
 
 @dataclass(slots=True)
@@ -132,7 +138,7 @@ class _Asker:
             value, reply = await self._answered(known, question)
         except AskFailed as failed:
             self._fail(known, question, failed.reason)
-            self._count_unreached(failed.reason)
+            self._count_unreached(failed)
         except BadAnswer as bad:
             self._fail(known, question, f"no usable answer in {1 + _REASKED} attempts: {bad.reason}")
         else:
@@ -146,28 +152,30 @@ class _Asker:
 
     async def _answered(self, known: str, question: Question) -> tuple[Any, Reply]:
         """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last."""
-        messages = list(question.messages)
-        for attempt in range(1 + _REASKED):
+        messages, reason = list(question.messages), ""
+        for _ in range(1 + _REASKED):
             reply = await self._model.ask(messages, question.schema)
             try:
                 return question.read(reply), reply
             except BadAnswer as bad:
-                self._in_a_row = 0
-                self._journal.called(known, reply)
-                reason = _CUT if reply.cut else bad.reason
-                if attempt == _REASKED:
-                    raise BadAnswer(reason) from None
-                messages = [
-                    *question.messages,
-                    {"role": "assistant", "content": reply.text[:2000]},
-                    {"role": "user", "content": f"That answer can't be used: {reason}. Give only the JSON asked for."},
-                ]
-        raise AssertionError("the last attempt returns or raises")
+                reason = bad.reason
+            except Exception as error:  # a reader that stumbles over one answer must not cost all the others
+                reason = f"it can't be read ({type(error).__name__})"
+            self._in_a_row = 0
+            self._journal.called(known, reply)
+            if reply.cut:
+                reason = _CUT
+            messages = [
+                *question.messages,
+                {"role": "assistant", "content": reply.text[:2000]},
+                {"role": "user", "content": f"That answer can't be used: {reason}. Give only the JSON asked for."},
+            ]
+        raise BadAnswer(reason)
 
-    def _count_unreached(self, reason: str) -> None:
-        self._in_a_row += 1
+    def _count_unreached(self, failed: AskFailed) -> None:
+        self._in_a_row = 0 if failed.alone else self._in_a_row + 1
         if self._in_a_row >= _UNREACHED and not self._tally.answered:
             raise UserError(
-                f"{self._in_a_row} questions in a row got no answer: {reason}.",
+                f"{self._in_a_row} questions in a row got no answer: {failed.reason}.",
                 hint="Is the server running, and is the base URL right? The same command goes on where this one ended.",
             )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.document import Found, Skipped, find_documents
-from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, target, written_aside
+from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
-from tunesmith.authoring.sources import Item, Reading, Rejected, Source, open_sources
+from tunesmith.authoring.sources import Item, ReadingOptions, Rejected, Source, open_sources
 from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural
@@ -21,6 +22,7 @@ from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
 Tell = Callable[[int, int], None]
+_LOOKED_AT, _SHOWN = 64, 3
 _MESSAGE_KEYS = {
     "from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "train",
     "loss", "weight", "loss_weight",
@@ -35,19 +37,20 @@ class ConvertOptions:
     dataset_dir: str = "data"
     to: RowFormat | None = None
     file_type: FileType = "jsonl"
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a conversion will do. sources: one for each table, file of rows or document, opened to look at only."""
+    """What a conversion will do. sources: one for each table, file of rows or document, with the head of its items."""
 
     files: tuple[Path, ...]
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     to: RowFormat
     entries: Mapping[Path, DatasetEntry]
+    reading: ReadingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +69,40 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
 
     names: files, folders, and data sets of dataset_info.json.
     """
-    target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    refuse_existing(_beside(path), replace=options.replace)
     paths, entries = _located(names, options.dataset_dir)
+    reading = replace(options.reading, named=tuple(map(Path, names)))
     found = _found(paths)
     files, sources, skipped = [], list[Source](), list(found.skipped)
     for path in found.documents:
         try:
-            opened = open_sources(path, options.reading, entries.get(path))
+            opened = open_sources(path, reading, entries.get(path))
         except UserError as error:
             if len(found.documents) == 1:
                 raise
-            skipped.append(Skipped(path, _short(error)))
+            skipped.append(Skipped.because(path, error))
             continue
         files.append(path)
-        sources += [one for one in opened if isinstance(one, Source)]
+        for one in opened:
+            if isinstance(one, Source):
+                if one.opened:  # the file is closed: a folder holds more than may be open at once
+                    one.items = iter(_head(one.items))
+                sources.append(one)
         skipped += [one for one in opened if isinstance(one, Skipped)]
     if not sources:
         raise UserError("No source can be read:\n" + "\n".join(f"  {one}" for one in skipped[:10]))
-    return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries)
+    return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries, reading)
+
+
+def _head(items: Iterator[Item | Rejected]) -> list[Item | Rejected]:
+    """The first items, and so many that an example is among them if the head of the file has one."""
+    head: list[Item | Rejected] = []
+    for item in islice(items, _LOOKED_AT):
+        head.append(item)
+        if len(head) >= _SHOWN and any(isinstance(one, Item) for one in head):
+            break
+    return head
 
 
 def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejected: None) -> Converted:
@@ -94,7 +113,7 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
     ranking, kto_tag = _rated(made.sources)
     rejected, notes, skipped = Counter[str](), list[str](), list(made.skipped)
     path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
-    beside = path.with_name(f"{options.out}.rejected.jsonl")
+    beside = _beside(path)
     first: dict[str, str] = {}
     with (
         written_aside(beside) as aside,
@@ -109,7 +128,7 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
 
         def rows() -> Iterator[dict[str, Any]]:
             count = 0
-            for item in _items(made, options, notes, skipped):
+            for item in _items(made, notes, skipped):
                 row = item if isinstance(item, Rejected) else _written(item[0], item[1], made.to, notes, ranking)
                 if isinstance(row, Rejected):
                     refuse(row)
@@ -136,13 +155,16 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
     return Converted(published, reasons, beside if rejected else None, tuple(skipped), tuple(dict.fromkeys(notes)))
 
 
-def _items(
-    made: Plan, options: ConvertOptions, notes: list[str], skipped: list[Skipped]
-) -> Iterator[tuple[Item, Source] | Rejected]:
+def _beside(path: Path) -> Path:
+    """The file of the rows that are left out."""
+    return path.with_name(f"{path.stem}.rejected.jsonl")
+
+
+def _items(made: Plan, notes: list[str], skipped: list[Skipped]) -> Iterator[tuple[Item, Source] | Rejected]:
     """All items of all sources, opened anew; one that breaks off is told and the others go on."""
     for path in made.files:
         try:
-            for source in open_sources(path, options.reading, made.entries.get(path)):
+            for source in open_sources(path, made.reading, made.entries.get(path)):
                 if isinstance(source, Skipped):
                     continue  # told when it was looked at
                 for item in source.items:
@@ -151,7 +173,7 @@ def _items(
         except UserError as error:
             if len(made.files) == 1:
                 raise
-            skipped.append(Skipped(path, _short(error)))
+            skipped.append(Skipped.because(path, error))
 
 
 def _written(item: Item, source: Source, to: RowFormat, notes: list[str], ranking: bool) -> dict[str, Any] | Rejected:
@@ -257,7 +279,3 @@ def _why(rejected: Counter[str], first: Mapping[str, str]) -> str:
     listed = "; ".join(f"{count:,} × {reason} (first: {first[reason]})" for reason, count in rejected.most_common(3))
     total = plural("The only row is left out", "All {count:,} rows are left out", rejected.total())
     return f"{total}: {listed}."
-
-
-def _short(error: UserError) -> str:
-    return " ".join([error.message, error.hint]).strip()

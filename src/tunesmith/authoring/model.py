@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 Messages = Sequence[Mapping[str, str]]
 """{"role", "content"} in order, as the chat completions protocol has them."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,18 @@ class Reply:
     cut: bool = False
 
 
+def without_halves(text: str) -> str:
+    """The text with a sign for each half of a character (lone surrogate), which no file and no request can hold."""
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 class Model(Protocol):
     """Something that answers."""
 
     name: str
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """One answer, wanted as JSON of that schema. AskFailed where this request gets none, Unusable where none will.
+        """One answer, wanted as JSON of that schema. AskFailed where this request gets none, UserError where none will.
 
         `schema` is a wish: the text may be anything.
         """
@@ -34,8 +41,11 @@ class Model(Protocol):
 
 
 class AskFailed(Exception):
-    """A request that was tried as often as it should be and got no answer; reason is one sentence."""
+    """A request that was tried as often as it should be and got no answer; reason is one sentence.
 
-    def __init__(self, reason: str) -> None:
+    alone: it lies in what this request says, so that others may be answered.
+    """
+
+    def __init__(self, reason: str, *, alone: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.alone = reason, alone

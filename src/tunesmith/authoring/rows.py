@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.duplicates import Duplicates
 from tunesmith.authoring.options import MakeOptions
-from tunesmith.authoring.quality import Found, Rejected, judged
+from tunesmith.authoring.quality import Failed, Passed, check
 
 Row = dict[str, Any]
 Verdict = Mapping[str, Any]
@@ -28,7 +27,7 @@ class Kept:
     """
 
     candidate: Candidate
-    found: Found | None
+    found: Passed | None
     by_hand: bool = False
 
 
@@ -48,8 +47,8 @@ class Sieve:
         numbered: list[str] = []
         for candidate in map(self._as_decided, candidates):
             decision = self.decisions.on(candidate.key)
-            found = judged(candidate, self.options)
-            if isinstance(found, Rejected) and decision is None:
+            found = check(candidate, self.options)
+            if isinstance(found, Failed) and decision is None:
                 self._hold_back(candidate, found.kind, found.reason)
                 continue
             # One that a person rejects still counts as asked: what repeats it does not take its place.
@@ -61,7 +60,7 @@ class Sieve:
             elif decision is None and earlier is not None:
                 self._hold_back(candidate, "duplicate", f"it repeats the question {numbered[earlier]!r}")
             else:
-                yield Kept(candidate, None if isinstance(found, Rejected) else found, by_hand=decision is not None)
+                yield Kept(candidate, None if isinstance(found, Failed) else found, by_hand=decision is not None)
 
     def _as_decided(self, candidate: Candidate) -> Candidate:
         """The candidate in the words that a person gave it."""
@@ -95,7 +94,7 @@ class Sieve:
 
 
 def row_of(
-    candidate: Candidate, found: Found | None, options: MakeOptions, model: str, verdict: Verdict | None = None
+    candidate: Candidate, found: Passed | None, options: MakeOptions, model: str, verdict: Verdict | None = None
 ) -> Row:
     """The row with all that is known of it; only the conversation is ever trained on."""
     chunk = candidate.source.chunk
@@ -134,26 +133,3 @@ def conversation(
         return {"conversations": turns, "system": system}
     messages = [{"role": "assistant" if at % 2 else "user", "content": text} for at, text in enumerate(said)]
     return {"messages": [{"role": "system", "content": system}] * bool(system) + messages}
-
-
-def validation_groups(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str]:
-    """Which groups of rows (documents, or chunks of the only one) are kept apart for validation.
-
-    sizes: rows by group. wanted: below 1 a share of all rows, else a number. Groups are drawn until there are enough,
-    and one always stays for training.
-    """
-    total = sum(sizes.values())
-    target = wanted * total if wanted < 1 else wanted
-    groups = sorted(sizes)
-    random.Random(seed).shuffle(groups)
-    apart: set[str] = set()
-    held = 0
-    for group in groups[:-1]:
-        if held >= target:
-            break
-        # A large group is passed over where a smaller one comes nearer to what is wanted.
-        if held and held + sizes[group] > 2 * target:
-            continue
-        apart.add(group)
-        held += sizes[group]
-    return apart

@@ -9,20 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.authoring.asking import Tally, ask_all
-from tunesmith.authoring.document import find_documents, read_document
-from tunesmith.authoring.journal import Journal
-from tunesmith.authoring.make import shown_path
+from tunesmith.authoring.document import find_documents, read_document, shown_path
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.publish import Published, publish, target
+from tunesmith.authoring.publish import Published, publish, refuse_existing, target
 from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue, rows, with_speakers
-from tunesmith.authoring.rows import Row, validation_groups
+from tunesmith.authoring.rows import Row
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr, trn
+from tunesmith.i18n import plural, tr, trn
 from tunesmith.jobs.answering import opened, who
-from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
-from tunesmith.jobs.held_back import lines_beside, published_before
+from tunesmith.jobs.asking import Watch, at_work, run_directory
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 
@@ -43,12 +42,13 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     if options.dry_run:
         say(tr("Nothing was asked, nothing was written."))
         return 0
-    overwritten = options.replace or published_before(run_directory(options).root, options.out)
+    own = OwnFiles(run_directory(options), "data roles")
     for name in _names(options):
-        target(name, options.dataset_dir, options.type, replace=overwritten)
+        target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
+    refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
-    with _asked(found, sources, options, prompts) if asks else _as_it_is(found) as known:
-        done = _publish(known, options, prompts, overwritten, say)
+    with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
+        done = _publish(known, options, prompts, own, say)
     return show(*done)
 
 
@@ -78,13 +78,13 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
 
 def _tell_found(found: Sequence[Spoken], options: RolesOptions, say: Say) -> None:
     for each in found:
-        own = sum(is_role(line.speaker, options) for line in each.lines)
+        spoken = sum(is_role(line.speaker, options) for line in each.lines)
         kinds = Counter(line.attribution for line in each.lines)
         kind = tr("script") if each.script else tr("novel")
         say(
             tr("{path}: {kind}, {lines}, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
             .format(
-                path=each.path, kind=kind, own=own, role=options.role[0],
+                path=each.path, kind=kind, own=spoken, role=options.role[0],
                 lines=trn("{count:,} line", "{count:,} lines", len(each.lines)),
                 named=kinds["named"], turn=kinds["turn"], none=kinds[""],
             )
@@ -98,54 +98,52 @@ def _as_it_is(found: list[Spoken]) -> Iterator[list[Spoken]]:
 
 @contextmanager
 def _asked(
-    found: list[Spoken], sources: Sequence[Path], options: RolesOptions, prompts: Prompts
+    found: list[Spoken], sources: Sequence[Path], options: RolesOptions, prompts: Prompts, own: OwnFiles
 ) -> Iterator[list[Spoken]]:
     """The dialogue with what a model tells of lines without a name; a run of its own, as its answers cost money."""
     model, place = who(options)
-    run = start_run("data roles", [str(source) for source in sources], options)
-    with Journal(run.layout.journal) as journal:
-        watch = Watch(run, journal, options, terminal())
-        with recorded(run, watch), watch.signals():
-            asked = [list(unnamed(each, options, prompts)) for each in found]
-            total = sum(map(len, asked))
+    with at_work("data roles", sources, options, terminal()) as watch:
+        own.run, journal = watch.run, watch.journal
+        asked = [list(unnamed(each, options, prompts)) for each in found]
+        every = [each for group in asked for each in group]
+        watch.say(lambda: _announced(every, model, place.shown if place else tr("this machine")))
+        tally = asyncio.run(_ask(every, options, watch))
+        known = []
+        for each, group in zip(found, asked, strict=True):
+            names: dict[int, str] = {}
+            for question in group:
+                answer = journal.answer(question.question.id(model))
+                if answer is not None and answer.state == "answered":
+                    names |= told(question, answer.value)
+            known.append(with_speakers(each, names))
+        yield known
+        watch.run.event("published", names=_names(options))
+        if failed := tally.failed + tally.known_failed:
             watch.say(
-                tr("asking {model} at {place}").format(model=model, place=place.shown if place else tr("this machine"))
-                + tr(" about {lines} in {questions}").format(
-                    lines=trn(
-                        "{count:,} line", "{count:,} lines", sum(len(e.numbers) for group in asked for e in group)
-                    ),
-                    questions=trn("{count:,} question", "{count:,} questions", total),
-                )
-            )
-            tally = asyncio.run(_ask([each for group in asked for each in group], journal, options, watch, total))
-            known = []
-            for each, group in zip(found, asked, strict=True):
-                names: dict[int, str] = {}
-                for question in group:
-                    answer = journal.answer(question.question.id(model))
-                    if answer is not None and answer.state == "answered":
-                        names |= told(question, answer.value)
-                known.append(with_speakers(each, names))
-            yield known
-            run.event("published", names=_names(options))
-            if failed := tally.failed + tally.known_failed:
-                again = trn(
+                plural(
                     "{count:,} question failed; --retry-failed asks it again.",
                     "{count:,} questions failed; --retry-failed asks them again.", failed,
-                )  # fmt: skip
-                watch.say(again)
-            watch.say(watch.told(journal.spent()))
+                )
+            )  # fmt: skip
+        watch.say(lambda: watch.told(journal.spent()))
 
 
-async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, watch: Watch, total: int) -> Tally:
+def _announced(asked: Sequence[Unnamed], model: str, place: str) -> str:
+    lines = trn("{count:,} line", "{count:,} lines", sum(len(each.numbers) for each in asked))
+    questions = trn("{count:,} question", "{count:,} questions", len(asked))
+    about = tr(" about {lines} in {questions}").format(lines=lines, questions=questions)
+    return tr("asking {model} at {place}").format(model=model, place=place) + about
+
+
+async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
         async with opened(options, watch.stop, watch.trouble) as model:
-            with watch.asking(tr("asking"), total) as report:
+            with watch.asking("asking", len(asked)) as report:
                 return await ask_all(
                     (each.question for each in asked),
                     model,
-                    journal,
+                    watch.journal,
                     concurrency=options.concurrency,
                     stop=watch.stop,
                     retry_failed=options.retry_failed,
@@ -155,12 +153,10 @@ async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, wa
         poll.cancel()
 
 
-def _publish(
-    found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say
-) -> list[Published]:
-    beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
+def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: OwnFiles, say: Say) -> list[Published]:
+    beside = held_back_file(options.out, options.dataset_dir)
     reasons: Counter[str] = Counter()
-    with lines_beside(beside) as write:
+    with lines_beside(beside, own, replace=options.replace) as write:
 
         def rejected(row: Row) -> None:
             reasons[row["reason"]] += 1
@@ -174,7 +170,9 @@ def _publish(
     done: list[Published] = []
     for name, side in zip(_names(options), sides, strict=False):
         if side:
-            done.append(publish(side, name, options.dataset_dir, options.format, options.type, replace=overwritten))
+            done.append(
+                publish(side, name, options.dataset_dir, options.format, options.type, replace=options.replace, own=own)
+            )
             counted = trn("{count:,} row", "{count:,} rows", done[-1].rows)
             told = tr("{rows} in {file}, registered as {name}")
             say(told.format(rows=counted, file=done[-1].path, name=name))
