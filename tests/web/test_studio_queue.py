@@ -11,6 +11,7 @@ from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 from tunesmith.web import queue as queue_module
 from tunesmith.web.queue import Job, Queue
+from tunesmith.web.workspace import Clash
 
 
 def waiting(name: str, *devices: str) -> Job:
@@ -120,3 +121,37 @@ def test_a_deleted_run_is_passed_over(workspace: Path, started: dict[str, int]) 
     queue.tick()
     queue.tick()
     assert list(started) == ["b"]
+
+
+def test_a_run_that_somebody_else_took_up_is_not_called_failed(workspace: Path) -> None:
+    run = Run.create(Path("a"), {}, "stage: sft\n")
+    queue = Queue(workspace / "queue.json")
+    queue.add(Job("a", "tunesmith", ["train", "no-such-file.yaml"], ["cpu"]))
+    run.begin_attempt()
+    queue.tick()
+    wait_for(lambda: queue.tick() or queue.place("a") is None, "the queue's own process to end")
+    assert RunReader(Path("a")).state().status == "running"
+    run.finish("finished")
+
+
+def test_a_server_that_is_killed_while_it_starts_a_job_does_not_start_it_twice(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue_module, "start_detached", killed)
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "0"))
+    with pytest.raises(KeyboardInterrupt):
+        queue.tick()
+    assert Queue(workspace / "queue.json").waiting() == []
+
+
+def test_one_run_has_one_process(workspace: Path, started: dict[str, int]) -> None:
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "0"))
+    queue.tick()
+    with pytest.raises(Clash):
+        queue.add(Job("a", "tunesmith", ["version"], []))
+    assert queue.waiting() == []
