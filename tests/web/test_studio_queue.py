@@ -2,15 +2,22 @@
 
 import itertools
 import json
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.web.serving import wait_for
 
+from tunesmith.runs.processes import birth
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 from tunesmith.web import queue as queue_module
 from tunesmith.web.queue import Job, Queue
+from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
 
 
@@ -155,3 +162,34 @@ def test_one_run_has_one_process(workspace: Path, started: dict[str, int]) -> No
     with pytest.raises(Clash):
         queue.add(Job("a", "tunesmith", ["version"], []))
     assert queue.waiting() == []
+
+
+def test_a_second_resume_is_refused_and_stop_reaches_the_first(
+    client: TestClient, studio: Studio, workspace: Path, started: dict[str, int]
+) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    studio.queue.add(Job("saves/a", "tunesmith", ["version"], ["cpu"]))
+    studio.changed()
+    assert "saves/a" in started
+    assert client.post("/api/runs/saves/a/resume").status_code == 409
+    assert client.post("/api/runs/.%2Fsaves%2Fa/stop").status_code == 202
+    assert run.layout.stop.is_file()
+    assert client.delete("/api/runs/.%2Fsaves%2Fa").status_code == 409
+
+
+def test_a_run_that_dies_while_it_prepares_is_listed_as_killed(client: TestClient, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    run.update(pid=program.pid, born=birth(program.pid), host=socket.gethostname())
+    assert [one["status"] for one in client.get("/api/runs").json()] == ["queued"]
+    program.kill()
+    program.wait()
+    assert [one["status"] for one in client.get("/api/runs").json()] == ["killed"]
+
+
+def test_a_folder_that_vanishes_under_its_run_holds_up_nobody(studio: Studio, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    run.begin_attempt()
+    assert [one.id for one in studio.look().runs] == ["saves/a"]
+    shutil.rmtree(run.path)
+    assert studio._at_work() == []

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.config.describe import json_schema
 from tunesmith.config.evaluation import COMMAND
-from tunesmith.config.fields import fields, help_of
+from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, load_job
@@ -54,6 +54,7 @@ _SECTIONS_OF: Mapping[str, Sequence[str]] = {
 }
 _DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
 _SHELL_SAFE_LINE = 100
+_MOST_CONFIG = 1 << 20
 
 
 def schema_for(verb: str) -> dict[str, Any]:
@@ -171,8 +172,17 @@ def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
     return resolved.asked, [note.replace(str(file), name) for note in resolved.notes]
 
 
-def labels() -> dict[str, str]:
-    return {name: help_of(name) for name in fields()}
+def mapping_in(path: Path) -> dict[str, Any]:
+    """The keys of a run's YAML file; empty where it is missing or damaged."""
+    import yaml
+
+    try:
+        if path.stat().st_size > _MOST_CONFIG:
+            return {}
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _without_blanks(settings: Mapping[str, Any]) -> dict[str, Any]:

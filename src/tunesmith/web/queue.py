@@ -123,6 +123,12 @@ class Queue:
         with self._lock:
             return next((job.pid for job in self._started if job.run == run and _lives(job)), None)
 
+    def let_go(self, run: str) -> None:
+        """Its process is about to be ended by a person: how it ended is theirs to tell."""
+        with self._lock:
+            self._started = [job for job in self._started if job.run != run]
+            self._write()
+
     def tick(self) -> bool:
         """Start what can start and let go of what has ended; whether anything changed."""
         with self._lock:

@@ -59,9 +59,10 @@ def begin_training(
 
 def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
     """Go on with a run that ended early: training from its last checkpoint, another command from its beginning."""
+    name = studio.workspace.relative(Path(name))
     run = studio.workspace.run(name)
     state = run.state()
-    if state.active and state.pid is not None:
+    if (state.active and state.pid is not None) or studio.queue.launcher(name):
         raise Clash(f"{name} is at work already.")
     if name in studio.queue.waiting():
         raise Clash(f"{name} is in the queue already.")
@@ -182,7 +183,7 @@ def _enqueue(
     studio: Studio, run: Path, module: str, arguments: list[str], chosen: list[str], environment: dict[str, str]
 ) -> str:
     name = studio.workspace.relative(run)
-    studio.queue.add(Job(run.as_posix(), module, arguments, chosen), environment)
+    studio.queue.add(Job(name, module, arguments, chosen), environment)
     studio.changed()
     return name
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.errors import UserError
 from tunesmith.runs.state import process_lives
 from tunesmith.web.children import Children
 from tunesmith.web.metrics import Shelf
@@ -79,13 +80,15 @@ class Studio:
 
     def _keep_going(self) -> None:
         while not self._ended.wait(_TICK_SECONDS):
-            try:
-                if self.queue.tick():
-                    self.summaries.forget_search()
-                self.look()
-                self.children.end_idle()
-            except Exception as error:  # a full disk or a damaged folder must not stop the queue for good
-                print(f"studio: {type(error).__name__}: {error}", flush=True)
+            for task in (self._tick, self.look, self.children.end_idle):
+                try:
+                    task()
+                except Exception as error:  # a full disk or a damaged folder must not stop the others for good
+                    print(f"studio: {type(error).__name__}: {error}", flush=True)
+
+    def _tick(self) -> None:
+        if self.queue.tick():
+            self.summaries.forget_search()
 
     def _at_work(self) -> list[str]:
         """Ids of the runs whose process lives, whoever started it."""
@@ -94,4 +97,7 @@ class Studio:
     def _works(self, summary: Summary) -> bool:
         if summary.status not in ("running", "stopping"):
             return False
-        return process_lives(self.workspace.run(summary.id).state())
+        try:
+            return process_lives(self.workspace.run(summary.id).state())
+        except UserError:
+            return False  # its folder was deleted or moved since it was listed

@@ -18,6 +18,7 @@ from tunesmith.web.queue import Place, Queue
 from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
+_ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
 _SEARCH_SECONDS = 10.0
 
 
@@ -83,7 +84,8 @@ class Summaries:
         place = self._queue.place(name)
         mark = (*_marks(run), place)
         before = self._known.get(name)
-        if before is not None and before[0] == mark and before[1].status not in ("running", "stopping", "starting"):
+        # A process may die without changing a file, so what is active is read each time.
+        if before is not None and before[0] == mark and before[1].status not in _ACTIVE:
             return before[1]
         fresh = self._read(name, run, place)
         if before is None or before[1] != fresh:
@@ -104,7 +106,7 @@ class Summaries:
                 status, position = "queued", place.number
             elif (not state.active or state.pid is None) and (state.ended or 0.0) < place.began:
                 status = "starting"  # what its state says is of the time before
-        active = status in ("queued", "starting", "running", "stopping")
+        active = status in _ACTIVE
         error = {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
         return Summary(

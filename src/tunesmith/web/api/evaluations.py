@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from tunesmith.evaluation.results import Predictions
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
-from tunesmith.web import starting
+from tunesmith.web import forms, starting
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
@@ -164,10 +164,7 @@ def _kept(path: Path) -> Predictions:
 
 def _asked(reader: RunReader) -> dict[str, Any]:
     """The configuration as it ran. Missing for a run that evaluates nothing."""
-    import yaml
-
     state = reader.state()
     if state.kind != "eval" and not reader.layout.predictions.is_file():
         raise Missing(f"{reader.path} is no evaluation.")
-    config = yaml.safe_load(reader.layout.resolved.read_text(encoding="utf-8"))
-    return config if isinstance(config, dict) else {}
+    return forms.mapping_in(reader.layout.resolved)

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
@@ -141,12 +143,10 @@ def verify_export(asked: ToVerify, studio: TheStudio) -> Id:
 @router.get("/runs/{run:path}/exported")
 def exported(run: str, studio: TheStudio) -> Exported:
     """What an export wrote, with sizes and verdicts."""
-    import yaml
-
     reader = studio.workspace.run(run)
-    config = yaml.safe_load(reader.layout.resolved.read_text(encoding="utf-8")) or {}
+    config = forms.mapping_in(reader.layout.resolved)
     folder = config.get("export_dir") or config.get("place")
-    if not folder:
+    if not folder or not isinstance(folder, str):
         raise Missing(f"{run} is no export.")
     return _written(studio, studio.workspace.inside(folder))
 
@@ -159,6 +159,13 @@ def _written(studio: Studio, place: Path) -> Exported:
     return Exported(
         folder=studio.workspace.relative(folder),
         files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],
-        verified=[ExportedFile(**row) for row in record.get("files", [])],
+        verified=list(_verdicts(record.get("files"))),
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
     )
+
+
+def _verdicts(rows: Any) -> Iterator[ExportedFile]:
+    """Those of a quality.json that are ours: others write files of that name too."""
+    for row in rows if isinstance(rows, list) else ():
+        with suppress(ValidationError):
+            yield ExportedFile.model_validate(row)
