@@ -177,10 +177,13 @@ def test_a_second_resume_is_refused_and_stop_reaches_the_first(
     assert client.delete("/api/runs/.%2Fsaves%2Fa").status_code == 409
 
 
-def test_a_run_that_dies_while_it_prepares_is_listed_as_killed(client: TestClient, workspace: Path) -> None:
+def test_a_run_that_dies_while_it_prepares_is_listed_as_killed(
+    client: TestClient, studio: Studio, workspace: Path
+) -> None:
     run = Run.create(Path("saves/a"), {}, "stage: sft\n")
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     run.update(pid=program.pid, born=birth(program.pid), host=socket.gethostname())
+    studio.changed()
     assert [one["status"] for one in client.get("/api/runs").json()] == ["queued"]
     program.kill()
     program.wait()

@@ -18,7 +18,7 @@ from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -151,6 +151,8 @@ def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[
         for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
             if place and Path(place).exists():
                 studio.workspace.inside(place, field=field)
+        if studio.exposed and options.model and not options.base_url and Path(options.model).expanduser().exists():
+            studio.workspace.inside(options.model, field="model")
         if "@" in urlsplit(options.base_url).netloc:  # flags are seen by everybody on the machine
             raise UserError("The address holds a password.", hint="Enter it as the API key.", field="base_url")
     _checked_out(studio, given)
@@ -182,7 +184,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             if isinstance(record, dict):
                 if isinstance(record.get("reason"), str):
                     record["reason"] = said(record["reason"])
-                yield record
+                yield writable(record)
 
 
 def _sources(studio: Studio, asked: list[str]) -> list[str]:

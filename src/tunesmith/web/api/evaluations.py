@@ -13,7 +13,7 @@ from tunesmith.evaluation.results import Predictions
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
@@ -149,7 +149,7 @@ def list_predictions(
 ) -> Page:
     """The answers of an evaluation: in the order of the data, or by the mean of their scores."""
     found, total = _predictions(studio.workspace.run(run)).page(offset, limit, search=search, sort=sort)
-    return Page(rows=[Prediction.model_validate(row) for row in found], total=total)
+    return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
 
 
 def _predictions(reader: RunReader) -> Predictions:
