@@ -196,3 +196,22 @@ def test_a_folder_that_vanishes_under_its_run_holds_up_nobody(studio: Studio, wo
     assert [one.id for one in studio.look().runs] == ["saves/a"]
     shutil.rmtree(run.path)
     assert studio._at_work() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "held_up"),
+    [
+        ("data make", "model: gpt\nbase_url: http://localhost:1/v1\n", False),
+        ("data make", "model: data\n", True),  # a folder of this machine
+        ("train", "stage: sft\n", True),
+    ],
+)
+def test_only_what_may_hold_a_device_is_waited_for(
+    studio: Studio, workspace: Path, started: dict[str, int], kind: str, asked: str, held_up: bool
+) -> None:  # fmt: skip
+    run = Run.create(Path("saves/other"), asked, asked, kind=kind)
+    run.begin_attempt()
+    studio.look()
+    studio.queue.add(waiting("saves/a", "0"))
+    studio.queue.tick()
+    assert ("saves/a" not in started) == held_up

@@ -24,11 +24,10 @@ from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
 from tunesmith.web.devices import CPU, devices
 from tunesmith.web.queue import Job
-from tunesmith.web.studio import Studio
+from tunesmith.web.studio import AUTHORED, Studio
 from tunesmith.web.workspace import Clash
 
 RECORDED = "tunesmith.jobs.recorded"
-AUTHORED = ("data make", "data roles")
 _PATIENCE_SECONDS = 60.0
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +12,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
-from tunesmith.i18n import IN_ENGLISH
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
@@ -26,7 +22,6 @@ from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
 router = router_of("exports")
-_SECONDS = 600
 
 
 class Source(BaseModel):
@@ -105,19 +100,15 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 
 @router.post("/export/preview")
 def preview_export(asked: Asked, studio: TheStudio) -> Preview:
-    """Nothing is written. UserError where the disk would not do, or the export can't be made."""
+    """Nothing is written. UserError where the disk would not do, or the export can't be made. A preview that is asked
+    for while another is made ends that one."""
     settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
     resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "export.yaml"
         config.write_text(dump_yaml(resolved.job), encoding="utf-8")
-        command = [sys.executable, "-m", "tunesmith", "export", str(config), "--dry-run"]
-        try:
-            told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                                  timeout=_SECONDS, env={**os.environ, **IN_ENGLISH})  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise UserError("The preview took too long.", hint="Start the export: it shows its progress.") from None
+        told = studio.previews.run(["export", str(config), "--dry-run"])
     if told.returncode:
         raise last_error(told.stderr.splitlines(), "The export can't be made.")
     return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
