@@ -194,7 +194,7 @@ def _refuse_aliases(text: str, name: str) -> None:
         for token in yaml.scan(text, yaml.SafeLoader):
             if isinstance(token, yaml.AliasToken):
                 raise UserError(
-                    f"{name or 'The text'}, line {token.start_mark.line + 1}: *{token.value} stands for another value.",
+                    f"{name or 'the text'}, line {token.start_mark.line + 1}: *{token.value} stands for another value.",
                     hint="Write the value itself there.",
                 )
 

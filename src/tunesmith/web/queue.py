@@ -70,8 +70,9 @@ class Queue:
     def add(self, job: Job, environment: dict[str, str] | None = None) -> None:
         """Have a job wait. Clash while a process that was started for its run lives: two would write one directory."""
         with self._lock:
-            if self.launcher(job.run) is not None:
-                raise Clash(f"{job.run} is at work already.")
+            name = job.run
+            if self.launcher(name) is not None:
+                raise Clash(f"{name} is at work already.")
             self._waiting = [other for other in self._waiting if other.run != job.run]
             self._waiting.append(job)
             if environment:
