@@ -80,12 +80,18 @@ def schema_for(verb: str) -> dict[str, Any]:
     return {**whole, "title": verb, "properties": dict(ordered)}
 
 
-def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list[UserError]]:
+def check(
+    verb: str, settings: Mapping[str, Any], workspace: Workspace, *, exposed: bool
+) -> tuple[Resolved | None, list[UserError]]:
     """The job that the settings make, by the same rules as files and flags, and all that is wrong with them."""
     try:
         resolved = load(verb, settings)
     except UserError as error:
         return None, list(error.parts)
+    try:
+        confine(resolved.job, workspace, exposed=exposed)  # first: whatever lies elsewhere is not even looked for
+    except UserError as error:
+        return resolved, [error]
     if verb not in ("train", EVAL):
         return resolved, []
     from tunesmith.jobs import execute
