@@ -58,6 +58,7 @@ class ChatServer:
         self.answer = answer
         self.requests: list[Body] = []
         self.keys: list[str | None] = []
+        self.paths: list[str] = []
         self.times: list[float] = []
         self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
@@ -70,13 +71,14 @@ class ChatServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer._lock:
                     outer.requests.append(body)
+                    outer.paths.append(self.path)
                     outer.keys.append(self.headers.get("Authorization"))
                     outer.times.append(time.monotonic())
                     number = len(outer.requests)
                     outer.at_once += 1
                     outer.most_at_once = max(outer.most_at_once, outer.at_once)
                 try:
-                    if self.path.endswith("/chat/completions"):
+                    if self.path.partition("?")[0] == "/v1/chat/completions":
                         self._send(outer.answer(body, number))
                     else:
                         self._send(error(404, "not found"))

@@ -199,6 +199,17 @@ def test_data_sets_of_two_formats_are_merged(data: Path, capsys: pytest.CaptureF
     assert "2 exact" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("other", ["./a.jsonl", "../data/a.jsonl", "."])
+def test_a_file_that_another_entry_spells_otherwise_is_not_deleted(
+    data: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(data / "a.jsonl", ALPACA)
+    entries = {"a": {"file_name": "a.jsonl"}, "b": {"file_name": other}}
+    (data / "dataset_info.json").write_text(json.dumps(entries), encoding="utf-8")
+    assert main(["data", "remove", "a", "--delete-file"]) == 2
+    assert "also belongs to b" in capsys.readouterr().err and (data / "a.jsonl").exists()
+
+
 def with_hub(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     """A `data` command in a process of its own, where the hub's client finds the stand-in."""
     environment = {

@@ -262,6 +262,47 @@ def test_the_connection_comes_from_flags_environment_and_dotenv(
         connection(environment={})
 
 
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OTHER_KEY"])
+def test_a_key_is_told_by_no_error_whatever_stands_around_it(name: str) -> None:
+    """As it comes out of `$(cat key.txt)` or a word processor."""
+    variable = "" if name == "OPENAI_API_KEY" else name
+    given = connection("http://one/v1", "m", key_variable=variable, environment={name: f" {KEY}\r\n"})
+    assert given.api_key == KEY
+    for broken in (f"{KEY}\nmore", f"“{KEY}”"):
+        with pytest.raises(UserError, match=f"The key in {name} holds a character") as ended:
+            connection("http://one/v1", "m", key_variable=variable, environment={name: broken})
+        assert KEY not in str(ended.value)
+    spelled = repr(b"Bearer se\ncret")
+    told = Connection("http://one/v1", "m", "se\ncret").without_secrets(f"Illegal header value {spelled}")
+    assert "cret" not in told
+
+
+def test_what_stands_behind_a_question_mark_of_the_address_stays_there() -> None:
+    with serving(in_turn(Answer("fine"))) as server:
+
+        async def asking() -> None:
+            place = connection(f"{server.url}/chat/completions?api-version=2", "tester", environment={})
+            async with Endpoint(place) as endpoint:
+                await endpoint.ask([{"role": "user", "content": "?"}], SCHEMA)
+
+        asyncio.run(asking())
+    assert server.paths == ["/v1/chat/completions?api-version=2"]
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/v1", "http://me:secret@host:port/v1"])
+def test_an_address_that_is_none_is_told_without_what_is_secret(url: str) -> None:
+    with pytest.raises(UserError, match="which is no address of a server") as ended:
+        connection(url, "m", environment={})
+    assert "secret" not in str(ended.value)
+
+
+def test_a_dotenv_may_be_in_the_encoding_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for encoding in ("utf-16", "utf-8-sig"):
+        (tmp_path / ".env").write_text(f"TUNESMITH_API_KEY={KEY}\n", encoding=encoding)
+        assert connection("http://one/v1", "m", environment={}).api_key == KEY
+
+
 ENTRY = {"question": "q", "answer": "a"}
 
 
@@ -283,7 +324,9 @@ def test_json_is_found_in_whatever_was_written(text: str) -> None:
     assert objects(text, "entries") == [ENTRY]
 
 
-@pytest.mark.parametrize("text", ["", "I can't do that.", "<think>for ever", "[]", '{"entries": []}', "[1, 2]"])
+@pytest.mark.parametrize(
+    "text", ["", "I can't do that.", "<think>for ever", "[]", "[" * 100_000, "['" * 900, '{"entries": []}', "[1, 2]"]
+)
 def test_what_holds_no_entries_is_refused(text: str) -> None:
     with pytest.raises(BadAnswer):
         objects(text, "entries")

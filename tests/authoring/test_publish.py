@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -170,3 +171,33 @@ def test_two_processes_do_not_lose_each_others_entries(tmp_path: Path) -> None:
         worker.join()
     info = json.loads((tmp_path / "dataset_info.json").read_text(encoding="utf-8"))
     assert sorted(info) == [f"d{number}" for number in range(8)]
+
+
+def test_where_the_list_can_t_be_written_nothing_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(ROWS[:1], "mine", tmp_path, "alpaca")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tunesmith.authoring.catalog_file.replace_text", full)
+    for name, replace in (("mine", True), ("new", False)):
+        with pytest.raises(UserError, match="No space left"):
+            publish([{**ROWS[0], "system": "Be kind."}], name, tmp_path, "alpaca", replace=replace)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_entries_that_are_none_are_left_alone(tmp_path: Path) -> None:
+    info = tmp_path / "dataset_info.json"
+    info.write_text('{"_comment": "mine", "mine": 3}', encoding="utf-8")
+    publish(ROWS, "new", tmp_path, "alpaca")
+    assert publish(ROWS, "mine", tmp_path, "alpaca", replace=True).left is None
+    assert json.loads(info.read_text(encoding="utf-8"))["_comment"] == "mine"
+
+
+def test_a_name_that_stands_there_twice_is_told(tmp_path: Path) -> None:
+    text = '{"a": {"file_name": "1.json"},\n "b": {},\n "a": {"file_name": "2.json"}}'
+    (tmp_path / "dataset_info.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="names the data set 'a' twice, in lines 1 and 3"):
+        publish(ROWS, "a", tmp_path, "alpaca", replace=True)
+    assert (tmp_path / "dataset_info.json").read_text(encoding="utf-8") == text

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.chunk import Chunk
 from tunesmith.authoring.duplicates import Duplicates
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Source
-from tunesmith.authoring.language import same_language, script_of
+from tunesmith.authoring.language import fits, same_language, script_of
 from tunesmith.authoring.options import MakeOptions, read_options
 from tunesmith.authoring.quality import Found, Rejected, find_quote, grounding, judged, words
-from tunesmith.authoring.rows import validation_groups
 from tunesmith.errors import UserError
 
 ZH = "刘备字玄德，涿郡人，是汉中山靖王刘胜之后。他与关羽、张飞在桃园结义，誓同生死。"
@@ -63,6 +64,41 @@ def test_verdicts_in_english(question: str, answer: str, kind: str) -> None:
 )
 def test_verdicts_in_chinese(question: str, answer: str, kind: str) -> None:
     assert verdict(candidate(question, answer, text=ZH)) == kind
+
+
+@pytest.mark.parametrize(
+    ("source", "question"),
+    [
+        ("日本文化深受佛教影响。", "日本文化深受什么影响？"),
+        ("他在论文中提出了相对论。", "他在论文中提出了什么？"),
+        ("历史上文明的兴起离不开河流。", "历史上文明的兴起离不开什么？"),
+        ("材料力学研究构件的强度。", "根据材料力学，研究什么？"),
+        ("Inflation rose in the context of a war.", "What happened to inflation in the context of a war?"),
+        ("A field is indexed in the document database.", "What is indexed in the document database?"),
+        ("Each key is stored in the document.", "What is stored in the document?"),
+        ("The thief fled through the passage.", "Who fled through the passage?"),
+        ("Todo el mundo habla español en Madrid.", "¿Quién habla español? ¿Todo el mundo?"),
+    ],
+)
+def test_words_of_the_matter_itself_are_no_reference_to_the_text(source: str, question: str) -> None:
+    assert verdict(candidate(question, source, text=source)) == "kept"
+
+
+@pytest.mark.parametrize(
+    ("source", "question", "kind"),
+    [
+        (EN, "Who survived in the given passage?", "refers to the text"),
+        (EN, "Who survived in the text?", "refers to the text"),
+        (EN, "Why does this excerpt mention a coffin?", "refers to the text"),
+        (EN, "Who survived? TODO", "empty"),
+        (ZH, "文中提到谁与刘备结义？", "refers to the text"),
+        (ZH, "本文说刘备是谁？", "refers to the text"),
+        (ZH, "根据以上内容，刘备是谁？", "refers to the text"),
+        (ZH, "这段文字讲了谁？", "refers to the text"),
+    ],
+)
+def test_questions_that_nobody_understands_alone(source: str, question: str, kind: str) -> None:
+    assert verdict(candidate(question, source, text=source)) == kind
 
 
 def test_limits_are_the_users() -> None:
@@ -152,6 +188,27 @@ def test_characters_common_to_both_ways_of_writing_fit_either() -> None:
     assert not same_language("为什么这样说", "zh-TW") and not same_language("為什麼這樣說", "zh")
 
 
+JA = "徳川家康は征夷大将軍に任じられ、江戸幕府を開いた。"
+TORCH = "本项目使用 PyTorch Lightning 框架训练模型，并用 Hydra 管理配置。"
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "source", "fine"),
+    [
+        ("PyTorch Lightning 框架", "zh", TORCH, True),
+        ("PyTorch Lightning", "zh", TORCH, True),
+        ("PyTorch Lightning is used for training.", "zh", TORCH, False),
+        ("The project trains models.", "zh", TORCH, False),
+        ("征夷大将軍", "ja", JA, True),
+        ("他被任命为将军，开创了幕府。", "ja", JA, False),
+        ("Only Ishmael survived", "zh", EN, False),
+        ("以实玛利（Ishmael）", "zh", EN, True),
+    ],
+)
+def test_names_out_of_the_source_are_in_no_wrong_language(text: str, script: Any, source: str, fine: bool) -> None:
+    assert fits(text, script, source) == fine
+
+
 def test_validation_is_by_group_and_near_what_was_asked() -> None:
     sizes = {f"book {number}": 10 for number in range(20)}
     apart = validation_groups(sizes, 0.1, 42)
@@ -159,6 +216,17 @@ def test_validation_is_by_group_and_near_what_was_asked() -> None:
     assert validation_groups(sizes, 0.1, 1) != apart
     assert len(validation_groups(sizes, 35, 42)) == 4
     assert len(validation_groups({"a": 5, "b": 5}, 0.99, 42)) == 1  # one always stays for training
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held"),
+    [((10, 1000), 10), ((900, 50, 50), 100), ((98, 1, 1), 2), ((98, 2), 2), ((500, 500), 500), ((3, 3, 3), 3)],
+)
+def test_a_large_group_is_never_validation_where_smaller_ones_come_nearer(sizes: tuple[int, ...], held: int) -> None:
+    groups = {f"{at}.txt": size for at, size in enumerate(sizes)}
+    for seed in range(50):
+        apart = validation_groups(groups, 0.1, seed)
+        assert sum(groups[group] for group in apart) == held
 
 
 @pytest.mark.parametrize(

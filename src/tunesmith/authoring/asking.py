@@ -146,23 +146,25 @@ class _Asker:
 
     async def _answered(self, known: str, question: Question) -> tuple[Any, Reply]:
         """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last."""
-        messages = list(question.messages)
-        for attempt in range(1 + _REASKED):
+        messages, reason = list(question.messages), ""
+        for _ in range(1 + _REASKED):
             reply = await self._model.ask(messages, question.schema)
             try:
                 return question.read(reply), reply
             except BadAnswer as bad:
-                self._in_a_row = 0
-                self._journal.called(known, reply)
-                reason = _CUT if reply.cut else bad.reason
-                if attempt == _REASKED:
-                    raise BadAnswer(reason) from None
-                messages = [
-                    *question.messages,
-                    {"role": "assistant", "content": reply.text[:2000]},
-                    {"role": "user", "content": f"That answer can't be used: {reason}. Give only the JSON asked for."},
-                ]
-        raise AssertionError("the last attempt returns or raises")
+                reason = bad.reason
+            except Exception as error:  # a reader that stumbles over one answer must not cost all the others
+                reason = f"it can't be read ({type(error).__name__})"
+            self._in_a_row = 0
+            self._journal.called(known, reply)
+            if reply.cut:
+                reason = _CUT
+            messages = [
+                *question.messages,
+                {"role": "assistant", "content": reply.text[:2000]},
+                {"role": "user", "content": f"That answer can't be used: {reason}. Give only the JSON asked for."},
+            ]
+        raise BadAnswer(reason)
 
     def _count_unreached(self, reason: str) -> None:
         self._in_a_row += 1

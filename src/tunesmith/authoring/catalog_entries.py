@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.authoring.catalog_file import check_name, edited, info_path
-from tunesmith.authoring.publish import OPENAI_TAGS, refuse_taken, written_aside
+from tunesmith.authoring.catalog_file import CatalogFile, check_name, edited, info_path
+from tunesmith.authoring.publish import OPENAI_TAGS, exchanged, refuse_existing, refuse_taken, written_aside
 from tunesmith.authoring.ranking import is_ranked
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, DatasetEntry
@@ -59,18 +58,17 @@ def add(
     inside = info.parent / path.name if copy else path.absolute()
     with edited(dataset_dir) as catalog:
         refuse_taken(catalog, name, replace=replace)
-        if copy and inside != path.absolute():
-            if inside.exists() and not replace:
-                raise UserError(f"There is a file {inside} already.", hint="Rename yours, or add --replace.")
-            info.parent.mkdir(parents=True, exist_ok=True)
-            with written_aside(inside) as aside:
-                shutil.copyfile(path, aside)
-                aside.replace(inside)
         # Beside dataset_info.json the name alone is kept, so that the folder can be moved.
         within = inside.is_relative_to(info.parent)
         file_name = inside.relative_to(info.parent).as_posix() if within else str(inside)
         entry = {"file_name": file_name, **described}
         catalog.put(name, entry)
+        if copy and inside != path.absolute():
+            refuse_existing(inside, replace=replace)
+            with written_aside(inside) as aside:
+                shutil.copyfile(path, aside)
+                with exchanged(aside, inside):
+                    catalog.save()
     return entry
 
 
@@ -110,20 +108,19 @@ def remove(name: str, dataset_dir: str | Path, *, delete_file: bool = False) -> 
     """
     with edited(dataset_dir) as catalog:
         entry = catalog.entries.get(name)
-        doomed = _doomed(catalog.path, catalog.entries, name) if delete_file and entry is not None else None
+        doomed = _doomed(catalog, name) if delete_file and entry is not None else None
         catalog.remove(name)
     if doomed is not None:
         doomed.unlink(missing_ok=True)
     return doomed
 
 
-def _doomed(info: Path, entries: Mapping[str, Any], name: str) -> Path:
-    file_name = entries[name].get("file_name")
-    if not file_name:
+def _doomed(catalog: CatalogFile, name: str) -> Path:
+    files = catalog.files
+    if name not in files:
         raise UserError(f"Data set {name!r} has no file here.", hint="Leave --delete-file out.")
-    folder = info.parent.resolve()
-    path = (info.parent / file_name).resolve()
-    users = [key for key, entry in entries.items() if key != name and entry.get("file_name") == file_name]
+    folder, path = catalog.path.parent.resolve(), files.pop(name)
+    users = [key for key, file in files.items() if path.is_relative_to(file)]
     if users:
         raise UserError(f"{path} also belongs to {', '.join(users)}.", hint="Leave --delete-file out.")
     if not path.is_relative_to(folder) or path.is_dir():

@@ -38,12 +38,26 @@ class CatalogFile:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.text = text
+        self._saved = text
         self._spans = _spans(path, text)
+
+    def save(self) -> None:
+        """Write what was changed; nothing where nothing was. UserError where the file can't be written."""
+        if self.text != self._saved:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(self.path, self.text, field="dataset_dir")
+            self._saved = self.text
 
     @property
     def entries(self) -> dict[str, Any]:
         """Name → entry as it stands, in order."""
         return {span.name: json.loads(self.text[span.value : span.end]) for span in self._spans}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Name → the file or folder on this machine that it stands for, however it is spelled."""
+        named = {name: entry.get("file_name") for name, entry in self.entries.items() if isinstance(entry, dict)}
+        return {name: (self.path.parent / file).resolve() for name, file in named.items() if isinstance(file, str)}
 
     def put(self, name: str, entry: Entry) -> None:
         """Add an entry at the end, or give the one of that name another value in its place."""
@@ -113,7 +127,7 @@ class CatalogFile:
 
 def _spans(path: Path, text: str) -> list[_Span]:
     try:
-        return list(_scan(text))
+        spans = list(_scan(text))
     except (ValueError, IndexError) as error:
         where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise UserError(
@@ -121,6 +135,16 @@ def _spans(path: Path, text: str) -> list[_Span]:
             hint="Often a comma too many or too few, or a quote that is missing.",
             field="dataset_dir",
         ) from None
+    first: dict[str, _Span] = {}
+    for span in spans:
+        if (earlier := first.setdefault(span.name, span)) is not span:
+            lines = " and ".join(str(text.count("\n", 0, one.start) + 1) for one in (earlier, span))
+            raise UserError(
+                f"{path} names the data set {span.name!r} twice, in lines {lines}.",
+                hint="Rename one of them, or take it out.",
+                field="dataset_dir",
+            )
+    return spans
 
 
 def _scan(text: str) -> Iterator[_Span]:
@@ -191,12 +215,9 @@ def edited(dataset_dir: str | Path) -> Iterator[CatalogFile]:
     lock = FileLock(locks / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.lock", timeout=_LOCK_SECONDS)
     try:
         with lock:
-            before = _text(path)
-            file = CatalogFile(path, before)
+            file = CatalogFile(path, _text(path))
             yield file
-            if file.text != before:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                replace_text(path, file.text, field="dataset_dir")
+            file.save()
     except Timeout:
         raise UserError(
             f"Another process has been changing {path} for {_LOCK_SECONDS} s.", hint="Wait for it, or end it."

@@ -18,7 +18,7 @@ import httpx2
 
 from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.credentials import Connection
-from tunesmith.authoring.model import AskFailed, Messages, Reply
+from tunesmith.authoring.model import AskFailed, Messages, Reply, without_halves
 from tunesmith.authoring.pace import Pace
 from tunesmith.authoring.stop import Stop, Stopped
 from tunesmith.errors import UserError, did_you_mean
@@ -143,7 +143,7 @@ class Endpoint:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._client.post(
-                    f"{self._connection.base_url}/chat/completions", json=self._body(messages, schema, form)
+                    self._connection.at("chat/completions"), json=self._body(messages, schema, form)
                 )
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise self._no_connection(error) from None
@@ -226,7 +226,7 @@ class Endpoint:
         """The address or the model is wrong; the server's own list tells which."""
         where, model = self._connection.shown, self._connection.model
         try:
-            listed = await self._client.get(f"{self._connection.base_url}/models")
+            listed = await self._client.get(self._connection.at("models"))
             names = [str(entry["id"]) for entry in listed.json()["data"]] if listed.status_code == 200 else None
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):
             names = None
@@ -251,7 +251,7 @@ class Endpoint:
             content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
         if choice.get("finish_reason") == "content_filter":
             raise AskFailed("the server's content filter held the answer back")
-        text = content if isinstance(content, str) else ""
+        text = without_halves(content) if isinstance(content, str) else ""
         usage = record.get("usage") if isinstance(record.get("usage"), dict) else {}
         return Reply(
             text,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.document import Found, Skipped, find_documents
-from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, target, written_aside
+from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
 from tunesmith.authoring.sources import Item, Reading, Rejected, Source, open_sources
@@ -66,7 +66,8 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
 
     names: files, folders, and data sets of dataset_info.json.
     """
-    target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
+    refuse_existing(_beside(path), replace=options.replace)
     paths, entries = _located(names, options.dataset_dir)
     found = _found(paths)
     files, sources, skipped = [], list[Source](), list(found.skipped)
@@ -94,7 +95,7 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
     ranking, kto_tag = _rated(made.sources)
     rejected, notes, skipped = Counter[str](), list[str](), list(made.skipped)
     path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
-    beside = path.with_name(f"{options.out}.rejected.jsonl")
+    beside = _beside(path)
     first: dict[str, str] = {}
     with (
         written_aside(beside) as aside,
@@ -134,6 +135,11 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
             beside.unlink(missing_ok=True)  # of an earlier data set of that name, which was replaced
     reasons = {f"{reason} (first: {first[reason]})": count for reason, count in rejected.most_common()}
     return Converted(published, reasons, beside if rejected else None, tuple(skipped), tuple(dict.fromkeys(notes)))
+
+
+def _beside(path: Path) -> Path:
+    """The file of the rows that are left out."""
+    return path.with_name(f"{path.stem}.rejected.jsonl")
 
 
 def _items(

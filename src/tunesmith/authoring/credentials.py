@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError
 
 _BASE_URL = ("TUNESMITH_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE")
@@ -28,12 +31,17 @@ class Connection:
         """The address without what may be secret in it."""
         return without_credentials(self.base_url)
 
+    def at(self, place: str) -> str:
+        """The address of one of the protocol's requests; what stands behind a question mark stays behind it."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(path=f"{parts.path}/{place}").geturl()
+
     def without_secrets(self, text: str) -> str:
-        """A text of the server's with the key starred out."""
+        """A text of the server's, or a library's, with the key starred out: as it is, and as Python spells it."""
         parts = urlsplit(self.base_url)
         for secret in (self.api_key, parts.password, parts.query):
-            if secret:
-                text = text.replace(secret, "***")
+            for spelled in (secret, repr(secret)[1:-1]) if secret else ():
+                text = text.replace(spelled, "***")
         return text
 
 
@@ -55,23 +63,14 @@ def connection(
             "--model the folder of a local model.",
             field="base_url",
         )
-    parts = urlsplit(base_url if "://" in base_url else f"http://{base_url}")
-    # A bare word is more likely a slip than the name of a machine.
-    bare = "://" not in base_url and not any(mark in base_url for mark in ".:/") and base_url != "localhost"
-    if parts.scheme not in ("http", "https") or not parts.hostname or bare:
-        raise UserError(
-            f"The base URL is {base_url!r}, which is no address of a server.",
-            hint="It looks like http://127.0.0.1:11434/v1 or https://api.example.com/v1.",
-            field="base_url",
-        )
+    address = _address(base_url)
     if not model:
         raise UserError("No model is named.", hint="Give --model, or set TUNESMITH_MODEL.", field="model")
     if key_variable and key_variable not in known:
         raise UserError(
             f"The variable {key_variable} is not set.", hint="Set it, or write it into .env.", field="api_key_env"
         )
-    address = parts.geturl().rstrip("/").removesuffix("/chat/completions")
-    return Connection(address, model, known[key_variable] if key_variable else _first(known, _API_KEY))
+    return Connection(address, model, _key(known, (key_variable,) if key_variable else _API_KEY))
 
 
 def without_credentials(url: str) -> str:
@@ -79,6 +78,39 @@ def without_credentials(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else url.partition("?")[0]
+
+
+def _address(given: str) -> str:
+    """The base URL in full. UserError where it is none."""
+    # A bare word is more likely a slip than the name of a machine.
+    bare = "://" not in given and not any(mark in given for mark in ".:/") and given != "localhost"
+    try:
+        parts = urlsplit(given if "://" in given else f"http://{given}")
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not bare
+    except ValueError:  # brackets that don't close, a port beyond all ports
+        fits = False
+    if not fits:
+        shown = re.sub(r"//[^/]*@", "//", given.partition("?")[0])
+        raise UserError(
+            f"The base URL is {shown!r}, which is no address of a server.",
+            hint="It looks like http://127.0.0.1:11434/v1 or https://api.example.com/v1.",
+            field="base_url",
+        )
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    return parts._replace(path=path, fragment="").geturl()
+
+
+def _key(known: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """The key, of which no more is told than where it is."""
+    name = next((name for name in names if known.get(name, "").strip()), "")
+    key = known[name].strip() if name else ""
+    if not key.isascii() or not key.isprintable():
+        raise UserError(
+            f"The key in {name} holds a character that no key has: a line break, a curly quote or the like.",
+            hint="Copy it anew, without quotation marks or anything else around it.",
+            field="api_key_env",
+        )
+    return key
 
 
 def _first(known: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -91,4 +123,5 @@ def _dotenv(path: Path) -> dict[str, str]:
         return {}
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    text, _ = decode_file(path)
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.authoring.chunk import Chunk
-from tunesmith.authoring.model import Messages, Reply
+from tunesmith.authoring.model import Messages, Reply, without_halves
 from tunesmith.errors import UserError
 
 _VERSION = 1
@@ -123,7 +123,7 @@ class Journal:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (_row(number, chunk) for chunk in chunks),
             )
-            base.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, str(path), title()))
+            base.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, *map(without_halves, (str(path), title()))))
         except BaseException:
             base.execute("ROLLBACK TO document")
             raise
@@ -176,9 +176,8 @@ class Journal:
                 self.called(question, reply)
             self._base.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
-                (question, kind, answer.state, json.dumps(answer.value, ensure_ascii=False), answer.reason,
-                 time.time()),
-            )  # fmt: skip
+                (question, kind, answer.state, _json(answer.value), without_halves(answer.reason), time.time()),
+            )
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -217,6 +216,10 @@ def _transaction(base: sqlite3.Connection) -> Iterator[None]:
 
 def _row(document: int, chunk: Chunk) -> tuple[Any, ...]:
     return (
-        document, chunk.start, chunk.end, chunk.tokens, chunk.page, json.dumps(chunk.heading, ensure_ascii=False),
-        chunk.before, json.dumps(chunk.sections, ensure_ascii=False), chunk.text,
+        document, chunk.start, chunk.end, chunk.tokens, chunk.page, _json(chunk.heading),
+        without_halves(chunk.before), _json(chunk.sections), without_halves(chunk.text),
     )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    return without_halves(json.dumps(value, ensure_ascii=False))

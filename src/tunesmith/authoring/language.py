@@ -14,6 +14,7 @@ _SCRIPTS: tuple[tuple[Script, re.Pattern[str]], ...] = (
     ("cyrillic", re.compile(r"[Ѐ-ӿ]")),
     ("other", re.compile(r"[Ͱ-Ͽ֐-ۿऀ-๿]")),
 )
+_WORD = re.compile(r"[^\W\d_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
 _KANA = re.compile(r"[぀-ヿ]")
 # Frequent characters that are written in one of the two ways only.
 _SIMPLIFIED = frozenset(
@@ -52,3 +53,30 @@ def same_language(text: str, script: Script) -> bool:
         foreign, own = (_TRADITIONAL, _SIMPLIFIED) if script == "zh" else (_SIMPLIFIED, _TRADITIONAL)
         return sum(char in foreign for char in text) <= sum(char in own for char in text)
     return found == script or "none" in (found, script)
+
+
+def fits(text: str, script: Script, source: str) -> bool:
+    """Whether a text about a source may be in a language of that writing.
+
+    Words that stand in the source don't count, so that an answer may consist of names in another writing.
+    """
+    if same_language(text, script):
+        return True
+    rest = _without(text, source)
+    if script == "ja" and script_of(text) in ("zh", "zh-TW"):  # a Japanese answer may do without kana
+        return len(_HAN.findall(rest)) * 2 <= len(_HAN.findall(text))
+    if script_of(rest) == "none":
+        return same_language(source, script)
+    return same_language(rest, script)
+
+
+def _without(text: str, source: str) -> str:
+    """A text without the words, and the pairs of characters, that stand in the source."""
+    source = source.casefold()
+
+    def left(found: re.Match[str]) -> str:
+        return " " if found[0].casefold() in source else found[0]
+
+    text = _WORD.sub(left, text)
+    known = {at + side for at in range(len(text) - 1) if text[at : at + 2] in source for side in (0, 1)}
+    return "".join(" " if at in known and _HAN.match(char) else char for at, char in enumerate(text))

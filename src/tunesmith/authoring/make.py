@@ -13,12 +13,13 @@ from tunesmith.authoring.candidates import candidates, questions
 from tunesmith.authoring.chunk import Count, cut
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.document import Found, open_document
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.judge import COMPLETION_TOKENS, verdict_on
 from tunesmith.authoring.model import Model
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of, validation_groups
+from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr

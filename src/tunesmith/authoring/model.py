@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 Messages = Sequence[Mapping[str, str]]
 """{"role", "content"} in order, as the chat completions protocol has them."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,11 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     cut: bool = False
+
+
+def without_halves(text: str) -> str:
+    """The text with a sign for each half of a character (lone surrogate), which no file and no request can hold."""
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Model(Protocol):

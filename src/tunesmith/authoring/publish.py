@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from tunesmith.authoring.catalog_file import CatalogFile, check_name, edited, info_path
+from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
 from tunesmith.runs.files import aside_of, clear_dead_asides, told_plainly
 
@@ -55,6 +57,18 @@ class Published:
     left: Path | None = None
 
 
+class Own(Protocol):
+    """What a job knows of the files that it has written itself."""
+
+    def has(self, path: Path) -> bool:
+        """Whether what lies there is as the job left it, or nothing is and the job wrote there before."""
+        ...
+
+    def writes(self, path: Path, revision: str) -> None:
+        """Told before a file is put there that has this revision."""
+        ...
+
+
 def publish(
     rows: Iterable[Row],
     name: str,
@@ -65,18 +79,20 @@ def publish(
     ranking: bool = False,
     kto_tag: str | None = None,
     replace: bool = False,
+    own: Own | None = None,
 ) -> Published:
     """Write the rows to `dataset_dir/name.file_type` and register them as `name`; both are in place or neither is.
 
     Columns beyond those of the format are written along and never trained on. Rows are taken as they come and never
     held as a whole. ranking: rows hold `chosen` and `rejected`. kto_tag: the column with the verdict.
-    UserError where there are no rows, the name can't be one, or it is taken and `replace` is not set.
+    UserError where there are no rows, the name can't be one, or it is taken by what is not the job's own and `replace`
+    is not set.
     """
 
     def entry(file_name: str, keys: set[str]) -> dict[str, Any]:
         return entry_for(file_name, format, keys, ranking=ranking, kto_tag=kto_tag)
 
-    return put_in_place(rows, name, dataset_dir, entry, file_type, replace=replace)
+    return put_in_place(rows, name, dataset_dir, entry, file_type, replace=replace, own=own)
 
 
 def put_in_place(
@@ -87,42 +103,83 @@ def put_in_place(
     file_type: FileType = "jsonl",
     *,
     replace: bool = False,
+    own: Own | None = None,
 ) -> Published:
     """As `publish`, with an entry made from the file's name and the keys of the rows."""
-    path = target(name, dataset_dir, file_type, replace=replace)
+    path = target(name, dataset_dir, file_type, replace=replace, own=own)
     with written_aside(path) as aside:
         count, keys = _WRITERS[file_type](rows, aside)
         if not count:
             raise UserError(f"There is no row to write to {path}.")
         with edited(dataset_dir) as catalog:
-            refuse_taken(catalog, name, replace=replace)
-            earlier = catalog.entries.get(name, {}).get("file_name")
+            # Looked at again: asking takes hours, in which somebody may have put something there.
+            refuse_taken(catalog, name, path, replace=replace, own=own)
+            earlier = catalog.files.get(name)
             catalog.put(name, entry(path.name, keys))
-            with told_plainly(path, "dataset_dir"):
-                aside.replace(path)
-            named = {each.get("file_name") for each in catalog.entries.values()}
-    left = None if earlier in (None, *named) or not (path.parent / earlier).exists() else path.parent / earlier
+            if own is not None:
+                own.writes(path, revision(aside))
+            with told_plainly(path, "dataset_dir"), exchanged(aside, path):
+                catalog.save()
+            still = {path.resolve(), *catalog.files.values()}
+    left = None if earlier is None or earlier in still or not earlier.exists() else earlier
     return Published(name, path, info_path(dataset_dir), count, left)
 
 
-def target(name: str, dataset_dir: str | Path, file_type: FileType = "jsonl", *, replace: bool = False) -> Path:
+def target(
+    name: str, dataset_dir: str | Path, file_type: FileType = "jsonl", *, replace: bool = False, own: Own | None = None
+) -> Path:
     """The file that `publish` will write; UserError where it can't, so that long work is not begun in vain."""
     folder = info_path(dataset_dir).parent
     path = folder / f"{check_name(name)}.{file_type}"
     with edited(dataset_dir) as catalog:
-        refuse_taken(catalog, name, replace=replace)
-    if path.exists() and not replace:
-        raise UserError(f"There is a file {path} already.", hint="Choose another name, or add --replace.", field="out")
+        refuse_taken(catalog, name, path, replace=replace, own=own)
     return path
 
 
-def refuse_taken(catalog: CatalogFile, name: str, *, replace: bool) -> None:
-    if name in catalog.entries and not replace:
+def refuse_taken(
+    catalog: CatalogFile, name: str, path: Path | None = None, *, replace: bool, own: Own | None = None
+) -> None:
+    """UserError where the name, or the file `path`, is taken by something that may not be replaced."""
+    if replace:
+        return
+    file = catalog.files.get(name)
+    if name in catalog.entries and not (own is not None and file is not None and own.has(file)):
         raise UserError(
             f"{catalog.path} has a data set called {name!r} already.",
             hint="Choose another name, or add --replace.",
             field="out",
         )
+    if path is not None:
+        refuse_existing(path, replace=replace, own=own)
+
+
+def refuse_existing(path: Path, *, replace: bool, own: Own | None = None) -> None:
+    """UserError where a file lies there that may not be replaced."""
+    if path.exists() and not replace and not (own is not None and own.has(path)):
+        raise UserError(f"There is a file {path} already.", hint="Choose another name, or add --replace.", field="out")
+
+
+@contextmanager
+def exchanged(aside: Path, path: Path) -> Iterator[None]:
+    """Within it `aside` lies at `path`; where it fails, what lay there before is put back."""
+    before = path.with_name(f"{aside.name}.before")
+    there = path.exists()
+    if there:
+        try:
+            os.link(path, before)
+        except OSError:  # a file system without links
+            shutil.copy2(path, before)
+    try:
+        aside.replace(path)
+        yield
+    except BaseException:
+        if there:
+            before.replace(path)
+        else:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        before.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tunesmith.authoring.candidates import Candidate
-from tunesmith.authoring.language import same_language, script_of
+from tunesmith.authoring.language import fits, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.i18n import plural
 
@@ -19,15 +19,33 @@ _REFUSALS = re.compile(
     r"|无法(?:回答|从.{0,6}得知)|無法(?:回答|從.{0,6}得知)|(?:文中|文本|原文)(?:没有|未|沒有)提(?:到|及|供)",
     re.IGNORECASE,
 )
+_NOUN = r"(?:text|passage|excerpt|document|context|article|chunk|section|chapter|author)"
+_TELLS = (
+    r"(?:say|state|mention|describe|explain|suggest|discuss|tell|indicate|note|claim|argue|refer|imply"
+    r"|emphasize|depict)"
+)
+_ENDS = r"(?=\s*(?:[,.;:?!)。，]|$))"
+_CHINESE_NOUN = "(?:文本|文档|文檔|文件|材料|文章|原文|上文|文中|段落|内容|內容|报告|報告)"
+# What only somebody says who has a text before them.
 _OF_THE_TEXT = re.compile(
-    r"\b(?:(?:the|this|given|provided|above) (?:text|passage|excerpt|document|context|article|chunk|section|chapter)"
-    r"|according to the (?:text|passage|excerpt|document|author))\b"
-    r"|文中|本文|上文|原文|这段(?:文字|话|内容)|這段(?:文字|話|內容)|根据(?:文本|文档|材料|以上|上述)"
-    r"|根據(?:文本|文件|材料|以上|上述)|报告提到|報告提到|给定(?:的)?(?:文本|文字)|給定(?:的)?(?:文本|文字)",
+    rf"\b(?:according to|based on|as per) (?:the|this) (?:\w+ )?{_NOUN}{_ENDS}"
+    rf"|\b(?:the|this) (?:\w+ )?{_NOUN} (?:above |below )?(?:(?:does|did) not |doesn't |also |explicitly )?"
+    rf"{_TELLS}(?:s|es|d|ed|ing)?\b"
+    rf"|[根依]据(?:本|该|这篇|这段|以上|上述|给定的?|所给的?)?{_CHINESE_NOUN}(?=[，,：:]|内容|所述|所说|可知|中的)"
+    rf"|[根依]據(?:本|該|這篇|這段|以上|上述|給定的?|所給的?)?{_CHINESE_NOUN}(?=[，,：:]|內容|所述|所說|可知|中的)"
+    r"|(?:报告|文章|材料)(?:中)?提到|(?:報告|文章|材料)(?:中)?提到"
+    r"|(?:^|[^一-鿿]|[在从從如据據])(?:文中|上文)(?=[，,的提所描说說指没沒未])"
+    r"|(?:^|[^一-鿿]|[在从從据據])本文(?![件化明书書字献獻体體学學物])",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What is said of a text too, but may as well be the matter itself: its word then stands in the source.
+_MAYBE_OF_THE_TEXT = re.compile(
+    rf"\b(?:in|from|of|by) (?:the|this|the above) (?P<english>{_NOUN}){_ENDS}"
+    rf"|\b(?:the (?:given|provided|above)) (?P<given>{_NOUN})\b"
+    r"|(?P<chinese>原文|这段(?:文字|话|内容)|這段(?:文字|話|內容)|给定的?(?:文本|文字)|給定的?(?:文本|文字))",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|\blorem ipsum\b", re.IGNORECASE)
-_CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]")
+_PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|(?i:\blorem ipsum\b)")
 _CJK_RUN = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
 _WORD = re.compile(r"[^\W_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]{3,}")
 _LETTER = re.compile(r"[A-Za-zÀ-ɏЀ-ӿ]")
@@ -65,14 +83,22 @@ def judged(candidate: Candidate, options: MakeOptions) -> Found | Rejected:
         return Rejected("length", f"the answer has {characters}, and at most {options.max_chars} are wanted")
     if found := _REFUSALS.search(both):
         return Rejected("refusal", f"the model declines to answer ({found[0]!r})")
-    if found := _OF_THE_TEXT.search(both):
+    if found := _refers_to_the_text(both, candidate.source.chunk.text):
         return Rejected("refers to the text", f"it can't be understood alone ({found[0]!r})")
     script = script_of(candidate.source.chunk.text)
     wanted = script if options.language == "auto" else "latin" if options.language == "en" else options.language
     for name, text in (("question", question), ("answer", answer)):
-        if not same_language(text, wanted):
+        if not fits(text, wanted, candidate.source.chunk.text):
             return Rejected("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
     return _grounded(candidate, options, comparable=same_language(answer, script))
+
+
+def _refers_to_the_text(said: str, source: str) -> re.Match[str] | None:
+    if found := _OF_THE_TEXT.search(said):
+        return found
+    source = source.casefold()
+    maybe = _MAYBE_OF_THE_TEXT.finditer(said)
+    return next((one for one in maybe if (one[one.lastgroup or 0]).casefold() not in source), None)
 
 
 def _grounded(candidate: Candidate, options: MakeOptions, *, comparable: bool) -> Found | Rejected:

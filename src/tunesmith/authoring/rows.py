@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -134,26 +133,3 @@ def conversation(
         return {"conversations": turns, "system": system}
     messages = [{"role": "assistant" if at % 2 else "user", "content": text} for at, text in enumerate(said)]
     return {"messages": [{"role": "system", "content": system}] * bool(system) + messages}
-
-
-def validation_groups(sizes: Mapping[str, int], wanted: float, seed: int) -> set[str]:
-    """Which groups of rows (documents, or chunks of the only one) are kept apart for validation.
-
-    sizes: rows by group. wanted: below 1 a share of all rows, else a number. Groups are drawn until there are enough,
-    and one always stays for training.
-    """
-    total = sum(sizes.values())
-    target = wanted * total if wanted < 1 else wanted
-    groups = sorted(sizes)
-    random.Random(seed).shuffle(groups)
-    apart: set[str] = set()
-    held = 0
-    for group in groups[:-1]:
-        if held >= target:
-            break
-        # A large group is passed over where a smaller one comes nearer to what is wanted.
-        if held and held + sizes[group] > 2 * target:
-            continue
-        apart.add(group)
-        held += sizes[group]
-    return apart

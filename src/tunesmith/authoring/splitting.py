@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.publish import FileType, Published, put_in_place, target
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, resolve
@@ -19,6 +19,7 @@ from tunesmith.data.layout import Layout
 from tunesmith.data.sources import SourceRow, locate, read_rows
 from tunesmith.data.tokenize import open_dataset
 from tunesmith.errors import UserError, did_you_mean
+from tunesmith.i18n import plural
 from tunesmith.text.conversation import Conversation, Example, Message
 from tunesmith.text.rows import RowError
 
@@ -118,26 +119,17 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
     """The groups to hold back."""
     if size <= 0:
         raise UserError(f"--val-size is {size:g}; expected a share such as 0.1, or a number of rows.", field="val_size")
-    wanted = round(size * len(groups)) if size < 1 else int(size)
     sizes = Counter(groups)
-    order = list(sizes)
-    random.Random(seed).shuffle(order)
-    chosen: set[bytes] = set()
-    held = 0
-    for group in order:
-        if held >= max(1, wanted):
-            break
-        chosen.add(group)
-        held += sizes[group]
-    if len(chosen) == len(order):
+    if len(sizes) < 2 or size >= len(groups):
         what = f"the column {by!r} has" if by else "there are"
+        counted = plural("{count:,} group", "{count:,} groups", len(sizes))
         raise UserError(
-            f"{len(groups)} rows can't be split with {wanted} held back: {what} {len(order)} groups, "
+            f"{len(groups)} rows can't be split with {size:g} held back: {what} {counted}, "
             "and rows of one group stay together.",
             hint="Hold back fewer, or group them by another column.",
             field="val_size",
         )
-    return chosen
+    return validation_groups(sizes, size, seed)
 
 
 def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_TOO_DEEP = "it opens brackets without end"
 
 
 class BadAnswer(Exception):
@@ -49,6 +50,15 @@ def _decoded(text: str) -> Any:
     try:
         return json.JSONDecoder(strict=False).raw_decode(body)[0]
     except ValueError:
-        from json_repair import repair_json
+        return _repaired(body)
+    except RecursionError:
+        raise BadAnswer(_TOO_DEEP) from None
 
+
+def _repaired(body: str) -> Any:
+    from json_repair import repair_json
+
+    try:
         return repair_json(body, return_objects=True)
+    except (ValueError, RecursionError):  # its own limit of depth is the former
+        raise BadAnswer(_TOO_DEEP) from None

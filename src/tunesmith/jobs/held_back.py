@@ -1,4 +1,4 @@
-"""What lies beside a data set that was made: the rows that were held back, and whether the set is our own."""
+"""What a job has written of its data set, and what lies beside it: the rows that were held back."""
 
 from __future__ import annotations
 
@@ -7,18 +7,73 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunesmith.authoring.publish import written_aside
+from tunesmith.authoring.catalog_file import info_path
+from tunesmith.authoring.publish import Own, refuse_existing, written_aside
 from tunesmith.authoring.rows import Row
+from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader
+from tunesmith.runs.run import Run
+
+_KIND = "writes"
+"""Of the events that tell path and revision of a file before it is put in its place."""
+
+
+class OwnFiles:
+    """The files that a job's run, in this attempt or an earlier one, has put in place.
+
+    What was changed since, or lies elsewhere under the same name, is not its own. command: what the run must be of.
+    """
+
+    def __init__(self, layout: RunLayout, command: str) -> None:
+        self.run: Run | None = None
+        """The run that is told what is written; None where the caller keeps that itself."""
+        self._known = set(_written(layout, command))
+
+    def has(self, path: Path) -> bool:
+        """As `Own` says."""
+        try:
+            return (path.resolve(), revision(path)) in self._known
+        except FileNotFoundError:
+            return self.wrote(path)
+
+    def wrote(self, path: Path) -> bool:
+        """Whether it wrote there, whatever lies there now."""
+        return path.resolve() in {known for known, _ in self._known}
+
+    def writes(self, path: Path, revision: str) -> None:
+        """As `Own` says."""
+        self._known.add((path.resolve(), revision))
+        if self.run is not None:
+            self.run.event(_KIND, path=str(path.resolve()), revision=revision)
+
+
+def _written(layout: RunLayout, command: str) -> Iterator[tuple[Path, str]]:
+    """Paths with their revisions. The report holds those that the studio wrote after the run had ended."""
+    try:
+        reader = RunReader(layout.root)
+        kind = reader.state().kind
+    except UserError:
+        return
+    if kind != command:
+        return
+    yield from ((Path(event["path"]), event["revision"]) for event in reader.events() if event["kind"] == _KIND)
+    known = (read_json(layout.report) or {}).get("revisions") or {}
+    yield from ((Path(path).resolve(), known[path]) for path in known)
 
 
 @contextmanager
-def lines_beside(path: Path) -> Iterator[Callable[[Row], None]]:
-    """A file of JSON lines that is in place when all are written; none where there are none."""
+def lines_beside(path: Path, own: Own | None = None, *, replace: bool = False) -> Iterator[Callable[[Row], None]]:
+    """A file of JSON lines that is in place when all are written; where there are none, the earlier one is removed.
+
+    UserError where a file lies there that may not be replaced.
+    """
+    refuse_existing(path, replace=replace, own=own)
     with written_aside(path) as aside:
         count = 0
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
+        with aside.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
 
             def write(row: Row) -> None:
                 nonlocal count
@@ -26,16 +81,15 @@ def lines_beside(path: Path) -> Iterator[Callable[[Row], None]]:
                 count += 1
 
             yield write
+        refuse_existing(path, replace=replace, own=own)
         if count:
+            if own is not None:
+                own.writes(path, revision(aside))
             aside.replace(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def published_before(run: Path, name: str) -> bool:
-    """Whether a data set of that name came of an earlier attempt of this job, and may be written anew."""
-    try:
-        events = RunReader(run).events()
-    except UserError:
-        return False
-    return any(event["kind"] == "published" and name in event["names"] for event in events)
+def beside(name: str, dataset_dir: str | Path) -> Path:
+    """The file of the rows that are held back from a data set."""
+    return info_path(dataset_dir).parent / f"{name}.rejected.jsonl"

@@ -20,7 +20,7 @@ from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish
 from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
-from tunesmith.jobs.held_back import lines_beside
+from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
 from tunesmith.jobs.lines import Question, serve
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.layout import RunLayout
@@ -46,21 +46,31 @@ class Written:
         return {
             "rows": {each.name: each.rows for each in self.sets},
             "files": [str(each.path) for each in self.sets],
-            "revisions": {str(each.path): revision(each.path) for each in self.sets},
+            "revisions": {str(path): revision(path) for path in self._files()},
             "rejected": dict(self.held_back),
             "rejected_file": str(self.beside) if self.held_back else None,
             "decisions": self.decisions,
         }
 
+    def _files(self) -> list[Path]:
+        return [each.path for each in self.sets] + [self.beside] * bool(self.held_back)
+
 
 def write_rows(
-    layout: RunLayout, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, *, replace: bool
+    layout: RunLayout,
+    journal: Journal,
+    options: MakeOptions,
+    prompts: Prompts,
+    model: str,
+    own: OwnFiles,
+    *,
+    replace: bool,
 ) -> Written:
     """Write what the journal's answers and a person's decisions make, and beside it the rows that are held back."""
     decisions = Decisions.read(layout.decisions)
     rows = Rows(journal, options, prompts, model, decisions)
-    beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
-    with lines_beside(beside) as write:
+    aside = beside(options.out, options.dataset_dir)
+    with lines_beside(aside, own, replace=replace) as write:
         held_back = rows.count(write)
     done = []
     if rows.total:
@@ -68,8 +78,10 @@ def write_rows(
         for validation in (False, True)[: 1 + bool(apart)]:
             name = f"{options.out}_val" if validation else options.out
             chosen = rows.of(apart, validation=validation)
-            done.append(publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace))
-    return Written(tuple(done), held_back, beside, rows.by_chunk, decisions.taken)
+            done.append(
+                publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace, own=own)
+            )
+    return Written(tuple(done), held_back, aside, rows.by_chunk, decisions.taken)
 
 
 class MadeRows:
@@ -120,7 +132,8 @@ def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, An
     report = read_json(layout.report)
     if report is None:
         raise UserError("The job has not written its data set yet.", hint="What is decided counts when it does.")
-    changed = [path for path, was in report.get("revisions", {}).items() if _revision(path) != was]
+    was = report.get("revisions", {})
+    changed = [path for path in report.get("files", ()) if _revision(path) != was.get(path)]
     if changed and not question.get("anyway"):
         raise UserError(
             f"{Path(changed[0]).name} was changed since the job wrote it.",
@@ -128,8 +141,9 @@ def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, An
             field="revision",
         )
     options, prompts, model = _settings(layout)
+    own = OwnFiles(layout, "data make")
     with Journal(layout.journal) as journal:
-        written = write_rows(layout, journal, options, prompts, model, replace=True)
+        written = write_rows(layout, journal, options, prompts, model, own, replace=bool(changed))
     if not written.sets:
         raise UserError("Every row is held back, so the data set stays as it was.", hint="Accept a row, then write it.")
     replace_json(layout.report, {**report, **written.facts()})

@@ -16,12 +16,12 @@ from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.make import Estimate, Rows, ask_chunks, ask_judge, estimate, plan
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
-from tunesmith.authoring.publish import Published, target
+from tunesmith.authoring.publish import Published, refuse_existing, target
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
-from tunesmith.jobs.held_back import published_before
+from tunesmith.jobs.held_back import OwnFiles, beside
 from tunesmith.jobs.made import write_rows
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
@@ -33,11 +33,13 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
     prompts = _checked(options)
     console = terminal()
     name, place = who(options)
-    replace = options.replace or published_before(run_directory(options).root, options.out)
+    own = OwnFiles(run_directory(options), "data make")
     for part in (options.out, f"{options.out}_val")[: 1 + bool(options.val_size)]:
-        target(part, options.dataset_dir, options.type, replace=replace)
+        target(part, options.dataset_dir, options.type, replace=options.replace, own=own)
+    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
     found = find_documents(sources)
     run = start_run("data make", [str(source) for source in sources], options)
+    own.run = run
     run.add_environment(asked_model=name)
     with Journal(run.layout.journal) as journal:
         watch = Watch(run, journal, options, console)
@@ -49,7 +51,7 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
                 watch.say(line)
             began = time.monotonic()
             tally = asyncio.run(_ask(journal, options, prompts, watch))
-            done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, replace)
+            done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, own)
     return show(*done) if done else 1
 
 
@@ -104,10 +106,10 @@ async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: 
 
 def _publish(
     run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
-    seconds: float, replace: bool,
+    seconds: float, own: OwnFiles,
 ) -> tuple[Published, ...]:  # fmt: skip
     """Write the rows, and beside them those that were held back, and tell all. Nothing where there are none yet."""
-    written = write_rows(run.layout, journal, options, prompts, model, replace=replace)
+    written = write_rows(run.layout, journal, options, prompts, model, own, replace=options.replace)
     failed = tally.failed + tally.known_failed
     if not written.sets:
         if watch.interrupted:
@@ -134,7 +136,8 @@ def _publish(
     write_report(run, report)
     for line in report_lines(report, journal, watch.told(spent)):
         watch.say(line)
-    if len(written.sets) == 1 and published_before(run.layout.root, f"{options.out}_val"):
+    validation = written.sets[0].path.with_stem(f"{options.out}_val")
+    if len(written.sets) == 1 and validation.exists() and own.wrote(validation):
         told = tr(
             "{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
         )

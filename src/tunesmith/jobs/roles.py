@@ -10,19 +10,20 @@ from pathlib import Path
 
 from tunesmith.authoring.asking import Tally, ask_all
 from tunesmith.authoring.document import find_documents, read_document
+from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.make import shown_path
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.publish import Published, publish, target
+from tunesmith.authoring.publish import Published, publish, refuse_existing, target
 from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue, rows, with_speakers
-from tunesmith.authoring.rows import Row, validation_groups
+from tunesmith.authoring.rows import Row
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr, trn
 from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
-from tunesmith.jobs.held_back import lines_beside, published_before
+from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 
@@ -43,12 +44,13 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     if options.dry_run:
         say(tr("Nothing was asked, nothing was written."))
         return 0
-    overwritten = options.replace or published_before(run_directory(options).root, options.out)
+    own = OwnFiles(run_directory(options), "data roles")
     for name in _names(options):
-        target(name, options.dataset_dir, options.type, replace=overwritten)
+        target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
+    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
-    with _asked(found, sources, options, prompts) if asks else _as_it_is(found) as known:
-        done = _publish(known, options, prompts, overwritten, say)
+    with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
+        done = _publish(known, options, prompts, own, say)
     return show(*done)
 
 
@@ -98,11 +100,11 @@ def _as_it_is(found: list[Spoken]) -> Iterator[list[Spoken]]:
 
 @contextmanager
 def _asked(
-    found: list[Spoken], sources: Sequence[Path], options: RolesOptions, prompts: Prompts
+    found: list[Spoken], sources: Sequence[Path], options: RolesOptions, prompts: Prompts, own: OwnFiles
 ) -> Iterator[list[Spoken]]:
     """The dialogue with what a model tells of lines without a name; a run of its own, as its answers cost money."""
     model, place = who(options)
-    run = start_run("data roles", [str(source) for source in sources], options)
+    run = own.run = start_run("data roles", [str(source) for source in sources], options)
     with Journal(run.layout.journal) as journal:
         watch = Watch(run, journal, options, terminal())
         with recorded(run, watch), watch.signals():
@@ -155,12 +157,10 @@ async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, wa
         poll.cancel()
 
 
-def _publish(
-    found: list[Spoken], options: RolesOptions, prompts: Prompts, overwritten: bool, say: Say
-) -> list[Published]:
-    beside = Path(options.dataset_dir) / f"{options.out}.rejected.jsonl"
+def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: OwnFiles, say: Say) -> list[Published]:
+    aside = beside(options.out, options.dataset_dir)
     reasons: Counter[str] = Counter()
-    with lines_beside(beside) as write:
+    with lines_beside(aside, own, replace=options.replace) as write:
 
         def rejected(row: Row) -> None:
             reasons[row["reason"]] += 1
@@ -168,19 +168,21 @@ def _publish(
 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
-        raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
+        raise UserError("No row came of it.", hint=f"{aside} tells why; a larger --gap may help.")
     apart = _apart(made, options)
     sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
     done: list[Published] = []
     for name, side in zip(_names(options), sides, strict=False):
         if side:
-            done.append(publish(side, name, options.dataset_dir, options.format, options.type, replace=overwritten))
+            done.append(
+                publish(side, name, options.dataset_dir, options.format, options.type, replace=options.replace, own=own)
+            )
             counted = trn("{count:,} row", "{count:,} rows", done[-1].rows)
             told = tr("{rows} in {file}, registered as {name}")
             say(told.format(rows=counted, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
+        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=aside))
     return done
 
 
