@@ -260,9 +260,10 @@ def test_a_data_set_that_was_pushed_is_loaded_from_the_hub(data: Path) -> None:
         assert "20, of which 20 can be used" in found.stdout
 
 
-def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against a stand-in of its client: what it is asked for, and the folder it is given."""
-    seen: dict[str, Any] = {}
+@pytest.fixture
+def modelscope(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A stand-in of ModelScope's client: what it was asked for, and the files that lie there."""
+    seen: dict[str, Any] = {"files": {}}
 
     class HubApi:
         def login(self, token: str) -> None:
@@ -272,18 +273,52 @@ def test_a_data_set_goes_to_modelscope(data: Path, monkeypatch: pytest.MonkeyPat
             seen["repo"] = (repo_id, repo_type, exist_ok, visibility)
 
         def upload_folder(self, *, repo_id: str, folder_path: str, repo_type: str, commit_message: str) -> None:
-            seen["files"] = {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
+            seen["files"] |= {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
 
-    module = types.ModuleType("modelscope.hub.api")
-    module.HubApi = HubApi  # type: ignore[attr-defined]
+    def download(dataset_id: str, file_path: str, *, local_dir: str) -> str:
+        if seen.get("broken"):
+            raise ValueError("the server is busy")
+        if file_path not in seen["files"]:
+            raise ValueError(f"The file path: {file_path} not exist in: {dataset_id}")
+        (Path(local_dir) / file_path).write_bytes(seen["files"][file_path])
+        return str(Path(local_dir) / file_path)
+
+    api, files = types.ModuleType("modelscope.hub.api"), types.ModuleType("modelscope.hub.file_download")
+    api.HubApi, files.dataset_file_download = HubApi, download  # type: ignore[attr-defined]
     for name in ("modelscope", "modelscope.hub"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "modelscope.hub.api", module)
+    for module in (api, files):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setenv("MODELSCOPE_API_TOKEN", "ms-token")
+    return seen
+
+
+def test_a_data_set_goes_to_modelscope(data: Path, modelscope: dict[str, Any]) -> None:
     written(data / "a.jsonl", ALPACA)
     assert main(["data", "add", "data/a.jsonl"]) == 0
     assert main(["data", "push", "a", "me/set", "--modelscope"]) == 0
-    assert seen["token"] == "ms-token"
-    assert seen["repo"] == ("me/set", "dataset", True, "private")
-    assert seen["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
-    assert "a" in json.loads(seen["files"]["dataset_info.json"])
+    assert modelscope["token"] == "ms-token"
+    assert modelscope["repo"] == ("me/set", "dataset", True, "private")
+    assert modelscope["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
+    assert "a" in json.loads(modelscope["files"]["dataset_info.json"])
+
+
+def test_what_lies_on_modelscope_stays(
+    data: Path, modelscope: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "other").mkdir()
+    for name, file in (("a", "a.jsonl"), ("b", "other/a.jsonl")):
+        written(data / file, ALPACA[: 2 + len(name)])
+        assert main(["data", "add", f"data/{file}", "--name", name]) == 0
+    written(data / "other/a.jsonl", ALPACA[:1])
+    assert main(["data", "push", "a", "me/set", "--modelscope"]) == 0
+    modelscope["files"]["README.md"] = b"A card by hand."
+    assert main(["data", "push", "b", "me/set", "--modelscope"]) == 0
+    listed = json.loads(modelscope["files"]["dataset_info.json"])
+    assert {name: entry["file_name"] for name, entry in listed.items()} == {"a": "a.jsonl", "b": "b.jsonl"}
+    assert modelscope["files"]["a.jsonl"] == (data / "a.jsonl").read_bytes()
+    assert modelscope["files"]["b.jsonl"] == (data / "other/a.jsonl").read_bytes()
+    assert modelscope["files"]["README.md"] == b"A card by hand."
+    modelscope["broken"] = True
+    assert main(["data", "push", "b", "me/set", "--modelscope"]) == 2  # what it can't see is not overwritten
+    assert "the server is busy" in capsys.readouterr().err

@@ -31,7 +31,7 @@ class Chat:
 
 def chats_of(record: Mapping[str, Any]) -> list[Chat]:
     """The conversation that a record of an export holds, or several; empty where it is no export that is known."""
-    if isinstance(record.get("mapping"), dict):
+    if _is_tree(record.get("mapping")):
         return _kept(_chatgpt(record))
     if isinstance(record.get("chat_messages"), list):
         return _kept(_claude(record))
@@ -39,6 +39,17 @@ def chats_of(record: Mapping[str, Any]) -> list[Chat]:
     if isinstance(wrapped, list) and wrapped and all(isinstance(one, dict) and "mapping" in one for one in wrapped):
         return [chat for one in wrapped for chat in chats_of(one)]
     return []
+
+
+def _is_tree(mapping: Any) -> bool:
+    """Whether it is ChatGPT's: nodes by their id, each with a message or its place in the tree."""
+    keys = {"message", "parent", "children"}
+    return isinstance(mapping, dict) and all(isinstance(node, dict) and node.keys() & keys for node in mapping.values())
+
+
+def _part(value: Any, key: str) -> Any:
+    """What an object has under a key; None where it is no object."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _kept(chat: Chat) -> list[Chat]:
@@ -54,10 +65,10 @@ def _chatgpt(record: Mapping[str, Any]) -> Chat:
     seen: set[str] = set()
     while at in nodes and at not in seen:
         seen.add(at)
-        message = nodes[at].get("message") or {}
-        role = _ROLES.get((message.get("author") or {}).get("role", ""))
-        parts = (message.get("content") or {}).get("parts") or []
-        text = "\n".join(part for part in parts if isinstance(part, str)).strip()
+        message = nodes[at].get("message")
+        role = _ROLES.get(str(_part(_part(message, "author"), "role")))
+        parts = _part(_part(message, "content"), "parts")
+        text = "\n".join(part for part in parts or [] if isinstance(part, str)).strip()
         if role and text:
             turns.append(Turn(role, text))
         at = str(nodes[at].get("parent"))
@@ -67,9 +78,9 @@ def _chatgpt(record: Mapping[str, Any]) -> Chat:
 def _claude(record: Mapping[str, Any]) -> Chat:
     turns = []
     for message in record["chat_messages"]:
-        role = _ROLES.get(str(message.get("sender", "")))
-        parts = [part.get("text") for part in message.get("content") or [] if isinstance(part, dict)]
-        text = (message.get("text") or "\n".join(part for part in parts if part)).strip()
+        role = _ROLES.get(str(_part(message, "sender")))
+        parts = [_part(part, "text") for part in _part(message, "content") or []]
+        text = str(_part(message, "text") or "\n".join(str(part) for part in parts if part)).strip()
         if role and text:
             turns.append(Turn(role, text))
     return Chat(str(record.get("name") or ""), _merged(turns))

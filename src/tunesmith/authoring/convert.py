@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
 Tell = Callable[[int, int], None]
+_LOOKED_AT, _SHOWN = 64, 3
 _MESSAGE_KEYS = {
     "from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "train",
     "loss", "weight", "loss_weight",
@@ -41,13 +43,14 @@ class ConvertOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a conversion will do. sources: one for each table, file of rows or document, opened to look at only."""
+    """What a conversion will do. sources: one for each table, file of rows or document, with the head of its items."""
 
     files: tuple[Path, ...]
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     to: RowFormat
     entries: Mapping[Path, DatasetEntry]
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +72,37 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
     path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
     refuse_existing(_beside(path), replace=options.replace)
     paths, entries = _located(names, options.dataset_dir)
+    reading = replace(options.reading, named=tuple(map(Path, names)))
     found = _found(paths)
     files, sources, skipped = [], list[Source](), list(found.skipped)
     for path in found.documents:
         try:
-            opened = open_sources(path, options.reading, entries.get(path))
+            opened = open_sources(path, reading, entries.get(path))
         except UserError as error:
             if len(found.documents) == 1:
                 raise
             skipped.append(Skipped(path, _short(error)))
             continue
         files.append(path)
-        sources += [one for one in opened if isinstance(one, Source)]
+        for one in opened:
+            if isinstance(one, Source):
+                if one.opened:  # the file is closed: a folder holds more than may be open at once
+                    one.items = iter(_head(one.items))
+                sources.append(one)
         skipped += [one for one in opened if isinstance(one, Skipped)]
     if not sources:
         raise UserError("No source can be read:\n" + "\n".join(f"  {one}" for one in skipped[:10]))
-    return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries)
+    return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries, reading)
+
+
+def _head(items: Iterator[Item | Rejected]) -> list[Item | Rejected]:
+    """The first items, and so many that an example is among them if the head of the file has one."""
+    head: list[Item | Rejected] = []
+    for item in islice(items, _LOOKED_AT):
+        head.append(item)
+        if len(head) >= _SHOWN and any(isinstance(one, Item) for one in head):
+            break
+    return head
 
 
 def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejected: None) -> Converted:
@@ -110,7 +128,7 @@ def convert(made: Plan, options: ConvertOptions, tell: Tell = lambda rows, rejec
 
         def rows() -> Iterator[dict[str, Any]]:
             count = 0
-            for item in _items(made, options, notes, skipped):
+            for item in _items(made, notes, skipped):
                 row = item if isinstance(item, Rejected) else _written(item[0], item[1], made.to, notes, ranking)
                 if isinstance(row, Rejected):
                     refuse(row)
@@ -142,13 +160,11 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.rejected.jsonl")
 
 
-def _items(
-    made: Plan, options: ConvertOptions, notes: list[str], skipped: list[Skipped]
-) -> Iterator[tuple[Item, Source] | Rejected]:
+def _items(made: Plan, notes: list[str], skipped: list[Skipped]) -> Iterator[tuple[Item, Source] | Rejected]:
     """All items of all sources, opened anew; one that breaks off is told and the others go on."""
     for path in made.files:
         try:
-            for source in open_sources(path, options.reading, made.entries.get(path)):
+            for source in open_sources(path, made.reading, made.entries.get(path)):
                 if isinstance(source, Skipped):
                     continue  # told when it was looked at
                 for item in source.items:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tunesmith.errors import UserError, did_you_mean
@@ -72,13 +75,19 @@ class Note:
     text: str
 
 
+def read_as(path: Path, encoding: str) -> list[Note]:
+    """A note of the encoding that a text was found to have, where it is none of the plain ones."""
+    plain = encoding.lower() in ("utf-8", "utf-8-sig", "ascii")
+    return [] if plain else [Note(f"{path.name} is read as {encoding.upper()}.")]
+
+
 Block = Title | Heading | Note | Passage
 Reader = Callable[[Path], Iterator[Block]]
 
 READERS: Registry[Reader] = Registry("kind of document", "tunesmith.authoring.documents")
 """Suffix with its dot, in lower case → reader."""
 
-STREAMED: set[str] = {".txt", ".text", ".log", ".csv", ".tsv", ".jsonl"}
+STREAMED = frozenset({".txt", ".text", ".log", ".csv", ".tsv", ".jsonl"})
 """Suffixes that are read piece by piece, whatever the size of the file."""
 
 
@@ -193,6 +202,10 @@ def open_document(path: Path) -> Reading:
 def read_document(path: Path) -> Document:
     """The whole document; UserError where the file can't be read (damaged, locked, without text, no document)."""
     reading = open_document(path)
+    if (size := path.stat().st_size) > MOST_BYTES:  # of kinds that are read piece by piece elsewhere
+        raise UserError(
+            f"{path} has {size >> 20} MiB, and at most {MOST_BYTES >> 20} are read as a whole.", hint="Split it."
+        )
     passages = tuple(reading)
     return Document(path, reading.title, passages, tuple(reading.notes))
 
@@ -224,6 +237,32 @@ def find_documents(sources: Sequence[Path]) -> Found:
         first = f" (first: {skipped[0]})" if skipped else ""
         raise UserError(f"There is no document to read in {looked}{first}.", hint=f"Documents end in {known()}.")
     return Found(tuple(documents), tuple(skipped))
+
+
+def shown_path(path: Path, sources: Sequence[Path]) -> Path:
+    """A document as the rows name it: from the source on, without the folders of this machine above it.
+
+    Sources of one name are told apart by as many of those folders as that takes.
+    """
+    absolute = Path(os.path.abspath(path))
+    for source, shown in _shown_sources(tuple(sources)).items():
+        if absolute.is_relative_to(source):
+            return shown / absolute.relative_to(source)
+    return Path(path.name)
+
+
+@lru_cache(maxsize=4)
+def _shown_sources(sources: tuple[Path, ...]) -> dict[Path, Path]:
+    absolute = list(dict.fromkeys(Path(os.path.abspath(source)) for source in sources))
+    depths = dict.fromkeys(absolute, 1)
+    while True:
+        shown = {source: Path(*source.parts[-depth:]) for source, depth in depths.items()}
+        counts = Counter(shown.values())
+        alike = [source for source in absolute if counts[shown[source]] > 1 and depths[source] < len(source.parts)]
+        if not alike:
+            return shown
+        for source in alike:
+            depths[source] += 1
 
 
 def known() -> str:

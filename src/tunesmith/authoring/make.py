@@ -12,7 +12,7 @@ from tunesmith.authoring.asking import Tally, ask_all
 from tunesmith.authoring.candidates import candidates, questions
 from tunesmith.authoring.chunk import Count, cut
 from tunesmith.authoring.decisions import Decisions
-from tunesmith.authoring.document import Found, open_document
+from tunesmith.authoring.document import Found, open_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.judge import COMPLETION_TOKENS, verdict_on
@@ -69,16 +69,6 @@ def plan(
         if not journal.chunks():
             raise UserError("None of the documents could be read.", hint="The notes above say why.")
     return read
-
-
-def shown_path(path: Path, sources: Sequence[Path]) -> Path:
-    """A document as the rows name it: from the source on, without the folders of this machine above it."""
-    for source in sources:
-        if path == source:
-            return Path(source.name)
-        if path.is_relative_to(source):
-            return Path(source.resolve().name) / path.relative_to(source)
-    return Path(path.name)
 
 
 def estimate(journal: Journal, documents: int, options: MakeOptions, prompts: Prompts, model: str) -> Estimate:

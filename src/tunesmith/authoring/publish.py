@@ -220,17 +220,28 @@ def entry_for(
     return entry
 
 
-def _dumps(row: Row) -> str:
-    """A row as one line of JSON; half characters, which no encoding can hold, stay escaped."""
-    text = json.dumps(row, ensure_ascii=False)
-    return json.dumps(row) if _HALF.search(text) else text
+def _dumps(row: Row, *, halves: bool = True) -> str:
+    """A row as one line of JSON. Half characters, which no encoding can hold, stay escaped, or become U+FFFD."""
+    text = json.dumps(row, ensure_ascii=False, default=_as_text)
+    if not _HALF.search(text):
+        return text
+    if halves:
+        return json.dumps(row, default=_as_text)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _write_jsonl(rows: Iterable[Row], path: Path) -> tuple[int, set[str]]:
+def _as_text(value: Any) -> str:
+    """What parquet and arrow hold and JSON does not: times, decimals, bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+
+
+def _write_jsonl(rows: Iterable[Row], path: Path, *, halves: bool = True) -> tuple[int, set[str]]:
     count, keys = 0, set[str]()
     with _durable(path) as file:
         for row in rows:
-            file.write(_dumps(row) + "\n")
+            file.write(_dumps(row, halves=halves) + "\n")
             keys.update(row)
             count += 1
     return count, keys
@@ -254,7 +265,7 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> tuple[int, set[str]]:
 
     spool = path.with_name(f"{path.name}.rows")
     try:
-        count, keys = _write_jsonl((_flat(row) for row in rows), spool)
+        count, keys = _write_jsonl((_flat(row) for row in rows), spool, halves=False)
         schema: Any = None
         for batch in _batches(spool):
             found = pyarrow.Table.from_pylist(_whole(batch, keys)).schema
@@ -278,7 +289,8 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> tuple[int, set[str]]:
 def _flat(row: Row) -> dict[str, Any]:
     """Objects, and lists of tools, as JSON text: each has keys of its own, and a column of parquet has one shape."""
     return {
-        key: json.dumps(value, ensure_ascii=False) if _shapeless(key, value) else value for key, value in row.items()
+        key: json.dumps(value, ensure_ascii=False, default=_as_text) if _shapeless(key, value) else value
+        for key, value in row.items()
     }
 
 

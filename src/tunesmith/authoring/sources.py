@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.authoring.chats import Chat, chats_of
-from tunesmith.authoring.document import Skipped, open_document
+from tunesmith.authoring.document import Skipped, open_document, shown_path
 from tunesmith.authoring.mapping import ColumnMapping, Wanted, text_column
 from tunesmith.authoring.passages import Mode, text_rows
 from tunesmith.authoring.ranking import Ranked, is_ranked, ranked_keys, read_ranked
@@ -65,6 +65,8 @@ class Source:
     shown: Sequence[Mapping[str, Any]] = ()
     kto_tag: str | None = None
     usual: bool = False
+    opened: bool = True
+    """Whether its file is open from the beginning, as that of rows is, and not when its items are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ class Reading:
     header: int | None = None
     sheets: tuple[str, ...] = ()
     as_text: bool = False
+    named: tuple[Path, ...] = ()
+    """The files and folders that were asked for, from which on a document is named."""
 
 
 def is_rows(path: Path) -> bool:
@@ -92,7 +96,7 @@ def open_sources(path: Path, reading: Reading, entry: DatasetEntry | None = None
     A sheet that can't be used beside others that can is skipped. UserError where nothing in the file can be used.
     """
     if not is_rows(path) or (reading.as_text and path.suffix.lower() not in (".parquet", ".arrow")):
-        return [_document(path, reading.mode)]
+        return [_document(path, reading)]
     if path.suffix.lower() in RECORDS:
         return [_records(path, reading, entry)]
     opened: list[Source | Skipped] = []
@@ -115,25 +119,26 @@ def open_sources(path: Path, reading: Reading, entry: DatasetEntry | None = None
     return opened
 
 
-def _document(path: Path, mode: Mode) -> Source:
+def _document(path: Path, reading: Reading) -> Source:
     opened = open_document(path)
+    mode, shown = reading.mode, shown_path(path, reading.named or (path,)).as_posix()
 
     def items() -> Iterator[Item | Rejected]:
         for row in text_rows(opened, mode):
             if isinstance(row, RowError):
-                yield Rejected(path.name, row.reason)
+                yield Rejected(shown, row.reason)
                 continue
-            extras = {"source": path.name} | row.extras
+            extras = {"source": shown} | row.extras
             question = row.question
             example: Example = (
                 Document(row.text)
                 if question is None
                 else Conversation((Message("user", question), Message("assistant", row.text)))
             )
-            yield Item(path.name, example, extras, {})
+            yield Item(shown, example, extras, {})
 
     family: Family = "conversations" if mode == "qa" else "text"
-    return Source(path.name, family, "text" if family == "text" else "columns", items(), opened.notes)
+    return Source(path.name, family, "text" if family == "text" else "columns", items(), opened.notes, opened=False)
 
 
 def _records(path: Path, reading: Reading, entry: DatasetEntry | None) -> Source:

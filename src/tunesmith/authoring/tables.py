@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.archive import check_archive
+from tunesmith.authoring.document import read_as
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural
@@ -21,7 +22,6 @@ SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 _LOOKED_AT = 20  # rows among which the one that names the columns is looked for
 _LONG = 60  # characters: a longer cell is no column's name
 _CELL_LIMIT = 1 << 30
-_PLAIN = ("utf-8", "utf-8-sig", "ascii")
 Cells = list[str]
 
 
@@ -62,8 +62,7 @@ Merged = Sequence[tuple[tuple[int, int], tuple[int, int]]]
 
 def _csv_grids(path: Path) -> Iterator[tuple[str, Grid, Merged, list[str]]]:
     encoding = detect_encoding(path)
-    notes = [] if encoding in _PLAIN else [f"{path.name} is read as {encoding.upper()}."]
-    yield "", _csv_rows(path, encoding), (), notes
+    yield "", _csv_rows(path, encoding), (), [note.text for note in read_as(path, encoding)]
 
 
 def _csv_rows(path: Path, encoding: str) -> Grid:

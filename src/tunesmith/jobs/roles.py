@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.authoring.asking import Tally, ask_all
-from tunesmith.authoring.document import find_documents, read_document
+from tunesmith.authoring.document import find_documents, read_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
-from tunesmith.authoring.make import shown_path
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish, refuse_existing, target

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage, Title
+from tunesmith.authoring.document import READERS, Block, Heading, Passage, Title, read_as
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.errors import UserError
 
@@ -29,8 +29,7 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 def read_html(path: Path) -> Iterator[Block]:
     data = path.read_bytes()
     encoding = _encoding(path, data)
-    if encoding.lower() not in ("utf-8", "utf-8-sig", "ascii"):
-        yield Note(f"{path.name} is read as {encoding.upper()}.")
+    yield from read_as(path, encoding)
     yield from html_blocks(data.decode(encoding, errors="replace"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage
+from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage, read_as
 from tunesmith.data.encoding import decode_file
 
 
@@ -14,8 +14,7 @@ def read_markdown(path: Path) -> Iterator[Block]:
     from markdown_it import MarkdownIt
 
     text, encoding = decode_file(path)
-    if encoding not in ("utf-8", "utf-8-sig", "ascii"):
-        yield Note(f"{path.name} is read as {encoding.upper()}.")
+    yield from read_as(path, encoding)
     lines = text.splitlines()
     start = _after_front_matter(lines)
     if start:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.authoring.document import READERS, Block, Note, Passage
+from tunesmith.authoring.document import READERS, Block, Passage, read_as
 from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError
 
@@ -21,8 +21,7 @@ def read_subtitles(path: Path) -> Iterator[Block]:
     import pysubs2
 
     text, encoding = decode_file(path)
-    if encoding not in ("utf-8", "utf-8-sig", "ascii"):
-        yield Note(f"{path.name} is read as {encoding.upper()}.")
+    yield from read_as(path, encoding)
     text = _VOICE.sub(r"\1: ", text)  # before the parser takes the tag away
     try:
         cues = pysubs2.SSAFile.from_string(text, format_=path.suffix.lower().lstrip("."))

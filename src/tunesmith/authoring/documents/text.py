@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.authoring.document import READERS, Block, Heading, Note, Passage
+from tunesmith.authoring.document import READERS, Block, Heading, Passage, read_as
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.errors import UserError
 
-_PLAIN = ("utf-8", "utf-8-sig", "ascii")
 _LONGEST_LINE = 1 << 20  # characters; a text without line ends is cut there
 _LONGEST_BLOCK = 4000  # characters; lines that run on without a blank one are taken one by one beyond it
 _NUMBER = r"[0-9０-９〇零一二三四五六七八九十百千两兩IVXLCivxlc]+"
@@ -30,8 +29,7 @@ _LONGEST_HEADING = 60
 @READERS.member(".txt", ".text", ".log")
 def read_text(path: Path) -> Iterator[Block]:
     encoding = detect_encoding(path)
-    if encoding not in _PLAIN:
-        yield Note(f"{path.name} is read as {encoding.upper()}.")
+    yield from read_as(path, encoding)
     block: list[str] = []
     length = 0
     for line in _lines(path, encoding):
