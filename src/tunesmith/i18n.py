@@ -12,6 +12,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -30,6 +32,19 @@ _BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=
 _WIDE = tuple("。！？；：，、）」』”")
 """Signs that bring their own space."""
 _TRADITIONAL = frozenset({"tw", "hk", "mo", "hant"})
+
+
+_IN_ENGLISH: ContextVar[bool] = ContextVar("in_english", default=False)
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Within it this process's language is English: for what is kept on disk."""
+    before = _IN_ENGLISH.set(True)
+    try:
+        yield
+    finally:
+        _IN_ENGLISH.reset(before)
 
 
 def tr(text: str) -> str:
@@ -57,6 +72,8 @@ def told(error: UserError) -> str:
 
 def here() -> str:
     """The language of this process: TUNESMITH_LANGUAGE, else the system's; empty for English."""
+    if _IN_ENGLISH.get():
+        return ""
     for name in ("TUNESMITH_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(name):
             return spoken(value.split(":"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.journal import Answer, Journal, question_id
 from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
 from tunesmith.authoring.stop import Stop, Stopped
@@ -34,6 +35,11 @@ class Question:
 
     def id(self, model: str) -> str:
         return question_id(model, self.messages, self.schema, self.settings)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how long it is."""
+        return sum(estimate_tokens(message["content"]) for message in self.messages)
 
 
 @dataclass(slots=True)

@@ -10,8 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from tunesmith.authoring.asking import Question
-from tunesmith.authoring.chunk import estimate_tokens
-from tunesmith.authoring.journal import Journal, Source
+from tunesmith.authoring.journal import Journal, Planned, Source
 from tunesmith.authoring.language import script_of
 from tunesmith.authoring.model import Reply
 from tunesmith.authoring.options import MakeOptions
@@ -37,7 +36,8 @@ _NAMES = {
     "evidence": ("evidence", "quote", "依据", "依據"),
 }
 _WRITTEN = {"en": "English", "zh": "简体中文", "zh-TW": "繁體中文"}
-_TOKENS_PER_ENTRY = 180  # question, answer, quotation and JSON, for telling the price before
+TOKENS_PER_ENTRY = 180
+"""Question, answer, quotation and JSON, for telling the price before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with what is needed to read its answer later."""
+    """A question about a chunk, with what is needed to read its answer later."""
 
     question: Question
     source: Source
@@ -66,17 +66,14 @@ class Asked:
     styles: tuple[str, ...]
     prompt: str
 
-    @property
-    def prompt_tokens(self) -> int:
-        return sum(estimate_tokens(message["content"]) for message in self.question.messages)
-
-    @property
-    def completion_tokens(self) -> int:
-        return len(self.styles) * _TOKENS_PER_ENTRY
+    def planned(self, model: str) -> Planned:
+        """What the journal keeps of it."""
+        tokens = self.question.prompt_tokens
+        return Planned(self.question.id(model), self.language, self.styles, self.prompt, tokens)
 
 
 def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Iterator[Asked]:
-    """One question for each planned chunk.
+    """One question for each chunk.
 
     Kinds of questions take turns over the chunks of a document. Where they begin is drawn by its name, so that what is
     asked about a document does not depend on the others.
@@ -105,16 +102,15 @@ def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Itera
         yield Asked(question, source, language, tuple(name for name, _ in styles), template.version)
 
 
-def candidates(journal: Journal, options: MakeOptions, prompts: Prompts, model: str) -> Iterator[Candidate]:
+def candidates(journal: Journal) -> Iterator[Candidate]:
     """What has been answered up to now, in the order of the documents."""
-    for asked in questions(journal, options, prompts):
-        known = asked.question.id(model)
-        answer = journal.answer(known)
+    for source, planned in journal.planned():
+        answer = journal.answer(planned.question)
         for at, entry in enumerate(answer.value if answer is not None and answer.state == "answered" else ()):
-            style = asked.styles[at] if at < len(asked.styles) else ""
+            style = planned.styles[at] if at < len(planned.styles) else ""
             yield Candidate(
-                entry["question"], entry["answer"], entry["evidence"], style, asked.source, asked.language,
-                asked.prompt, f"{known[:16]}-{at}",
+                entry["question"], entry["answer"], entry["evidence"], style, source, planned.language,
+                planned.prompt, f"{planned.question[:16]}-{at}",
             )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from tunesmith.authoring.chunk import Chunk
 from tunesmith.authoring.model import Messages, Reply, without_halves
+from tunesmith.authoring.prompting import Language
 from tunesmith.errors import UserError
 
 _VERSION = 1
@@ -26,10 +27,17 @@ CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, path TEXT, tit
 CREATE TABLE IF NOT EXISTS chunks (
     number INTEGER PRIMARY KEY, document INTEGER, start INTEGER, "end" INTEGER, tokens INTEGER, page INTEGER,
     heading TEXT, before TEXT, sections TEXT, text TEXT);
+CREATE TABLE IF NOT EXISTS plan (
+    chunk INTEGER PRIMARY KEY, question TEXT, language TEXT, styles TEXT, prompt TEXT, tokens INTEGER, made REAL);
+CREATE TABLE IF NOT EXISTS verdicts ("row" TEXT, question TEXT, PRIMARY KEY ("row", question)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
     question TEXT PRIMARY KEY, kind TEXT, state TEXT, answer TEXT, reason TEXT, finished REAL);
 CREATE TABLE IF NOT EXISTS calls (
     question TEXT, finished REAL, prompt_tokens INTEGER, completion_tokens INTEGER);
+"""
+
+_PAGE = 64
+"""Chunks that are read at once. A statement left open while answers are written would keep the log of writes growing.
 """
 
 State = Literal["answered", "failed"]
@@ -43,6 +51,20 @@ class Source:
     path: Path
     title: str
     chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is asked about a chunk, as it was when the job began: prompts may be edited since, answers stay.
+
+    question: its id. prompt: which one, in which version; prompt_tokens: how long about.
+    """
+
+    question: str
+    language: Language
+    styles: tuple[str, ...]
+    prompt: str
+    prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +125,11 @@ class Journal:
 
     @contextmanager
     def planning(self) -> Iterator[None]:
-        """Within it `add` replaces the chunks of the job, all or none."""
+        """Within it `add` and `plan` replace the chunks of the job and what is asked about them, all or none."""
         with self._told(), _transaction(self._base):
             self._base.execute("DELETE FROM documents")
             self._base.execute("DELETE FROM chunks")
+            self._base.execute("DELETE FROM plan")
             yield
 
     def add(self, path: Path, title: Callable[[], str], chunks: Iterable[Chunk]) -> None:
@@ -125,10 +148,28 @@ class Journal:
             )
             base.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, *map(without_halves, (str(path), title()))))
         except BaseException:
-            base.execute("ROLLBACK TO document")
+            if base.in_transaction:  # a full disk has ended it already
+                base.execute("ROLLBACK TO document")
+                base.execute("RELEASE document")
             raise
-        finally:
-            base.execute("RELEASE document")
+        base.execute("RELEASE document")
+
+    def plan(self, source: Source, planned: Planned) -> None:
+        """What is asked about a chunk."""
+        self._base.execute(
+            "INSERT OR REPLACE INTO plan VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (source.number + 1, planned.question, planned.language, _json(planned.styles), planned.prompt,
+             planned.prompt_tokens, time.time()),
+        )  # fmt: skip
+
+    def planned(self) -> Iterator[tuple[Source, Planned]]:
+        """The chunks in order with what is asked about them."""
+        for source in self.sources():
+            row = self._base.execute(
+                "SELECT question, language, styles, prompt, tokens FROM plan WHERE chunk = ?", (source.number + 1,)
+            ).fetchone()
+            if row is not None:
+                yield source, Planned(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4])
 
     def copy(self, path: Path) -> None:
         """The same journal in another file."""
@@ -141,25 +182,44 @@ class Journal:
 
     def sources(self) -> Iterator[Source]:
         """The planned chunks in order."""
-        found = self._base.execute(
+        last = 0
+        while rows := self._base.execute(
             'SELECT c.number, d.path, d.title, c.text, c.start, c."end", c.tokens, c.heading, c.page, c.before, '
-            "c.sections FROM chunks c JOIN documents d ON d.number = c.document ORDER BY c.number"
-        )
-        for number, path, title, text, start, end, tokens, heading, page, before, sections in found:
-            inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
-            chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
-            yield Source(number - 1, Path(path), title, chunk)
+            "c.sections FROM chunks c JOIN documents d ON d.number = c.document WHERE c.number > ? "
+            "ORDER BY c.number LIMIT ?",
+            (last, _PAGE),
+        ).fetchall():
+            last = rows[-1][0]
+            for number, path, title, text, start, end, tokens, heading, page, before, sections in rows:
+                inner = tuple((at, tuple(names)) for at, names in json.loads(sections))
+                chunk = Chunk(text, start, end, tokens, tuple(json.loads(heading)), page, before, inner)
+                yield Source(number - 1, Path(path), title, chunk)
 
     def extent(self) -> tuple[int, int, float]:
-        """(chunks, answers, time of the last answer): equal as long as nothing came."""
-        found = self._base.execute("SELECT count(*), max(finished) FROM answers").fetchone()
-        return self.chunks(), int(found[0]), float(found[1] or 0)
+        """(chunks, answers, time of the last answer or plan): equal as long as nothing came."""
+        count, finished = self._base.execute("SELECT count(*), max(finished) FROM answers").fetchone()
+        (made,) = self._base.execute("SELECT max(made) FROM plan").fetchone()
+        return self.chunks(), int(count), max(finished or 0.0, made or 0.0)
 
     def answer(self, question: str) -> Answer | None:
         """What was made of a question, None where it is still open."""
         found = self._base.execute("SELECT state, answer, reason FROM answers WHERE question = ?", (question,))
         row = found.fetchone()
         return None if row is None else Answer(row[0], json.loads(row[1]), row[2])
+
+    def judged_by(self, row: str, question: str) -> None:
+        """The question asks for a verdict on the row."""
+        with self._told():
+            self._base.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", (row, question))
+
+    def verdict(self, row: str) -> Any:
+        """The last verdict on a row, None where it has none."""
+        found = self._base.execute(
+            "SELECT a.answer FROM verdicts v JOIN answers a ON a.question = v.question "
+            "WHERE v.\"row\" = ? AND a.state = 'answered' ORDER BY a.finished DESC LIMIT 1",
+            (row,),
+        ).fetchone()
+        return None if found is None else json.loads(found[0])
 
     def called(self, question: str, reply: Reply) -> None:
         """A reply came, of whatever worth: it is paid for."""
@@ -209,7 +269,8 @@ def _transaction(base: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        base.execute("ROLLBACK")
+        if base.in_transaction:  # a full disk has ended it already
+            base.execute("ROLLBACK")
         raise
     base.execute("COMMIT")
 

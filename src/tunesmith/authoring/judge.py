@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from tunesmith.authoring.asking import Question
@@ -23,6 +24,12 @@ SCHEMA = {
     "additionalProperties": False,
 }
 COMPLETION_TOKENS = 60
+
+
+def row_judged(candidate: Candidate) -> str:
+    """What a verdict counts for: the row in the very words that it was asked about, which a person may have changed."""
+    words = hashlib.sha256(f"{candidate.question}\n{candidate.answer}".encode("utf-8", "replace")).hexdigest()
+    return f"{candidate.key} {words[:16]}"
 
 
 def verdict_on(candidate: Candidate, prompts: Prompts) -> Question:

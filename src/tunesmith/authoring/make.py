@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.authoring.asking import Tally, ask_all
-from tunesmith.authoring.candidates import candidates, questions
+from tunesmith.authoring.asking import Question, Tally, ask_all
+from tunesmith.authoring.candidates import TOKENS_PER_ENTRY, Candidate, candidates, questions
 from tunesmith.authoring.chunk import Count, cut
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.document import Found, open_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Journal
-from tunesmith.authoring.judge import COMPLETION_TOKENS, verdict_on
+from tunesmith.authoring.judge import COMPLETION_TOKENS, row_judged, verdict_on
 from tunesmith.authoring.model import Model
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,18 @@ def plan(
     sources: Sequence[Path],
     journal: Journal,
     options: MakeOptions,
+    prompts: Prompts,
+    model: str,
     count: Count,
     note: Callable[[str], None],
 ) -> int:
-    """Cut the documents and write the chunks to the journal; returns how many documents could be read.
+    """Cut the documents, and write the chunks with what is asked about each to the journal.
 
-    What can't be read is noted, and the rest goes on. UserError where nothing could be.
+    Returns how many documents could be read. What can't be read is noted, and the rest goes on. UserError where
+    nothing could be.
     """
     for skipped in found.skipped:
-        note(tr("left out: {what}").format(what=skipped))
+        note(f"left out: {skipped}")
     read = 0
     with journal.planning():
         for path in found.documents:
@@ -61,32 +63,55 @@ def plan(
                 chunks = cut(reading, size=options.chunk_tokens, overlap=options.overlap, count=count)
                 journal.add(shown_path(path, sources), lambda reading=reading: reading.title, chunks)  # type: ignore[misc]
             except UserError as error:
-                note(tr("left out: {what}").format(what=error))
+                note(f"left out: {error}")
                 continue
             read += 1
             for told in reading.notes:
                 note(f"{path}: {told}")
         if not journal.chunks():
             raise UserError("None of the documents could be read.", hint="The notes above say why.")
+        for each in questions(journal, options, prompts):
+            journal.plan(each.source, each.planned(model))
     return read
 
 
-def estimate(journal: Journal, documents: int, options: MakeOptions, prompts: Prompts, model: str) -> Estimate:
-    """What is still to be asked. Answers that a judge reads count with about their length."""
+def estimate(
+    journal: Journal, documents: int, options: MakeOptions, prompts: Prompts, model: str, decisions: Decisions
+) -> Estimate:
+    """What is still to be asked. Answers that a judge reads and that have not come count with about their length."""
     asked = chunks = prompt = completion = 0
-    for each in questions(journal, options, prompts):
+    for source, planned in journal.planned():
         chunks += 1
-        answer = journal.answer(each.question.id(model))
-        if answer is not None and not (options.retry_failed and answer.state == "failed"):
+        if _settled(journal, planned.question, options):
             continue
         asked += 1
-        prompt += each.prompt_tokens
-        completion += each.completion_tokens
+        rows = len(planned.styles)
+        prompt += planned.prompt_tokens
+        completion += rows * TOKENS_PER_ENTRY
         if options.judge:
-            rows = len(each.styles)
-            prompt += rows * (each.source.chunk.tokens + each.completion_tokens // rows + 250)
+            prompt += rows * (source.chunk.tokens + TOKENS_PER_ENTRY + 250)
             completion += rows * COMPLETION_TOKENS
+    for _, question in to_judge(journal, options, prompts, model, decisions) if options.judge else ():
+        if not _settled(journal, question.id(model), options):
+            prompt += question.prompt_tokens
+            completion += COMPLETION_TOKENS
     return Estimate(documents, chunks, asked, prompt, completion)
+
+
+def _settled(journal: Journal, question: str, options: MakeOptions) -> bool:
+    """Whether the job will not ask it again."""
+    answer = journal.answer(question)
+    return answer is not None and not (options.retry_failed and answer.state == "failed")
+
+
+def to_judge(
+    journal: Journal, options: MakeOptions, prompts: Prompts, model: str, decisions: Decisions
+) -> Iterator[tuple[Candidate, Question]]:
+    """The rows that pass the cheap checks and that nobody decided on, with the question for a verdict on each."""
+    sieve = Sieve(options, model, lambda row: None, decisions)
+    for kept in sieve.checked(candidates(journal)):
+        if not kept.by_hand:
+            yield kept.candidate, verdict_on(kept.candidate, prompts)
 
 
 async def ask_chunks(
@@ -98,14 +123,22 @@ async def ask_chunks(
 
 
 async def ask_judge(
-    journal: Journal, options: MakeOptions, prompts: Prompts, model: Model, stop: Stop, report: Callable[[Tally], None]
+    journal: Journal,
+    options: MakeOptions,
+    prompts: Prompts,
+    model: Model,
+    decisions: Decisions,
+    stop: Stop,
+    report: Callable[[Tally], None],
 ) -> Tally:
-    """Ask for a verdict on every row that passes the cheap checks."""
-    sieve = Sieve(options, model.name, lambda row: None)
-    asked = (
-        verdict_on(kept.candidate, prompts) for kept in sieve.checked(candidates(journal, options, prompts, model.name))
-    )
-    return await _asking(asked, journal, options, model, stop, report)
+    """Ask for a verdict on every row that a judge has to see."""
+
+    def asked() -> Iterator[Question]:
+        for candidate, question in to_judge(journal, options, prompts, model.name, decisions):
+            journal.judged_by(row_judged(candidate), question.id(model.name))
+            yield question
+
+    return await _asking(asked(), journal, options, model, stop, report)
 
 
 async def _asking(asked: Any, journal: Journal, options: MakeOptions, model: Model, stop: Stop, report: Any) -> Tally:
@@ -139,11 +172,8 @@ def _held_back(row: Row) -> Shown:
 class Rows:
     """The rows that the journal's answers make. Each way through them reads the journal anew: nothing is held."""
 
-    def __init__(
-        self, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, decisions: Decisions | None = None
-    ) -> None:
-        self._journal, self._options, self._prompts, self._model = journal, options, prompts, model
-        self._decisions = decisions or Decisions()
+    def __init__(self, journal: Journal, options: MakeOptions, model: str, decisions: Decisions) -> None:
+        self._journal, self._options, self._model, self._decisions = journal, options, model, decisions
         self.documents: Counter[str] = Counter()
         self.chunks: Counter[str] = Counter()
 
@@ -166,12 +196,6 @@ class Rows:
     def by_chunk(self) -> bool:
         """Whether there is only one document, so that a split has to go between its chunks."""
         return len(self.documents) < 2
-
-    def unjudged(self) -> int:
-        """How many rows the judge is asked about."""
-        sieve = Sieve(self._options, self._model, lambda row: None)
-        found = candidates(self._journal, self._options, self._prompts, self._model)
-        return sum(1 for _ in sieve.checked(found))
 
     def apart(self) -> set[str]:
         """The groups that are kept for validation."""
@@ -201,12 +225,10 @@ class Rows:
         yield from map(_held_back, held)
 
     def _approved(self, sieve: Sieve) -> Iterator[tuple[Kept, Any]]:
-        for kept in sieve.checked(candidates(self._journal, self._options, self._prompts, self._model)):
+        for kept in sieve.checked(candidates(self._journal)):
             if not self._options.judge:
                 yield kept, None
                 continue
-            question = verdict_on(kept.candidate, self._prompts)
-            answer = self._journal.answer(question.id(self._model))
-            verdict = answer.value if answer is not None and answer.state == "answered" else None
+            verdict = self._journal.verdict(row_judged(kept.candidate))
             if sieve.approved(kept, verdict):
                 yield kept, verdict

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.authoring.language import Script
 from tunesmith.authoring.model import Messages
+from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -62,10 +63,16 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The prompts of a job. folder: a user's own, of which single files or languages may be missing."""
+    """The prompts of a job, as they were when each was first needed: an edit meanwhile does not change the job.
+
+    folder: a user's own, of which single files or languages may be missing.
+    """
 
     folder: Path | None = None
     _read: dict[tuple[str, Language], Template] = field(default_factory=dict, repr=False, compare=False)
+    _chosen: dict[tuple[Language, tuple[str, ...]], dict[str, str]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.folder is not None and not self.folder.is_dir():
@@ -79,7 +86,7 @@ class Prompts:
         """The prompt of a name (`questions`, `judge` …) in a language."""
         key = (name, language)
         if key not in self._read:
-            text = self._text(f"{name}.md", language)
+            text = _text(self._place(f"{name}.md", language))
             parts = _BETWEEN.split(text, maxsplit=1)
             system, user = parts if len(parts) == 2 else ("", text)
             version = hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
@@ -89,18 +96,23 @@ class Prompts:
     def styles(self, language: Language, asked: tuple[str, ...] = ()) -> dict[str, str]:
         """Kinds of questions by name. asked: names out of the list, or the paths of files that hold lists of their own.
 
-        UserError for a name that is not known.
+        UserError for a name that is not known, and for a file without any.
         """
-        known = _styles(self._text("styles.txt", language))
+        key = (language, asked)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(language, asked)
+        return self._chosen[key]
+
+    def _choose(self, language: Language, asked: tuple[str, ...]) -> dict[str, str]:
+        known = _styles(self._place("styles.txt", language))
         if not asked:
             return known
         chosen: dict[str, str] = {}
-        others = [list(_styles(self._text("styles.txt", other))) for other in LANGUAGES]
+        others = [list(_styles(self._place("styles.txt", other))) for other in LANGUAGES]
         for word in asked:
-            path = Path(word)
             place = next((names.index(word) for names in others if word in names), None)
-            if path.suffix and path.is_file():
-                chosen |= _styles(path.read_text(encoding="utf-8-sig"))
+            if is_style_file(word):
+                chosen |= _styles(Path(word).expanduser())
             elif word in known:
                 chosen[word] = known[word]
             elif place is not None and place < len(known):  # named in another language, where it has the same place
@@ -112,15 +124,11 @@ class Prompts:
                     hint=did_you_mean(word, known) or f"There are: {', '.join(known)}; a file of your own works too.",
                     field="styles",
                 )
-        return chosen or known
+        return chosen
 
-    def _text(self, file: str, language: Language) -> str:
+    def _place(self, file: str, language: Language) -> Path:
         own = [self.folder / language / file, self.folder / file] if self.folder else []
-        path = next((path for path in own if path.is_file()), BUILT_IN / language / file)
-        try:
-            return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeError) as error:
-            raise UserError(f"Can't read the prompt {path}: {error}.", field="prompts") from None
+        return next((path for path in own if path.is_file()), BUILT_IN / language / file)
 
 
 @cache
@@ -133,6 +141,12 @@ def _compiled(source: str) -> jinja2.Template:
     return environment.from_string(source)
 
 
+def is_style_file(word: str) -> bool:
+    """Whether it is a file of kinds of questions, and not the name of one."""
+    path = Path(word).expanduser()
+    return bool(path.suffix) and path.is_file()
+
+
 def copy_prompts(folder: Path) -> list[Path]:
     """Our prompts, to be changed. UserError where the folder holds something already."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -141,11 +155,23 @@ def copy_prompts(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _styles(text: str) -> dict[str, str]:
+def _text(path: Path) -> str:
+    """A prompt in whatever encoding it was saved."""
+    try:
+        return decode_file(path)[0]
+    except OSError as error:
+        raise UserError(f"Can't read the prompt {path}: {error}.", field="prompts") from None
+
+
+def _styles(path: Path) -> dict[str, str]:
     """`name: what is asked for` a line; a line without a name is its own."""
     found = {}
-    for line in text.splitlines():
+    for line in _text(path).splitlines():
         if (line := line.strip()) and not line.startswith("#"):
             parts = re.split(r"[:：]", line, maxsplit=1)
             found[parts[0].strip()] = parts[-1].strip()
+    if not found:
+        raise UserError(
+            f"{path} names no kind of question.", hint="Write one a line, as `name: what it asks`.", field="styles"
+        )
     return found

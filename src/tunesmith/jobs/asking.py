@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +23,16 @@ from tunesmith.authoring.asking import Tally
 from tunesmith.authoring.credentials import without_credentials
 from tunesmith.authoring.journal import Journal, Spent
 from tunesmith.authoring.options import JobOptions
+from tunesmith.authoring.prompting import is_style_file
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
-from tunesmith.runs.files import replace_json, replace_text
+from tunesmith.i18n import in_english, tr, translated
+from tunesmith.runs.files import replace_json, replace_text, told_plainly
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.run import Run, flat_yaml
 
-_PATHS = ("dataset_dir", "run_dir", "prompts")
+_FOLDERS = ("dataset_dir", "run_dir", "prompts")
+_NAMES_OR_PATHS = frozenset({"model", "tokenizer"})
 _BAR_SECONDS = 0.2
 _REPORT_SECONDS = 2.0
 _LINE_SECONDS = 15.0
@@ -41,26 +43,51 @@ def run_directory(options: JobOptions) -> RunLayout:
     return RunLayout(Path(options.run_dir or Path("saves") / "data" / options.out))
 
 
-def start_run(command: str, sources: list[str], options: JobOptions) -> Run:
-    """The job's run, new or gone on with. UserError where the directory is another one's, or a process works there."""
+@contextmanager
+def at_work(command: str, sources: Sequence[Path], options: JobOptions, console: Console) -> Iterator[Watch]:
+    """The job as a run, new or gone on with, whose end is recorded whatever it is; signals ask it to end.
+
+    UserError where the directory is another run's, or a process works there.
+    """
     layout = run_directory(options)
-    asked = {"command": command, "sources": [str(Path(source).absolute()) for source in sources], **asdict(options)}
-    for name in _PATHS:
-        asked[name] = asked[name] and str(Path(asked[name]).absolute())
-    asked["base_url"] = without_credentials(options.base_url)
-    resolved = flat_yaml(asked)
-    if is_run(layout.root):
-        if not layout.journal.is_file():
-            raise UserError(
-                f"{layout.root} holds a run of another kind.", hint="Choose another --run-dir.", field="run_dir"
-            )
-        run = Run.open(layout.root)
+    resolved = flat_yaml(_recorded_options(command, sources, options))
+    earlier = Run.open(layout.root) if is_run(layout.root) else None
+    if earlier is None:
+        if not layout.only_launched():
+            Run.refuse_if_used(layout.root, overwrite=False)
+        with told_plainly(layout.root, "run_dir"):
+            layout.root.mkdir(parents=True, exist_ok=True)
+    elif earlier.state.kind != command:
+        raise UserError(
+            f"{layout.root} holds a run of another kind.", hint="Choose another --run-dir.", field="run_dir"
+        )
+    # The journal is there before the run, and one that can't be opened leaves the run as it was.
+    with Journal(layout.journal) as journal:
+        run = earlier or Run.create(layout.root, resolved, resolved, kind=command)
         run.begin_attempt(from_step=0)
-        replace_text(layout.resolved, resolved)
-    else:
-        run = Run.create(layout.root, resolved, resolved, kind=command)
-        run.begin_attempt()
-    return run
+        watch = Watch(run, journal, options, console)
+        with _ending_recorded(watch), watch.signals():
+            replace_text(layout.resolved, resolved)
+            yield watch
+
+
+def _recorded_options(command: str, sources: Sequence[Path], options: JobOptions) -> dict[str, Any]:
+    """What was asked for, such that it means the same from every folder; without what is secret."""
+    asked = asdict(options)
+    for name in _FOLDERS:
+        asked[name] = asked[name] and _absolute(asked[name])
+    for name in _NAMES_OR_PATHS & asked.keys():
+        asked[name] = _absolute(asked[name]) if asked[name] and Path(asked[name]).expanduser().exists() else asked[name]
+    if options.base_url:
+        asked["model"] = options.model
+    if "styles" in asked:
+        asked["styles"] = [_absolute(each) if is_style_file(each) else each for each in asked["styles"]]
+    asked["base_url"] = without_credentials(options.base_url)
+    return {"command": command, "sources": [_absolute(source) for source in sources], **asked}
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +109,8 @@ class Watch:
 
     def __init__(self, run: Run, journal: Journal, options: JobOptions, console: Console) -> None:
         self.stop = Stop()
-        self._run, self._journal, self._options, self._console = run, journal, options, console
+        self.run, self.journal = run, journal
+        self._options, self._console = options, console
         self._bar: Progress | None = None
         self._what, self._total, self._tally = "", 0, Tally()
         self._recorded = self._said = self._drawn = _Shown(time.monotonic())
@@ -95,10 +123,14 @@ class Watch:
     def interrupted(self) -> bool:
         return self.stop.asked > 0
 
-    def say(self, text: str) -> None:
-        """A line for the person and for the run's log."""
-        self._console.print(Text(text))
-        self._run.run_log(text)
+    def say(self, line: str | Callable[[], str]) -> None:
+        """A line for the person, and in English for the run's log.
+
+        One that is put together of texts that are looked up one by one is given as what makes it.
+        """
+        self._console.print(Text(translated(line) if isinstance(line, str) else line()))
+        with in_english():
+            self.run.run_log(line if isinstance(line, str) else line())
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -114,18 +146,18 @@ class Watch:
 
     @contextmanager
     def asking(self, what: str, total: int) -> Iterator[Callable[[Tally], None]]:
-        """Show one round of questions; yields what takes the tally after each."""
+        """Show one round of questions; yields what takes the tally after each. what: a word that `tr` knows."""
         self._what, self._total, self._tally = what, total, Tally()
         self._began = time.monotonic()
         self._recorded = self._said = self._drawn = _Shown(self._began)
-        self._run.update(steps=total, step=0)
+        self.run.update(steps=total, step=0)
         if self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                 TextColumn(tr("left")), TimeRemainingColumn(), TextColumn("{task.fields[said]}"),
             )  # fmt: skip
             self._bar = Progress(*columns, console=self._console, speed_estimate_period=300)
-            self._bar.add_task(what, total=total, said="")
+            self._bar.add_task(tr(what), total=total, said="")
             self._bar.start()
         self._awaits = True
         try:
@@ -141,9 +173,9 @@ class Watch:
         """Until cancelled, look for the stop file, and show what came in while no further answer does."""
         try:
             while True:
-                if self._run.stop_asked() and not self.stop.asked:
+                if self.run.stop_asked() and not self.stop.asked:
                     self.stop.ask()
-                    self.say(tr("Stopping: answers on their way are awaited."))
+                    self.say("Stopping: answers on their way are awaited.")
                 if self._awaits:
                     self._show()
                 await asyncio.sleep(_POLL_SECONDS)
@@ -158,8 +190,13 @@ class Watch:
             return
         since = self._troubles - 1
         self._troubles, self._troubled = 0, now
-        more = tr(" ({count} more since the last such line)").format(count=since) if since else ""
-        self.say(tr("{reason}; sent again in {seconds:.0f} s").format(reason=reason, seconds=max(1.0, seconds)) + more)
+
+        def line() -> str:
+            told = tr("{reason}; sent again in {seconds:.0f} s")
+            more = tr(" ({count} more since the last such line)").format(count=since) if since else ""
+            return told.format(reason=translated(reason), seconds=max(1.0, seconds)) + more
+
+        self.say(line)
 
     def _report(self, tally: Tally) -> None:
         self._tally = tally
@@ -169,24 +206,29 @@ class Watch:
         """What has come in since it was last shown, where that is long enough ago."""
         done, now = self._tally.done, time.monotonic()
         last = last or done >= self._total
-        self._run.update(step=done)
+        self.run.update(step=done)
         recorded = self._recorded.is_due(done, now, 0.0 if last else _REPORT_SECONDS)
         said = self._bar is None and self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS)
         drawn = self._bar is not None and self._drawn.is_due(done, now, 0.0 if last else _BAR_SECONDS)
         if not (recorded or said or drawn):
             return
-        spent = self._journal.spent()
-        failed = f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""
+        spent = self.journal.spent()
         if self._bar is not None:
             self._drawn = _Shown(now, done)
-            self._bar.update(self._bar.task_ids[0], completed=done, said=self.told(spent) + failed)
+            self._bar.update(self._bar.task_ids[0], completed=done, said=self.told(spent) + self._failed())
         if recorded:
             self._recorded = _Shown(now, done)
-            self._run.metric(done, failed=self._tally.failed, **asdict(spent), **self.cost(spent))
+            self.run.metric(done, failed=self._tally.failed, **asdict(spent), **self.cost(spent))
         if said:
             self._said = _Shown(now, done)
-            left = "" if done >= self._total else f" · {tr('left')} {self._left()}"
-            self.say(f"{self._what} {done}/{self._total} · {self.told(spent)}{failed}{left}")
+            self.say(lambda: self._line(done, spent))
+
+    def _line(self, done: int, spent: Spent) -> str:
+        left = "" if done >= self._total else f" · {tr('left')} {self._left()}"
+        return f"{tr(self._what)} {done}/{self._total} · {self.told(spent)}{self._failed()}{left}"
+
+    def _failed(self) -> str:
+        return f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""
 
     def told(self, spent: Spent) -> str:
         """Tokens and money in words."""
@@ -222,8 +264,9 @@ class Watch:
 
 
 @contextmanager
-def recorded(run: Run, watch: Watch) -> Iterator[None]:
+def _ending_recorded(watch: Watch) -> Iterator[None]:
     """Whatever ends the job is written to the run before it goes on upwards."""
+    run = watch.run
     try:
         yield
     except KeyboardInterrupt:

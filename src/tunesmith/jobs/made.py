@@ -16,7 +16,6 @@ from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.make import Rows, Shown
 from tunesmith.authoring.options import MakeOptions, read_options
-from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish
 from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
@@ -60,7 +59,6 @@ def write_rows(
     layout: RunLayout,
     journal: Journal,
     options: MakeOptions,
-    prompts: Prompts,
     model: str,
     own: OwnFiles,
     *,
@@ -68,7 +66,7 @@ def write_rows(
 ) -> Written:
     """Write what the journal's answers and a person's decisions make, and beside it the rows that are held back."""
     decisions = Decisions.read(layout.decisions)
-    rows = Rows(journal, options, prompts, model, decisions)
+    rows = Rows(journal, options, model, decisions)
     aside = beside(options.out, options.dataset_dir)
     with lines_beside(aside, own, replace=replace) as write:
         held_back = rows.count(write)
@@ -120,9 +118,9 @@ class MadeRows:
         with Journal(layout.journal) as journal:
             mark = (layout.root, journal.extent(), decisions.taken, layout.resolved.stat().st_mtime_ns)
             if mark != self._known[0]:
-                options, prompts, model = _settings(layout)
+                options, model = _settings(layout)
                 self._known = (None, [])
-                self._known = (mark, [_told(each) for each in Rows(journal, options, prompts, model, decisions).all()])
+                self._known = (mark, [_told(each) for each in Rows(journal, options, model, decisions).all()])
         return self._known[1], decisions.taken
 
 
@@ -140,18 +138,18 @@ def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, An
             hint="Written anew it holds what the job's answers and your decisions make, and the change is lost.",
             field="revision",
         )
-    options, prompts, model = _settings(layout)
+    options, model = _settings(layout)
     own = OwnFiles(layout, "data make")
     with Journal(layout.journal) as journal:
-        written = write_rows(layout, journal, options, prompts, model, own, replace=bool(changed))
+        written = write_rows(layout, journal, options, model, own, replace=bool(changed))
     if not written.sets:
         raise UserError("Every row is held back, so the data set stays as it was.", hint="Accept a row, then write it.")
     replace_json(layout.report, {**report, **written.facts()})
     yield {"rows": written.facts()["rows"]}
 
 
-def _settings(layout: RunLayout) -> tuple[MakeOptions, Prompts, str]:
-    """The job's options and prompts, and the name of the model that it asked."""
+def _settings(layout: RunLayout) -> tuple[MakeOptions, str]:
+    """The job's options, and the name of the model that it asked."""
     import yaml
 
     asked = yaml.safe_load(layout.resolved.read_text(encoding="utf-8")) or {}
@@ -159,7 +157,7 @@ def _settings(layout: RunLayout) -> tuple[MakeOptions, Prompts, str]:
         raise UserError(f"{layout.root} is no job of `tunesmith data make`.")
     options = read_options(MakeOptions, {name: value for name, value in asked.items() if name not in _NO_OPTIONS})
     model = (read_json(layout.environment) or {}).get("asked_model") or options.model
-    return options, Prompts(Path(options.prompts) if options.prompts else None), str(model)
+    return options, str(model)
 
 
 def _fits(each: Mapping[str, Any], state: str, words: list[str]) -> bool:

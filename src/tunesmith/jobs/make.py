@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.asking import Tally
+from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.document import find_documents
 from tunesmith.authoring.journal import Journal
-from tunesmith.authoring.make import Estimate, Rows, ask_chunks, ask_judge, estimate, plan
+from tunesmith.authoring.make import Estimate, ask_chunks, ask_judge, estimate, plan, to_judge
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, refuse_existing, target
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
-from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run, write_report
+from tunesmith.jobs.asking import Watch, at_work, run_directory, write_report
 from tunesmith.jobs.held_back import OwnFiles, beside
 from tunesmith.jobs.made import write_rows
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
-from tunesmith.runs.run import Run
 
 
 def make(sources: Sequence[Path], options: MakeOptions) -> int:
@@ -38,20 +38,18 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
         target(part, options.dataset_dir, options.type, replace=options.replace, own=own)
     refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
     found = find_documents(sources)
-    run = start_run("data make", [str(source) for source in sources], options)
-    own.run = run
-    run.add_environment(asked_model=name)
-    with Journal(run.layout.journal) as journal:
-        watch = Watch(run, journal, options, console)
-        with recorded(run, watch), watch.signals():
-            documents = plan(found, sources, journal, options, counter(options.tokenizer), watch.say)
-            expected = estimate(journal, documents, options, prompts, name)
-            watch.say(_announced(expected, name, place.shown if place else tr("this machine")))
-            for line in _estimated(expected, options):
-                watch.say(line)
-            began = time.monotonic()
-            tally = asyncio.run(_ask(journal, options, prompts, watch))
-            done = _publish(run, journal, options, prompts, name, watch, tally, time.monotonic() - began, own)
+    with at_work("data make", sources, options, console) as watch:
+        own.run, journal = watch.run, watch.journal
+        watch.run.add_environment(asked_model=name)
+        count = counter(options.tokenizer)
+        documents = plan(found, sources, journal, options, prompts, name, count, watch.say)
+        decisions = Decisions.read(watch.run.layout.decisions)
+        expected = estimate(journal, documents, options, prompts, name, decisions)
+        watch.say(lambda: _announced(expected, name, place.shown if place else tr("this machine")))
+        watch.say(lambda: "\n".join(_estimated(expected, options)))
+        began = time.monotonic()
+        tally = asyncio.run(_ask(options, prompts, watch))
+        done = _publish(options, name, watch, tally, time.monotonic() - began, own)
     return show(*done) if done else 1
 
 
@@ -64,15 +62,17 @@ def preview(sources: Sequence[Path], options: MakeOptions) -> int:
         name, _ = who(options)
     except UserError as error:  # what it will take can be told without a model
         console.print(f"{tr('note')}  {translated(error.message)}", markup=False)
-    kept = run_directory(options).journal
+    layout = run_directory(options)
+    kept = layout.journal
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         if kept.is_file():
             with Journal(kept) as earlier:
                 earlier.copy(Path(folder) / kept.name)
         with Journal(Path(folder) / kept.name) as journal:
-            say: Callable[[str], None] = lambda text: console.print(text, markup=False)  # noqa: E731
-            documents = plan(find_documents(sources), sources, journal, options, counter(options.tokenizer), say)
-            expected = estimate(journal, documents, options, prompts, name)
+            note: Callable[[str], None] = lambda text: console.print(translated(text), markup=False)  # noqa: E731
+            count = counter(options.tokenizer)
+            documents = plan(find_documents(sources), sources, journal, options, prompts, name, count, note)
+            expected = estimate(journal, documents, options, prompts, name, Decisions.read(layout.decisions))
     console.print(_chunks_told(expected), markup=False)
     for line in _estimated(expected, options):
         console.print(line, markup=False)
@@ -88,32 +88,34 @@ def _checked(options: MakeOptions) -> Prompts:
     return prompts
 
 
-async def _ask(journal: Journal, options: MakeOptions, prompts: Prompts, watch: Watch) -> Tally:
+async def _ask(options: MakeOptions, prompts: Prompts, watch: Watch) -> Tally:
     """Both rounds of questions; returns the tally of the first."""
+    journal = watch.journal
     poll = asyncio.create_task(watch.poll())
     try:
         async with opened(options, watch.stop, watch.trouble) as model:
-            with watch.asking(tr("asking"), journal.chunks()) as report:
+            with watch.asking("asking", journal.chunks()) as report:
                 tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
             if options.judge and not watch.stop.ending:
-                rows = Rows(journal, options, prompts, model.name)
-                with watch.asking(tr("judging"), rows.unjudged()) as report:
-                    await ask_judge(journal, options, prompts, model, watch.stop, report)
+                decisions = Decisions.read(watch.run.layout.decisions)
+                total = sum(1 for _ in to_judge(journal, options, prompts, model.name, decisions))
+                with watch.asking("judging", total) as report:
+                    await ask_judge(journal, options, prompts, model, decisions, watch.stop, report)
             return tally
     finally:
         poll.cancel()
 
 
 def _publish(
-    run: Run, journal: Journal, options: MakeOptions, prompts: Prompts, model: str, watch: Watch, tally: Tally,
-    seconds: float, own: OwnFiles,
-) -> tuple[Published, ...]:  # fmt: skip
+    options: MakeOptions, model: str, watch: Watch, tally: Tally, seconds: float, own: OwnFiles
+) -> tuple[Published, ...]:
     """Write the rows, and beside them those that were held back, and tell all. Nothing where there are none yet."""
-    written = write_rows(run.layout, journal, options, prompts, model, own, replace=options.replace)
+    run, journal = watch.run, watch.journal
+    written = write_rows(run.layout, journal, options, model, own, replace=options.replace)
     failed = tally.failed + tally.known_failed
     if not written.sets:
         if watch.interrupted:
-            watch.say(tr("Nothing was answered yet, so nothing was written."))
+            watch.say("Nothing was answered yet, so nothing was written.")
             return ()
         lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
         held = plural("{count:,} row was held back", "{count:,} rows were held back", sum(written.held_back.values()))
@@ -134,16 +136,15 @@ def _publish(
         "seconds": round(seconds, 1),
     }
     write_report(run, report)
-    for line in report_lines(report, journal, watch.told(spent)):
-        watch.say(line)
+    watch.say(lambda: "\n".join(report_lines(report, journal, watch.told(spent))))
     validation = written.sets[0].path.with_stem(f"{options.out}_val")
     if len(written.sets) == 1 and validation.exists() and own.wrote(validation):
-        told = tr(
-            "{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
+        name = options.out
+        watch.say(
+            f"{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
         )
-        watch.say(told.format(name=options.out))
     if len(written.sets) > 1 and written.by_chunk:
-        watch.say(tr("There is only one document, so validation rows are those of chunks that are not trained on."))
+        watch.say("There is only one document, so validation rows are those of chunks that are not trained on.")
     return written.sets
 
 
@@ -163,7 +164,7 @@ def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterat
             "{count:,} chunk failed; --retry-failed asks it again.",
             "{count:,} chunks failed; --retry-failed asks them again.", failed,
         )  # fmt: skip
-        yield f"{told} {failed_hint(journal)}"
+        yield f"{told} {translated(failed_hint(journal))}"
     if left := report["chunks_open"]:
         yield trn(
             "{count:,} chunk was not asked about; the same command goes on.",
@@ -175,7 +176,7 @@ def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterat
 def failed_hint(journal: Journal) -> str:
     """The commonest reason of questions that failed."""
     reasons = journal.failures()
-    return tr("Most often: {reason}.").format(reason=reasons[0]) if reasons else ""
+    return f"Most often: {reasons[0]}." if reasons else ""
 
 
 def _announced(expected: Estimate, model: str, place: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from tunesmith.authoring.asking import Tally, ask_all
 from tunesmith.authoring.document import find_documents, read_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
-from tunesmith.authoring.journal import Journal
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish, refuse_existing, target
@@ -19,9 +18,9 @@ from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue
 from tunesmith.authoring.rows import Row
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr, trn
+from tunesmith.i18n import plural, tr, trn
 from tunesmith.jobs.answering import opened, who
-from tunesmith.jobs.asking import Watch, recorded, run_directory, start_run
+from tunesmith.jobs.asking import Watch, at_work, run_directory
 from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
@@ -103,50 +102,48 @@ def _asked(
 ) -> Iterator[list[Spoken]]:
     """The dialogue with what a model tells of lines without a name; a run of its own, as its answers cost money."""
     model, place = who(options)
-    run = own.run = start_run("data roles", [str(source) for source in sources], options)
-    with Journal(run.layout.journal) as journal:
-        watch = Watch(run, journal, options, terminal())
-        with recorded(run, watch), watch.signals():
-            asked = [list(unnamed(each, options, prompts)) for each in found]
-            total = sum(map(len, asked))
+    with at_work("data roles", sources, options, terminal()) as watch:
+        own.run, journal = watch.run, watch.journal
+        asked = [list(unnamed(each, options, prompts)) for each in found]
+        every = [each for group in asked for each in group]
+        watch.say(lambda: _announced(every, model, place.shown if place else tr("this machine")))
+        tally = asyncio.run(_ask(every, options, watch))
+        known = []
+        for each, group in zip(found, asked, strict=True):
+            names: dict[int, str] = {}
+            for question in group:
+                answer = journal.answer(question.question.id(model))
+                if answer is not None and answer.state == "answered":
+                    names |= told(question, answer.value)
+            known.append(with_speakers(each, names))
+        yield known
+        watch.run.event("published", names=_names(options))
+        if failed := tally.failed + tally.known_failed:
             watch.say(
-                tr("asking {model} at {place}").format(model=model, place=place.shown if place else tr("this machine"))
-                + tr(" about {lines} in {questions}").format(
-                    lines=trn(
-                        "{count:,} line", "{count:,} lines", sum(len(e.numbers) for group in asked for e in group)
-                    ),
-                    questions=trn("{count:,} question", "{count:,} questions", total),
-                )
-            )
-            tally = asyncio.run(_ask([each for group in asked for each in group], journal, options, watch, total))
-            known = []
-            for each, group in zip(found, asked, strict=True):
-                names: dict[int, str] = {}
-                for question in group:
-                    answer = journal.answer(question.question.id(model))
-                    if answer is not None and answer.state == "answered":
-                        names |= told(question, answer.value)
-                known.append(with_speakers(each, names))
-            yield known
-            run.event("published", names=_names(options))
-            if failed := tally.failed + tally.known_failed:
-                again = trn(
+                plural(
                     "{count:,} question failed; --retry-failed asks it again.",
                     "{count:,} questions failed; --retry-failed asks them again.", failed,
-                )  # fmt: skip
-                watch.say(again)
-            watch.say(watch.told(journal.spent()))
+                )
+            )  # fmt: skip
+        watch.say(lambda: watch.told(journal.spent()))
 
 
-async def _ask(asked: list[Unnamed], journal: Journal, options: RolesOptions, watch: Watch, total: int) -> Tally:
+def _announced(asked: Sequence[Unnamed], model: str, place: str) -> str:
+    lines = trn("{count:,} line", "{count:,} lines", sum(len(each.numbers) for each in asked))
+    questions = trn("{count:,} question", "{count:,} questions", len(asked))
+    about = tr(" about {lines} in {questions}").format(lines=lines, questions=questions)
+    return tr("asking {model} at {place}").format(model=model, place=place) + about
+
+
+async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
         async with opened(options, watch.stop, watch.trouble) as model:
-            with watch.asking(tr("asking"), total) as report:
+            with watch.asking("asking", len(asked)) as report:
                 return await ask_all(
                     (each.question for each in asked),
                     model,
-                    journal,
+                    watch.journal,
                     concurrency=options.concurrency,
                     stop=watch.stop,
                     retry_failed=options.retry_failed,
