@@ -11,7 +11,7 @@ from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.journal import Answer, Journal, question_id
 from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
 from tunesmith.authoring.stop import Stop, Stopped
-from tunesmith.authoring.structured import BadAnswer
+from tunesmith.authoring.structured import BadAnswer, Declined
 from tunesmith.errors import UserError
 
 _REASKED = 2
@@ -139,6 +139,8 @@ class _Asker:
         except AskFailed as failed:
             self._fail(known, question, failed.reason)
             self._count_unreached(failed.reason)
+        except Declined as declined:
+            self._fail(known, question, declined.reason)
         except BadAnswer as bad:
             self._fail(known, question, f"no usable answer in {1 + _REASKED} attempts: {bad.reason}")
         else:
@@ -151,12 +153,17 @@ class _Asker:
         self._tally.failed += 1
 
     async def _answered(self, known: str, question: Question) -> tuple[Any, Reply]:
-        """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last."""
+        """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last, and
+        at once where the model declines."""
         messages, reason = list(question.messages), ""
         for _ in range(1 + _REASKED):
             reply = await self._model.ask(messages, question.schema)
             try:
                 return question.read(reply), reply
+            except Declined:
+                self._in_a_row = 0
+                self._journal.called(known, reply)
+                raise
             except BadAnswer as bad:
                 reason = bad.reason
             except Exception as error:  # a reader that stumbles over one answer must not cost all the others

@@ -236,6 +236,12 @@ class Endpoint:
                 hint="The base URL usually ends in /v1.",
                 field="base_url",
             )
+        if model in names:
+            return UserError(
+                f"{where} lists the model {model!r}, but does not answer for it (404{': ' + said if said else ''}).",
+                hint="Is it a model that chats, and does the base URL end in /v1?",
+                field="base_url",
+            )
         hint = did_you_mean(model, names) or f"It has: {', '.join(names[:8]) or 'none'}."
         return UserError(f"{where} has no model {model!r}.", hint=hint, field="model")
 

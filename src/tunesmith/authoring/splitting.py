@@ -121,11 +121,12 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
         raise UserError(f"--val-size is {size:g}; expected a share such as 0.1, or a number of rows.", field="val_size")
     sizes = Counter(groups)
     if len(sizes) < 2 or size >= len(groups):
-        what = f"the column {by!r} has" if by else "there are"
+        rows = plural("{count:,} row", "{count:,} rows", len(groups))
         counted = plural("{count:,} group", "{count:,} groups", len(sizes))
+        column = f" by the column {by!r}" if by else ""
         raise UserError(
-            f"{len(groups)} rows can't be split with {size:g} held back: {what} {counted}, "
-            "and rows of one group stay together.",
+            f"{size:g} can't be held back of {rows} in {counted}{column}: rows of one group stay together, "
+            "and each side needs one.",
             hint="Hold back fewer, or group them by another column.",
             field="val_size",
         )
