@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ import tunesmith
 from tunesmith.cli.main import main
 from tunesmith.data.catalog import resolve
 from tunesmith.data.check import check_dataset
+from tunesmith.data.editing import revision
+from tunesmith.jobs.changes import clean
 
 ALPACA = [{"instruction": f"Question {n}?", "input": "", "output": f"Answer {n}."} for n in range(20)]
 
@@ -208,6 +211,18 @@ def test_a_file_that_another_entry_spells_otherwise_is_not_deleted(
     (data / "dataset_info.json").write_text(json.dumps(entries), encoding="utf-8")
     assert main(["data", "remove", "a", "--delete-file"]) == 2
     assert "also belongs to b" in capsys.readouterr().err and (data / "a.jsonl").exists()
+
+
+def test_what_repeats_in_another_file_of_a_folder_is_taken_out(data: Path) -> None:
+    (data / "parts").mkdir()
+    for name, rows in (("1", ALPACA[:2]), ("2", ALPACA[1:3])):
+        written(data / "parts" / f"{name}.jsonl", rows)
+    assert main(["data", "add", "data/parts"]) == 0
+    asked = {
+        "settings": {"dataset_dir": "data"}, "dataset": "parts", "what": "duplicates",
+        "revision": ",".join(revision(data / "parts" / f"{name}.jsonl") for name in "12"),
+    }  # fmt: skip
+    assert [part["removed"] for part in clean(asked, threading.Event())] == [1]
 
 
 def with_hub(data: Path, hub: HubDouble, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:

@@ -73,6 +73,11 @@ def test_what_precedes_is_handed_along_in_whole_sentences() -> None:
         assert estimate_tokens(second.before) <= 40
         assert second.before in ZH * 2
     assert chunks[0].before == ""
+    parts = ("The first part ends here.", "The second part goes on for a while.", "The third part stands below it.")
+    text = JOIN.join(parts)
+    last = chunks_of([Passage(part) for part in parts], 22, overlap=20)[-1]
+    assert last.before and last.before == text[: last.start].strip()[-len(last.before) :]
+    assert JOIN in last.before
 
 
 def test_chunks_come_while_the_document_is_still_read() -> None:

@@ -125,6 +125,7 @@ def test_retry_after_holds_back_everybody(as_date: bool) -> None:
     [
         (error(401, f"Incorrect API key provided: {KEY}"), "refuses the key"),
         (error(403, "no access"), "refuses the key"),
+        (error(403, "insufficient balance"), "is empty"),
         (error(402, "pay first"), "is empty"),
         (error(429, "You exceeded your quota: insufficient_quota"), "is empty"),
         (error(404, "no such model"), "has no model 'tester2'"),
@@ -188,6 +189,20 @@ def test_a_first_request_that_hangs_does_not_hold_the_others(monkeypatch: pytest
 
     with serving(answer) as server:
         assert [reply.text for reply in ask(server, 4)] == ["x"] * 4
+
+
+@pytest.mark.parametrize("said", ["this model is not for you", "Your input was flagged by moderation"])
+def test_who_is_answered_has_a_key_so_what_is_forbidden_is_the_question(said: str) -> None:
+    async def asking(url: str) -> None:
+        async with Endpoint(Connection(url, "tester", KEY)) as endpoint:
+            if "moderation" not in said:
+                await endpoint.ask([{"role": "user", "content": "fine"}], SCHEMA)
+            await endpoint.ask([{"role": "user", "content": "forbidden"}], SCHEMA)
+
+    with serving(lambda body, number: Answer("x") if "fine" in str(body["messages"]) else error(403, said)) as server:
+        with pytest.raises(AskFailed, match=said) as failed:
+            asyncio.run(asking(server.url))
+        assert failed.value.alone
 
 
 def test_a_text_that_is_too_long_is_not_asked_again_in_other_forms() -> None:

@@ -373,7 +373,8 @@ def test_more_files_than_may_be_open_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(60):
-        (folder / f"{number}.csv").write_text(f"question,answer\nQ{number}?,A{number}.\n" * 40, encoding="utf-8")
+        body = f"Q{number}?,A{number}.\n" * 100  # more than are looked at
+        (folder / f"{number}.csv").write_text(f"question,answer\n{body}", encoding="utf-8")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 40, hard))

@@ -14,6 +14,7 @@ from tests.authoring import documents
 
 from tunesmith.authoring.document import Passage, find_documents, open_document, read_document
 from tunesmith.authoring.documents.pdf import paragraphs
+from tunesmith.authoring.records import read_records
 from tunesmith.errors import UserError
 
 
@@ -215,10 +216,12 @@ def test_damaged_and_hostile_files_each_get_one_line(tmp_path: Path) -> None:
     cut = documents.docx(tmp_path / "cut.docx")
     cut.write_bytes(cut.read_bytes()[:2000])
     assert "damaged" in told(cut)
-    bomb = tmp_path / "bomb.docx"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("word/document.xml", b"\0" * (100 << 20))
-    assert "would unpack to" in told(bomb)
+    line = b"<w:p><w:r><w:t>The same words once more, and once more.</w:t></w:r></w:p>"
+    for name, part in (("bomb.docx", "word/document.xml"), ("bomb.xlsb", "xl/worksheets/sheet1.bin")):
+        bomb = tmp_path / name
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(part, line * 130_000)  # 9 MB
+        assert "would unpack to" in told(bomb)
     locked = tmp_path / "locked.docx"
     locked.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600)
     assert "password" in told(locked)
@@ -277,3 +280,30 @@ def test_a_file_too_large_is_told(tmp_path: Path) -> None:
     found = find_documents([tmp_path])
     assert [path.name for path in found.documents] == ["a.txt"]
     assert "500 MiB" in found.skipped[0].reason
+
+
+def test_what_is_read_as_a_whole_has_a_limit_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, wrapped = tmp_path / "a.txt", tmp_path / "object.json"
+    text.write_text("Some words.\n" * 200_000, encoding="utf-8")
+    rows = ", ".join(['{"a": "b"}'] * 200_000)
+    wrapped.write_text(f'{{"rows": [{rows}]}}', encoding="utf-8")
+    for module in ("document", "records"):
+        monkeypatch.setattr(f"tunesmith.authoring.{module}.MOST_BYTES", 1 << 20)
+    with pytest.raises(UserError, match="at most 1 are read as a whole"):
+        read_document(text)
+    assert next(iter(open_document(text))).text
+    with pytest.raises(UserError, match="one object of 2 MiB"):
+        next(read_records(wrapped))
+
+
+def test_a_list_in_one_line_is_not_read_to_see_that_it_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    row = '{"a": "' + "b" * 1000 + '"}'
+    path.write_text(f"[{', '.join([row] * 30_000)}]", encoding="utf-8")
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_records(path)) == 30_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size

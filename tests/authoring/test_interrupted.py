@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.authoring.chat_server import Answer, Body, ChatServer, diligent, serving
@@ -36,13 +38,13 @@ def slow_server() -> Iterator[ChatServer]:
         yield server
 
 
-def started(server: ChatServer) -> subprocess.Popen[str]:
+def started(server: ChatServer, *more: str) -> subprocess.Popen[str]:
     """The command as a process of its own, once it waits for its third answer."""
     command = [sys.executable, "-m", "tunesmith", "data", "make", "books", "--out", "space"]
     flags = ["--base-url", server.url, "--model", "tester", "--concurrency", "1"]
     environment = {**os.environ, "PYTHONPATH": str(Path(tunesmith.__file__).parents[1])}
     process = subprocess.Popen(
-        [*command, *flags],
+        [*command, *flags, *more],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,7 +89,8 @@ def test_ctrl_c_awaits_what_is_on_its_way_and_ends_with_what_there_is(slow_serve
 def test_runs_resume_goes_on_from_anywhere(
     slow_server: ChatServer, monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
-    process = started(slow_server)
+    Path("mine.txt").write_text("riddle: asks in the form of a riddle\n", encoding="utf-8")
+    process = started(slow_server, "--styles", "mine.txt")
     process.kill()
     process.communicate()
     slow_server.answer = diligent
@@ -106,15 +109,28 @@ def test_a_stop_file_ends_it_as_ctrl_c_does(slow_server: ChatServer) -> None:
     assert RunReader(Path("saves/data/space")).state().status == "stopped"
 
 
-def test_a_full_disk_is_told_and_what_was_answered_before_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("what", ["a document", "an answer"])
+def test_a_full_disk_is_told_and_what_was_answered_before_is_kept(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite ends a transaction itself when there is no room."""
+    connect = sqlite3.connect
+
+    def connected(*given: Any, **named: Any) -> sqlite3.Connection:
+        base = connect(*given, **named)
+        (pages,) = base.execute("PRAGMA page_count").fetchone()
+        base.execute(f"PRAGMA max_page_count = {pages + 2}")
+        return base
+
+    words = "Neptune has the fastest winds of all the planets. " * (2000 if what == "a document" else 20)
     with serving(diligent) as server:
         assert make(server) == 0
-        with sqlite3.connect("saves/data/space/journal.sqlite") as base:
-            base.execute("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-        Path("books/Neptune.txt").write_text("Neptune has the fastest winds of all the planets.", encoding="utf-8")
+        monkeypatch.setattr("tunesmith.authoring.journal.sqlite3.connect", connected)
+        Path("books/Neptune.txt").write_text(words, encoding="utf-8")
+        server.answer = lambda body, number: Answer(json.dumps({"entries": [{"question": "?" * 9999, "answer": "!"}]}))
         assert make(server) == 2
-        assert "Can't write the journal" in capsys.readouterr().err
-        assert len(rows()) == 6
+        assert "Can't write the journal" in (told := capsys.readouterr().err) and "full" in told.split("→")[0]
+        assert len(rows()) == 6 and len(server.requests) == 6 + (what == "an answer")
 
 
 def test_two_at_once_in_one_place_are_refused(slow_server: ChatServer, capsys: pytest.CaptureFixture[str]) -> None:

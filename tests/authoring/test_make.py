@@ -15,6 +15,7 @@ import pytest
 from tests.authoring.chat_server import Answer, Body, diligent, entries_about, error, serving
 from tests.authoring.library import KEY, PLANETS, make, rows
 
+from tunesmith.authoring.prompting import Prompts
 from tunesmith.cli.main import main
 from tunesmith.runs.read import RunReader
 
@@ -58,6 +59,10 @@ def test_kinds_of_questions_take_turns_and_can_be_ones_own() -> None:
         assert make(server, "--styles", "为什么", "--replace") == 0  # the sources are English
     assert {row["style"] for row in rows()} == {"why"}
     assert main(["data", "make", "books", "--out", "x", "--styles", "wyh"]) == 2
+    Path("mine.txt").write_text("为什么：请解释其中的原因，并说明理由\n", encoding="gb18030")
+    assert list(Prompts().styles("zh", ("mine.txt",))) == ["为什么"]
+    Path("mine.txt").write_text("# none\n", encoding="utf-8")
+    assert main(["data", "make", "books", "--out", "x", "--styles", "mine.txt"]) == 2
 
 
 def test_prompts_can_be_copied_and_changed() -> None:
@@ -173,6 +178,20 @@ def test_the_run_tells_progress_tokens_and_money() -> None:
     assert report["rows"] == {"space": 6} and report["money"] == last["money"]
     assert main(["runs", "show", "saves/data/space"]) == 0
     assert main(["runs", "list"]) == 0
+
+
+def test_the_log_is_english_whatever_the_person_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESMITH_LANGUAGE", "zh-CN")
+    Path("books/empty.txt").touch()
+    with serving(lambda body, number: error(429, "slow") if number == 2 else diligent(body, number)) as server:
+        assert make(server, "--val-size", "2", "--price-in", "1", "--min-chars", "90") == 0
+    told = capsys.readouterr().out
+    assert "不采用：" in told and "6 份文档" in told and "秒后重发" in told
+    log = RunReader(Path("saves/data/space")).layout.attempt_log(1).read_text(encoding="utf-8")
+    assert "6 documents, 6 chunks; asking tester at" in log and "held back: length" in log
+    assert [line for line in log.splitlines() if not line.replace("·", "").isascii()] == []
 
 
 def test_what_came_in_is_recorded_while_another_answer_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:

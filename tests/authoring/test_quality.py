@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,17 @@ def test_near_duplicates_are_found_among_many() -> None:
         known.earlier(f"{name}在第几场战役里起了什么作用？")
     assert known.earlier("ocean tides follow the moon") is None
     assert known.earlier("Ocean tides follow the moon!") is not None
+
+
+def test_near_duplicates_are_found_at_any_threshold() -> None:
+    letters = random.Random(1)
+    known, missed = Duplicates(0.3), 0
+    for _ in range(100):
+        own = "".join(letters.choices(string.ascii_lowercase, k=64))
+        other = own[:32] + "".join(letters.choices(string.ascii_lowercase, k=32))  # a likeness of about 0.32
+        assert known.earlier(own) is None
+        missed += known.earlier(other) is None
+    assert missed == 0
 
 
 @pytest.mark.parametrize(

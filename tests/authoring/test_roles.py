@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from tests.authoring.chat_server import Answer, Body, serving
 from tunesmith.authoring.dialogue.line import Line, paragraphs
 from tunesmith.authoring.dialogue.novel import read_novel
 from tunesmith.authoring.dialogue.script import is_script, read_script
-from tunesmith.authoring.document import Passage
+from tunesmith.authoring.document import Document, Passage
+from tunesmith.authoring.options import RolesOptions
+from tunesmith.authoring.prompting import Prompts
+from tunesmith.authoring.roles import read_dialogue
+from tunesmith.authoring.roles import rows as dialogue_rows
 from tunesmith.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -308,3 +313,21 @@ def test_a_forgotten_or_mistaken_closing_mark_costs_one_line_at_most() -> None:
     assert said(forgotten) == [("操", "此非英雄也。"), ("玄德", "谁能当之？")]
     mistaken = novel("玄德曰：“恐难轻动。“孔融曰：“亦为大义。”", "玄德", "孔融")
     assert said(mistaken) == [("玄德", "恐难轻动。"), ("孔融", "亦为大义。")]
+
+
+def test_the_work_grows_with_the_text_alone() -> None:
+    """Paragraphs are not gone through once more for each row."""
+
+    class Counted(tuple[Any, ...]):
+        times = 0
+
+        def __iter__(self) -> Any:
+            Counted.times += 1
+            return super().__iter__()
+
+    play = "\n".join(f"Ann: What is number {at}?\nBob: Number {at} it is." for at in range(30))
+    options = RolesOptions(role=("Bob",), out="bob")
+    spoken = read_dialogue(Document(Path("a.txt"), "a", (Passage(play),)), Path("a.txt"), options)
+    counted = replace(spoken, paragraphs=Counted(spoken.paragraphs))
+    assert len(list(dialogue_rows(counted, options, Prompts(None), lambda row: None))) == 30
+    assert Counted.times < 5

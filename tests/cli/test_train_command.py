@@ -1,4 +1,5 @@
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -194,6 +195,18 @@ class TestSpread:
         monkeypatch.delenv("MASTER_PORT", raising=False)
         assert main(["train", str(config)]) == 2
         assert "MASTER_PORT" in capsys.readouterr().err
+
+    def test_a_port_that_another_process_listens_on(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: Any, config: Any
+    ) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            monkeypatch.setenv("NPROC_PER_NODE", "2")
+            monkeypatch.setenv("MASTER_PORT", str(port))
+            assert main(["train", str(config)]) == 2
+        assert f"MASTER_PORT is {port}" in capsys.readouterr().err
 
 
 def test_a_detached_job_outlives_its_starter_and_keeps_its_output(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ GIVEN = {"model_name_or_path": "m", "dataset": "d", "output_dir": "o"}
 OURS = {
     "placeholders", "strict", "precision", "export_to", "export_quant", "export_dtype", "export_importance_data",
     "export_ollama", "export_ollama_base", "export_verify", "export_quantization_method", "gguf_pre", "predict_base",
+    "hub_name",
 }  # fmt: skip
 OLDER = {"evaluation_strategy", "use_ray"}  # names of earlier releases, and LLaMA-Factory's environment switch
 

@@ -197,10 +197,12 @@ def test_a_repository_that_needs_a_loader_is_loaded_with_datasets(tmp_path, monk
     assert asked == {"path": "me/data", "name": None, "data_dir": None, "split": "train"}
 
 
-def test_modelscope_by_the_environment(folder, monkeypatch):
+def test_modelscope_by_the_environment_or_by_the_job(folder, monkeypatch):
     where = folder(a={"hf_hub_url": "me/data", "ms_hub_url": "mine/data"})
     assert resolve("a", where)[0].place == "hub"
+    assert resolve("a", where, hub="modelscope")[0].place == "modelscope"
     monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    assert resolve("a", where, hub="huggingface")[0].place == "hub"
     (entry,) = resolve("a", where)
     assert (entry.place, entry.location) == ("modelscope", "mine/data")
     monkeypatch.setitem(sys.modules, "modelscope", None)

@@ -129,6 +129,14 @@ def test_no_model_at_all_is_asked_for() -> None:
 def test_modelscope_names_the_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
     assert "tunesmith[modelscope]" in refused("qwen/tiny").hint
+    monkeypatch.delenv("USE_MODELSCOPE_HUB")
+    assert "tunesmith[modelscope]" in refused("qwen/tiny", hub_name="modelscope").hint
+
+
+def test_the_hub_of_a_job_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "tunesmith[modelscope]" not in refused("qwen/tiny", hub_name="huggingface").hint
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -190,7 +198,7 @@ def asked_of_hub(endpoint: str, cache: Path, name: str, **settings: str) -> str:
         "import sys; from tunesmith.config.model import ModelConfig; from tunesmith.errors import UserError\n"
         "from tunesmith.models.locate import locate\n"
         f"try: print(locate(ModelConfig(model_name_or_path={name!r}, cache_dir={str(cache)!r}, **{settings})).path)\n"
-        "except UserError as error: print(error.field, error)\n"
+        "except UserError as error: print(error.field, error, error.code)\n"
         "print('torch' in sys.modules)\n"
     )
     environment = {
@@ -224,8 +232,10 @@ def test_a_hub_model_is_downloaded_once_and_only_what_is_needed(
 def test_what_a_hub_refuses_is_one_clear_sentence(hub: str, tmp_path: Path) -> None:
     gated = asked_of_hub(hub, tmp_path, "acme/secret")
     assert gated.startswith("model_name_or_path acme/secret is gated") and f"{hub}/acme/secret" in gated
+    assert gated.endswith("login"), "the studio offers to give a token"
     missing = asked_of_hub(hub, tmp_path, "acme/tinny")
     assert f"{hub} has no acme/tinny, or it is private" in missing and "hf auth login" in missing
+    assert missing.endswith("login")
     revision = asked_of_hub(hub, tmp_path, "acme/tiny", model_revision="nowhere")
     assert revision.startswith("model_revision acme/tiny has no revision 'nowhere'")
     down = asked_of_hub("http://127.0.0.1:9", tmp_path, "acme/other")

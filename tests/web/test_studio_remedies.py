@@ -1,14 +1,29 @@
 """A failed run offers settings that load and that mend what failed."""
 
+import errno
+import os
+import socket
+from pathlib import Path
+
 import pytest
+from starlette.testclient import TestClient
 
 from tunesmith.config.load import load_job
+from tunesmith.errors import UserError
+from tunesmith.jobs.launch import Spread, run_spread
+from tunesmith.runs.files import told_plainly
+from tunesmith.runs.layout import RunLayout, complete_marker
+from tunesmith.runs.run import Run
+from tunesmith.text.families import load_family
+from tunesmith.web import queue as queue_module
 from tunesmith.web.remedies import remedies
 
 CONFIG = {
     "model_name_or_path": "a/b", "dataset": ["x"], "per_device_train_batch_size": 3, "gradient_accumulation_steps": 4,
     "gradient_checkpointing": "auto", "cutoff_len": 2048, "finetuning_type": "lora", "learning_rate": 3e-4,
 }  # fmt: skip
+MODELSCOPE = {"hub_name": "modelscope"}
+MEMORY = {"message": "CUDA out of memory"}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +39,7 @@ CONFIG = {
     ],
 )
 def test_each_error_has_its_remedies(message: str, whats: list[str]) -> None:
-    found = remedies(message, CONFIG)
+    found = remedies({"message": message}, CONFIG)
     assert [remedy.what for remedy in found] == whats
     for remedy in found:
         settings = {key: value for key, value in {**CONFIG, **remedy.settings}.items() if value is not None}
@@ -32,14 +47,15 @@ def test_each_error_has_its_remedies(message: str, whats: list[str]) -> None:
 
 
 def test_smaller_batches_keep_the_rows_of_a_step_at_least() -> None:
-    (first, *_) = remedies("out of memory", CONFIG)
+    (first, *_) = remedies(MEMORY, CONFIG)
     rows, steps = first.settings["per_device_train_batch_size"], first.settings["gradient_accumulation_steps"]
     assert rows == 1 and rows * steps == 12
 
 
 def test_an_evaluation_is_offered_what_its_memory_goes_to() -> None:
     asked = {"model_name_or_path": "a/b", "eval_dataset": ["x"], "do_train": False, "per_device_eval_batch_size": 8}
-    found = remedies("The memory is not enough for this evaluation.", {**asked, "finetuning_type": "lora"})
+    error = {"message": "The memory is not enough for this evaluation."}
+    found = remedies(error, {**asked, "finetuning_type": "lora"}, "eval")
     assert [remedy.settings for remedy in found] == [{"per_device_eval_batch_size": 4}, {"quantization_bit": 4}]
 
 
@@ -47,4 +63,90 @@ def test_what_is_done_already_is_not_offered() -> None:
     done = CONFIG | {
         "per_device_train_batch_size": 1, "gradient_checkpointing": True, "cutoff_len": 256, "quantization_bit": 4,
     }  # fmt: skip
-    assert remedies("out of memory", done) == []
+    assert remedies(MEMORY, done) == []
+
+
+@pytest.fixture
+def environments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What the queue would have started processes with."""
+    given: list[dict[str, str]] = []
+
+    def start(run: Path, arguments: list[str], *, module: str, environment: dict[str, str]) -> int:
+        given.append(environment)
+        return os.getpid()
+
+    monkeypatch.setattr(queue_module, "start_detached", start)
+    return given
+
+
+def failed(name: str, error: UserError, **settings: object) -> str:
+    run = Run.create(Path("saves") / name, {**CONFIG, **settings}, {**CONFIG, **settings})
+    run.begin_attempt()
+    run.finish("failed", error)
+    return f"saves/{name}"
+
+
+def refusal(code: str | None = None, field: str | None = None) -> UserError:
+    return UserError("It is said otherwise today.", code=code, field=field)
+
+
+def test_a_refused_download_is_tried_again_with_a_token_that_only_the_process_gets(
+    client: TestClient, workspace: Path, environments: list[dict[str, str]]
+) -> None:
+    gated = failed("gated", refusal("login", "model_name_or_path"))
+    (remedy,) = client.get(f"/api/runs/{gated}").json()["remedies"]
+    assert (remedy["asks"], remedy["link"]) == ("hf_hub_token", "https://huggingface.co/a/b")
+    settings = {**CONFIG, "dataset": ["numbers"], **remedy["settings"], remedy["asks"]: "hf_told-to-nobody"}
+    begun = client.post("/api/runs", json={"verb": "train", "settings": settings})
+    assert begun.status_code == 201, begun.text
+    assert environments[-1]["HF_TOKEN"] == "hf_told-to-nobody"
+    files = [path for path in workspace.rglob("*") if path.is_file()]
+    assert files and not [path for path in files if b"hf_told-to-nobody" in path.read_bytes()]
+
+    (remedy,) = remedies({"message": "", "code": "login", "field": "model_name_or_path"}, CONFIG | MODELSCOPE)
+    assert (remedy.asks, remedy.link) == ("ms_hub_token", "https://modelscope.cn/models/a/b")
+    (told_by_an_export,) = remedies(
+        {"message": "a/b is gated: its owner wants you to accept the terms."}, CONFIG, "export"
+    )
+    assert told_by_an_export.link
+
+
+def test_without_a_template_one_is_chosen_of_those_that_there_are(client: TestClient) -> None:
+    own, chosen = client.get(f"/api/runs/{failed('odd', refusal(field='template'), template='odd')}").json()["remedies"]
+    assert own["settings"] == {"template": None}
+    assert chosen["asks"] == "template" and {"qwen3", "chatml"} <= set(chosen["choices"])
+    assert all(load_family(name) for name in chosen["choices"])
+
+
+def test_a_full_disk_shows_what_takes_room_and_offers_less(client: TestClient) -> None:
+    for name, size in (("small", 10), ("large", 5000)):
+        layout = RunLayout(Path(failed(name, refusal())))
+        layout.checkpoint(3).mkdir()
+        (layout.checkpoint(3) / "model.safetensors").write_bytes(bytes(size))
+        complete_marker(layout.checkpoint(3)).touch()
+    with pytest.raises(UserError) as full, told_plainly(Path("saves/full")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    told = client.get(f"/api/runs/{failed('full', full.value)}").json()
+    assert [(one["run"], one["bytes"]) for one in told["room"]["taken"]] == [("saves/large", 5000), ("saves/small", 10)]
+    assert told["room"]["free"] > 0
+    fewer, elsewhere = told["remedies"]
+    assert fewer["settings"] == {"save_total_limit": 1} and elsewhere["asks"] == "output_dir"
+    assert client.get("/api/runs/saves/small").json()["room"] is None
+
+
+def test_a_port_that_is_taken_is_left_to_be_chosen(
+    client: TestClient, environments: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NNODES", raising=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setenv("MASTER_PORT", str(other.getsockname()[1]))
+        with pytest.raises(UserError) as told:
+            run_spread(["train"], Spread(2), Path("saves/never"))
+    # It is said before the run begins, so that the studio has the words alone.
+    taken = failed("taken", UserError(told.value.message))
+    (remedy,) = client.get(f"/api/runs/{taken}").json()["remedies"]
+    asked = {"verb": "train", "settings": {**CONFIG, "dataset": ["numbers"]}, "free_port": remedy["free_port"]}
+    assert client.post("/api/runs", json=asked).status_code == 201
+    assert environments[-1]["MASTER_PORT"] == ""

@@ -17,7 +17,7 @@ from tunesmith.errors import UserError
 _REASKED = 2
 _CUT = "it was cut off before its end (a larger --max-tokens leaves more room)"
 _UNREACHED = 10
-"""So many questions in a row without any answer mean that the server is gone."""
+"""So many questions in a row without any answer, for no reason of their own, mean that the server is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Asker:
             value, reply = await self._answered(known, question)
         except AskFailed as failed:
             self._fail(known, question, failed.reason)
-            self._count_unreached(failed.reason)
+            self._count_unreached(failed)
         except Declined as declined:
             self._fail(known, question, declined.reason)
         except BadAnswer as bad:
@@ -179,10 +179,10 @@ class _Asker:
             ]
         raise BadAnswer(reason)
 
-    def _count_unreached(self, reason: str) -> None:
-        self._in_a_row += 1
+    def _count_unreached(self, failed: AskFailed) -> None:
+        self._in_a_row = 0 if failed.alone else self._in_a_row + 1
         if self._in_a_row >= _UNREACHED and not self._tally.answered:
             raise UserError(
-                f"{self._in_a_row} questions in a row got no answer: {reason}.",
+                f"{self._in_a_row} questions in a row got no answer: {failed.reason}.",
                 hint="Is the server running, and is the base URL right? The same command goes on where this one ended.",
             )

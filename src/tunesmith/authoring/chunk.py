@@ -162,18 +162,13 @@ def _best_cut(pieces: Sequence[_Piece], size: int) -> int:
 
 
 def _chunk(pieces: Sequence[_Piece], before: str) -> Chunk:
-    start = pieces[0].start
-    texts, sections, at = [], [], start
+    start, sections = pieces[0].start, []
     heading = pieces[0].passage.heading
     for piece in pieces:
-        if piece.start > at:
-            texts.append(JOIN)
         if piece.passage.heading != heading:
             heading = piece.passage.heading
             sections.append((piece.start - start, heading))
-        texts.append(piece.text)
-        at = piece.start + len(piece.text)
-    text = "".join(texts)
+    text = _joined(pieces)
     lead = len(text) - len(text.lstrip())
     text, start = text.strip(), start + lead
     return Chunk(
@@ -190,9 +185,17 @@ def _chunk(pieces: Sequence[_Piece], before: str) -> Chunk:
 
 def _tail(pieces: Sequence[_Piece], overlap: int) -> str:
     """The last sentences of a chunk that together have at most `overlap` tokens."""
-    kept: list[str] = []
-    for piece in reversed(pieces):
-        if (overlap := overlap - piece.tokens) < 0:
-            break
-        kept.append(piece.text)
-    return "".join(reversed(kept)).strip()
+    first = len(pieces)
+    while first and (overlap := overlap - pieces[first - 1].tokens) >= 0:
+        first -= 1
+    return _joined(pieces[first:]).strip()
+
+
+def _joined(pieces: Sequence[_Piece]) -> str:
+    """Their text as it stands in the document."""
+    texts: list[str] = []
+    for before, piece in zip([None, *pieces], pieces, strict=False):
+        if before is not None and piece.start > before.start + len(before.text):
+            texts.append(JOIN)
+        texts.append(piece.text)
+    return "".join(texts)

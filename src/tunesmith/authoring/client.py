@@ -29,6 +29,7 @@ _FIRST_ALONE = 3.0
 """Seconds in which a server refuses a form that it does not know. One that is silent for longer writes an answer."""
 _LOCAL = ("localhost", "127.", "[::1]", "::1")
 _NO_MONEY = re.compile(r"insufficient[_ ](quota|balance|funds)|billing|arrears|余额不足|欠费", re.IGNORECASE)
+_OBJECTIONABLE = re.compile(r"moderat|flagged|content.{0,20}(policy|filter|safety)|审核|敏感|违规", re.IGNORECASE)
 _TOO_LONG = re.compile(r"context|too long|maximum.{0,20}length|tokens? limit|超出|最大长度", re.IGNORECASE)
 
 
@@ -77,7 +78,7 @@ class Endpoint:
         self._timeout, self._retries, self._first_pause = timeout, retries, first_pause
         self._trouble = trouble
         self._form = 0
-        self._asked = self._reached = False
+        self._asked = self._reached = self._answered = False
         self._first_ended = asyncio.Event()
         self._left_out: set[str] = set()
         self._limit_name = "max_tokens"
@@ -157,6 +158,7 @@ class Endpoint:
         self._reached = True
         if response.status_code != 200:
             await self._refused(response, form)
+        self._answered = True
         reply = self._reply(response, prompt)
         self._pace.settle(sent, reply.prompt_tokens + reply.completion_tokens)
         return reply
@@ -192,6 +194,11 @@ class Endpoint:
         said = self._connection.without_secrets(_message(response))
         told = f"the server answered {status}" + (f": {said}" if said else "")
         where = self._connection.shown
+        if status == 402 or (status in (403, 429) and _NO_MONEY.search(said)):
+            raise UserError(f"The account at {where} is empty ({said or status}).", hint="Top it up, then go on.")
+        # Who has been answered has a valid key, so it is what this request says that is forbidden.
+        if status == 403 and (self._answered or _OBJECTIONABLE.search(said)):
+            raise AskFailed(told, alone=True)
         if status in (401, 403):
             raise UserError(
                 f"{where} refuses the key ({status}{': ' + said if said else ''}).",
@@ -200,8 +207,6 @@ class Endpoint:
                 else "No key was given: put it into TUNESMITH_API_KEY or OPENAI_API_KEY, or into .env.",
                 field="api_key",
             )
-        if status == 402 or (status in (403, 429) and _NO_MONEY.search(said)):
-            raise UserError(f"The account at {where} is empty ({said or status}).", hint="Top it up, then go on.")
         if status == 404:
             raise await self._not_found(said)
         if 300 <= status < 400:
@@ -209,9 +214,10 @@ class Endpoint:
         if status in (408, 409, 425, 429) or status >= 500:
             raise _Again(told, _retry_after(response))
         self._adapt(said)
-        if _FORMS[form] != "text" and not _TOO_LONG.search(said):
+        alone = bool(_TOO_LONG.search(said) or _OBJECTIONABLE.search(said))
+        if _FORMS[form] != "text" and not alone:
             raise _OtherForm(told)
-        raise AskFailed(told)
+        raise AskFailed(told, alone=alone)
 
     def _adapt(self, said: str) -> None:
         """A parameter that the server names as its trouble is left out, or goes by its other name."""
@@ -256,7 +262,7 @@ class Endpoint:
         if isinstance(content, list):
             content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
         if choice.get("finish_reason") == "content_filter":
-            raise AskFailed("the server's content filter held the answer back")
+            raise AskFailed("the server's content filter held the answer back", alone=True)
         text = without_halves(content) if isinstance(content, str) else ""
         usage = record.get("usage") if isinstance(record.get("usage"), dict) else {}
         return Reply(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_PERMUTATIONS, _BANDS = 128, 32
+_PERMUTATIONS = 128
+_FOUND = 0.99  # share of the pairs at the very threshold that the index finds
 _NUMBER = re.compile(r"\d+|第[一二三四五六七八九十百零]+")
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]")
 
@@ -21,8 +22,8 @@ class Duplicates:
         from rensa import RMinHashLSH
 
         self._threshold = threshold
-        # Bands are meant to find more than enough: what they find is compared in full.
-        self._index = RMinHashLSH(threshold=0.5, num_perm=_PERMUTATIONS, num_bands=_BANDS)
+        # Bands find more than enough: what they find is compared in full.
+        self._index = RMinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS, num_bands=_bands(threshold))
         self._texts: list[str] = []
         self._same: dict[str, int] = {}
 
@@ -51,6 +52,12 @@ class Duplicates:
             return False
         theirs = _pieces(other)
         return len(pieces & theirs) >= self._threshold * len(pieces | theirs)
+
+
+def _bands(threshold: float) -> int:
+    """Into how many bands a sketch is cut: as few as find pairs of that likeness (1 - (1 - t^rows)^bands of them)."""
+    fine = (rows for rows in (4, 2) if (1 - threshold**rows) ** (_PERMUTATIONS // rows) <= 1 - _FOUND)
+    return _PERMUTATIONS // next(fine, 1)
 
 
 def _plain(text: str) -> str:

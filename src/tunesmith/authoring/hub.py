@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.catalog_file import CatalogFile, info_path
+from tunesmith.config.model import use_modelscope
 from tunesmith.data.catalog import INFO, Catalog, resolve
-from tunesmith.data.hub import use_modelscope
 from tunesmith.errors import UserError
 
 _MESSAGE = "Data set uploaded by Tunesmith"

@@ -33,7 +33,7 @@ class Model(Protocol):
     name: str
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """One answer, wanted as JSON of that schema. AskFailed where this request gets none, Unusable where none will.
+        """One answer, wanted as JSON of that schema. AskFailed where this request gets none, UserError where none will.
 
         `schema` is a wish: the text may be anything.
         """
@@ -41,8 +41,11 @@ class Model(Protocol):
 
 
 class AskFailed(Exception):
-    """A request that was tried as often as it should be and got no answer; reason is one sentence."""
+    """A request that was tried as often as it should be and got no answer; reason is one sentence.
 
-    def __init__(self, reason: str) -> None:
+    alone: it lies in what this request says, so that others may be answered.
+    """
+
+    def __init__(self, reason: str, *, alone: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.alone = reason, alone

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.chats import chats_of
+from tunesmith.authoring.document import MOST_BYTES
 from tunesmith.data.encoding import detect_encoding
 from tunesmith.data.readers import Line, read_json, read_jsonl
 from tunesmith.data.tables import read_arrow, read_parquet
@@ -40,10 +41,20 @@ def _object(path: Path) -> Mapping[str, Any] | None:
     """The object that a whole file is; None where it is a list or JSON lines."""
     encoding = detect_encoding(path)
     with path.open(encoding=encoding, errors="replace") as file:
-        first = next((line.strip() for line in file if line.strip()), "")
+        # A list may be one line of gigabytes: its first character is enough.
+        while (mark := file.read(1)).isspace() or mark == "\ufeff":
+            pass
+        if mark != "{":
+            return None
+        first = mark + file.readline().rstrip()
         more = any(line.strip() for line in islice(file, 1000))
-    if not first.startswith("{") or (more and _is_json(first)):
+    if more and _is_json(first):
         return None
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise UserError(
+            f"{path} is one object of {size >> 20} MiB, and at most {MOST_BYTES >> 20} are read as a whole.",
+            hint="Split it, or write it as JSON lines.",
+        )
     try:
         value = json.loads(path.read_text(encoding=encoding))
     except json.JSONDecodeError as error:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _SCENE_WORD = {"en": "The scene: ", "zh": "场景：", "zh-TW": "場景："}
 _SEPARATOR = {"en": ": ", "zh": "：", "zh-TW": "："}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spoken:
     """The dialogue of a document. text: the document's, which `start` and `end` of lines count in."""
 
@@ -39,6 +40,19 @@ class Spoken:
     lines: tuple[Line, ...]
     text: str
     script: bool
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each paragraph begins."""
+        return [paragraph.start for paragraph in self.paragraphs]
+
+    @cached_property
+    def scenes(self) -> dict[int, int]:
+        """Where each scene begins."""
+        begins: dict[int, int] = {}
+        for paragraph in self.paragraphs:
+            begins.setdefault(paragraph.scene, paragraph.start)
+        return begins
 
 
 def read_dialogue(document: Document, shown: Path, options: RolesOptions) -> Spoken:
@@ -218,7 +232,7 @@ def _scene(spoken_in: Spoken, line: Line, most: int) -> str:
         return ""
     paragraph = spoken_in.paragraphs[line.paragraph]
     at = paragraph.start if spoken_in.script else line.start
-    first = min(each.start for each in spoken_in.paragraphs if each.scene == paragraph.scene)
+    first = spoken_in.scenes[paragraph.scene]
     text = spoken_in.text[max(first, at - most) : at]
     if at - most > first:
         begins = _SENTENCE_END.search(text)
@@ -228,8 +242,7 @@ def _scene(spoken_in: Spoken, line: Line, most: int) -> str:
 
 
 def _paragraph_at(spoken_in: Spoken, at: int) -> Paragraph:
-    starts = [paragraph.start for paragraph in spoken_in.paragraphs]
-    return spoken_in.paragraphs[max(0, bisect_right(starts, at) - 1)]
+    return spoken_in.paragraphs[max(0, bisect_right(spoken_in.starts, at) - 1)]
 
 
 def _place(spoken_in: Spoken, start: int, end: int) -> Row:

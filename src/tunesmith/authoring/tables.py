@@ -99,8 +99,8 @@ def _delimiter(head: str) -> str:
 def _sheet_grids(path: Path) -> Iterator[tuple[str, Grid, Merged, list[str]]]:
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
 
-    if path.suffix.lower() in (".xlsx", ".xlsm", ".ods"):
-        check_archive(path)
+    if path.suffix.lower() in (".xlsx", ".xlsm", ".xlsb", ".ods"):
+        check_archive(path, streamed=True)
     try:
         with CalamineWorkbook.from_path(path) as book:
             for about in book.sheets_metadata:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tunesmith.cli.devices import device_lines
 from tunesmith.cli.preflight import print_lines
 from tunesmith.cli.terminal import size
+from tunesmith.config.model import use_modelscope
 from tunesmith.finding import Finding
 from tunesmith.i18n import tr
 
@@ -106,7 +107,7 @@ def disk_lines() -> Iterator[Finding]:
 
 def hub_lines() -> Iterator[Finding]:
     """Where models and datasets come from, and whether gated ones can be had."""
-    if _switched_on("USE_MODELSCOPE_HUB"):
+    if use_modelscope():
         if _installed("modelscope"):
             yield Finding("pass", "hub", "ModelScope (USE_MODELSCOPE_HUB)")
         else:

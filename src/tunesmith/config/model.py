@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from tunesmith.config.section import Section
+
+Hub = Literal["auto", "huggingface", "modelscope"]
+
+
+def use_modelscope(hub: Hub = "auto") -> bool:
+    """Whether ModelScope is the hub: as the job chose, or else as USE_MODELSCOPE_HUB says."""
+    if hub != "auto":
+        return hub == "modelscope"
+    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "yes", "y", "on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +26,9 @@ class ModelConfig(Section):
 
     model_name_or_path: str = ""
     """The base model: a hub id (`Qwen/Qwen3-0.6B`), a folder with safetensors, or a `.gguf` file."""
+    hub_name: Hub = "auto"
+    """The hub that models and data sets come from and exports go to: `huggingface` or `modelscope`. `auto`: ModelScope
+    where the environment has `USE_MODELSCOPE_HUB=1`, else Hugging Face."""
     model_revision: str = "main"
     """Branch, tag or commit of the model on its hub."""
     cache_dir: str | None = None
@@ -24,7 +37,7 @@ class ModelConfig(Section):
     """Token for gated or private models on the Hugging Face hub. Better set `HF_TOKEN` or run `hf auth login`.
     Never written to a run."""
     ms_hub_token: str | None = field(default=None, repr=False)
-    """Token for ModelScope, used with `USE_MODELSCOPE_HUB=1`. Never written to a run."""
+    """Token for ModelScope, used where that is the hub. Never written to a run."""
     trust_remote_code: bool = False
     """Allow Python code that ships with the model to run on this machine. Leave it off unless the model can't be
     loaded without and you trust its author."""

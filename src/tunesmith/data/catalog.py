@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tunesmith.config.data import DataConfig
+from tunesmith.config.model import Hub, use_modelscope
 from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.text.formats import FORMATS, Columns, Tags
@@ -72,16 +73,19 @@ class DatasetEntry:
 
 
 class Catalog:
-    """The data sets that a dataset_info.json names."""
+    """The data sets that a dataset_info.json names. hub: which of the two that an entry may name is taken."""
 
-    def __init__(self, where: str, info: Mapping[str, Any], folder: Path | None, hub_repo: str | None = None) -> None:
+    def __init__(
+        self, where: str, info: Mapping[str, Any], folder: Path | None, hub_repo: str | None = None, hub: Hub = "auto"
+    ) -> None:
         self.where = where
+        self._hub = hub
         self._info = info
         self._folder = folder
         self._hub_repo = hub_repo
 
     @classmethod
-    def load(cls, dataset_dir: str | Path) -> Catalog:
+    def load(cls, dataset_dir: str | Path, *, hub: Hub = "auto") -> Catalog:
         """From a folder that may hold a dataset_info.json, the path of such a file, or `REMOTE:owner/repo`."""
         text = str(dataset_dir)
         if text.startswith("REMOTE:"):
@@ -89,14 +93,14 @@ class Catalog:
 
             repo = text.removeprefix("REMOTE:")
             path = download_file(repo, INFO, field="dataset_dir")
-            return cls(f"{INFO} of {repo}", _read_info(path), None, hub_repo=repo)
+            return cls(f"{INFO} of {repo}", _read_info(path), None, hub_repo=repo, hub=hub)
         path = Path(dataset_dir)
         if path.suffix == ".json":
             if not path.is_file():
                 raise UserError(f"There is no file {path} (looked in {path.absolute().parent}).", field="dataset_dir")
-            return cls(str(path), _read_info(path), path.parent)
+            return cls(str(path), _read_info(path), path.parent, hub=hub)
         info = path / INFO
-        return cls(str(info), _read_info(info) if info.is_file() else {}, path)
+        return cls(str(info), _read_info(info) if info.is_file() else {}, path, hub=hub)
 
     def names(self) -> list[str]:
         return sorted(self._info)
@@ -144,9 +148,7 @@ class Catalog:
 
     def _place(self, name: str, raw: Mapping[str, Any]) -> tuple[Place, str, str | None]:
         """Where the rows lie, by upstream's order: the hub that is switched on, a cloud file, a local file."""
-        from tunesmith.data.hub import use_modelscope
-
-        if raw.get("ms_hub_url") and (use_modelscope() or not raw.get("hf_hub_url")):
+        if raw.get("ms_hub_url") and (use_modelscope(self._hub) or not raw.get("hf_hub_url")):
             return "modelscope", raw["ms_hub_url"], None
         if raw.get("hf_hub_url"):
             return "hub", raw["hf_hub_url"], None
@@ -176,7 +178,9 @@ class Catalog:
         )
 
 
-def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: str = "dataset") -> list[DatasetEntry]:
+def resolve(
+    names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: str = "dataset", hub: Hub = "auto"
+) -> list[DatasetEntry]:
     """The data sets meant by a comma list or a list of names and paths; UserError for one that is not to be found."""
     if isinstance(names, str):
         is_path = Path(names).exists() or (Path(dataset_dir) / names).exists()
@@ -184,20 +188,20 @@ def resolve(names: str | Sequence[str] | None, dataset_dir: str | Path, *, key: 
     asked = list(names or ())
     asked = [name.strip() for name in asked if name.strip()]
     if str(dataset_dir) == "ONLINE":
-        return [_online(name) for name in asked]
-    catalog = Catalog.load(dataset_dir)
+        return [_online(name, hub) for name in asked]
+    catalog = Catalog.load(dataset_dir, hub=hub)
     return [_resolve_one(name, catalog, Path(dataset_dir), key, alone=len(asked) == 1) for name in asked]
 
 
-def missing_data(data: DataConfig) -> UserError | None:
+def missing_data(data: DataConfig, hub: Hub) -> UserError | None:
     """What is wrong with the names of a job's data sets, as far as it can be told without reading or fetching them."""
     if data.dataset_dir.startswith("REMOTE:"):  # that list lies on a hub
         return None
     try:
         if data.tokenized_path and _is_tokenized(Path(data.tokenized_path)):
             return None
-        resolve(data.dataset, data.dataset_dir)
-        resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+        resolve(data.dataset, data.dataset_dir, hub=hub)
+        resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset", hub=hub)
     except UserError as error:
         return error
     return None
@@ -242,10 +246,8 @@ def _file_like(path: Path) -> str:
     return did_you_mean(path.name, beside, lambda name: str(path.parent / name))
 
 
-def _online(name: str) -> DatasetEntry:
-    from tunesmith.data.hub import use_modelscope
-
-    return DatasetEntry(name=name, place="modelscope" if use_modelscope() else "hub", location=name)
+def _online(name: str, hub: Hub) -> DatasetEntry:
+    return DatasetEntry(name=name, place="modelscope" if use_modelscope(hub) else "hub", location=name)
 
 
 def _read_info(path: Path) -> dict[str, Any]:

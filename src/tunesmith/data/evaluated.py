@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.config.data import DataConfig
+from tunesmith.config.model import Hub
 from tunesmith.data.catalog import DatasetEntry, resolve
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal
 from tunesmith.data.mixing import sample_rows
@@ -27,7 +28,7 @@ def evaluated_alone(data: DataConfig) -> DataConfig:
 
 
 def evaluated_examples(
-    data: DataConfig, options: TokenizeOptions, *, seed: int, cache_dir: Path, report: Report
+    data: DataConfig, options: TokenizeOptions, *, seed: int, cache_dir: Path, hub: Hub, report: Report
 ) -> list[ReadExample]:
     """The rows whose loss is evaluated, in the same order.
 
@@ -39,6 +40,7 @@ def evaluated_examples(
         data.dataset if held_back else data.eval_dataset,
         data.dataset_dir,
         key="dataset" if held_back else "eval_dataset",
+        hub=hub,
     )
     sizes = [len(tokenize_dataset(entry, options, cache_dir, report)[0]) for entry in entries]
     chosen = [

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, code_of
 
 if TYPE_CHECKING:
     from tunesmith.data.catalog import DatasetEntry
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".xlsx")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "requirements.txt"}
-
-
-def use_modelscope() -> bool:
-    """Whether USE_MODELSCOPE_HUB switches to ModelScope."""
-    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "yes", "y", "on")
 
 
 def fetch(entry: DatasetEntry, cache_dir: Path) -> list[Path]:
@@ -157,7 +152,8 @@ def _unreachable(what: str, error: Exception, field: str) -> UserError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return UserError(
         f"Can't fetch the data set {what}: {type(error).__name__}: {reason}",
-        hint="Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN a login, USE_MODELSCOPE_HUB=1"
-        " the other hub), or download the data and give the file's path.",
+        hint="Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN a login, hub_name: modelscope the"
+        " other hub), or download the data and give the file's path.",
         field=field,
+        code=code_of(error),
     )

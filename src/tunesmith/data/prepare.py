@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunesmith.config.data import DataConfig
+from tunesmith.config.model import Hub
 from tunesmith.config.objective import ObjectiveConfig
 from tunesmith.data.catalog import DatasetEntry, resolve
 from tunesmith.data.mixing import Indices, mix, sample_rows, split_each
@@ -38,6 +39,7 @@ def prepare(
     *,
     seed: int,
     cache_dir: Path,
+    hub: Hub = "auto",
     report: Report = _silent,
 ) -> PreparedData:
     """Tokenize every data set of the job (or find it in the cache), mix, split, and lay documents in full rows.
@@ -47,12 +49,12 @@ def prepare(
     """
     options = tokenize_options(data, objective, tokenizer, template)
     if data.tokenized_path is None:
-        return _prepare(data, options, seed, cache_dir, report)
+        return _prepare(data, options, seed, cache_dir, hub, report)
     folder = Path(data.tokenized_path)
     settings = {**_settings(data), "stage": options.stage, "seed": seed}
     if is_saved(folder):
         return load_prepared(folder, settings, tokenizer.fingerprint)
-    prepared = _prepare(data, options, seed, cache_dir, report)
+    prepared = _prepare(data, options, seed, cache_dir, hub, report)
     return save_prepared(prepared, folder, settings, tokenizer.fingerprint)
 
 
@@ -74,11 +76,13 @@ def prepare_stream(
     seed: int,
     shuffle: bool,
     cache_dir: Path,
+    hub: Hub = "auto",
     report: Report = _silent,
 ) -> StreamedData:
     """What `streaming` trains on: the first rows are read to tell the layout, eval data is prepared as usual."""
     beforehand = replace(data, dataset=(), val_size=0.0, tokenized_path=None)
-    prepared = prepare(beforehand, objective, tokenizer, template, seed=seed, cache_dir=cache_dir, report=report)
+    shared: dict[str, Any] = {"seed": seed, "cache_dir": cache_dir, "hub": hub, "report": report}
+    prepared = prepare(beforehand, objective, tokenizer, template, **shared)
     chunked = packs_documents(data, objective.stage)
     settings = StreamSettings(
         strategy=data.mix_strategy,
@@ -92,7 +96,7 @@ def prepare_stream(
         window=data.preprocessing_batch_size,
     )
     options = tokenize_options(data, objective, tokenizer, template)
-    stream = SampleStream(resolve(data.dataset, data.dataset_dir), options, settings, cache_dir)
+    stream = SampleStream(resolve(data.dataset, data.dataset_dir, hub=hub), options, settings, cache_dir)
     held = {"eval": stream.held_back()} if data.val_size else {}
     found = replace(prepared.report, notes=prepared.report.notes + stream.notes)
     return StreamedData(stream, {**prepared.evals, **held}, found)
@@ -131,9 +135,11 @@ def tokenize_options(
     )
 
 
-def _prepare(data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: Path, report: Report) -> PreparedData:
-    asked = resolve(data.dataset, data.dataset_dir)
-    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+def _prepare(
+    data: DataConfig, options: TokenizeOptions, seed: int, cache_dir: Path, hub: Hub, report: Report
+) -> PreparedData:
+    asked = resolve(data.dataset, data.dataset_dir, hub=hub)
+    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset", hub=hub)
     done = [tokenize_dataset(entry, options, cache_dir, report) for entry in asked + held]
     chosen = [
         sample_rows(len(file), entry.num_samples, data.max_samples, seed)

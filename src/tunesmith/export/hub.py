@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.model import ModelConfig
+from tunesmith.config.model import ModelConfig, use_modelscope
 from tunesmith.errors import UserError
 from tunesmith.export.target import MARKER
 
@@ -18,7 +18,7 @@ _OURS_ALONE = [MARKER, "export.yaml", ".*"]  # they name folders of this machine
 
 def check_hub(repository: str, model: ModelConfig) -> str:
     """Where `push` will go and as whom, in a line. UserError where nobody is logged in or the name is none."""
-    if _is_modelscope():
+    if use_modelscope(model.hub_name):
         _modelscope()
         if not (model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN") or _MODELSCOPE_LOGIN.exists()):
             raise _unknown(repository, "ModelScope", "Set ms_hub_token.")
@@ -49,9 +49,9 @@ def _unknown(repository: str, hub: str, hint: str) -> UserError:
 def push(folder: Path, repository: str, model: ModelConfig) -> str:
     """Upload the folder to `owner/name`, made private if it is new; returns its address.
 
-    The hub is ModelScope where USE_MODELSCOPE_HUB=1, Hugging Face's otherwise. UserError where it does not take it.
+    The hub is the one that the job chose (`hub_name`). UserError where it does not take it.
     """
-    if _is_modelscope():
+    if use_modelscope(model.hub_name):
         return _to_modelscope(folder, repository, model)
     import httpx2
     from huggingface_hub import HfApi, errors
@@ -67,10 +67,6 @@ def push(folder: Path, repository: str, model: ModelConfig) -> str:
     return str(place)
 
 
-def _is_modelscope() -> bool:
-    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y", "yes")
-
-
 def _modelscope() -> Any:
     try:
         from modelscope.hub.api import HubApi
@@ -84,8 +80,8 @@ def _modelscope() -> Any:
 def _to_modelscope(folder: Path, repository: str, model: ModelConfig) -> str:
     hub = _modelscope()
     try:
-        if model.ms_hub_token:
-            hub.login(model.ms_hub_token)
+        if token := model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN"):
+            hub.login(token)
         hub.create_model(repository, visibility=1, exist_ok=True)
         hub.upload_folder(
             repo_id=repository, folder_path=str(folder), commit_message="Exported by Tunesmith",

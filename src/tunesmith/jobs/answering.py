@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +15,7 @@ from tunesmith.authoring.credentials import Connection, connection
 from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
 from tunesmith.authoring.options import JobOptions
 from tunesmith.authoring.pace import Pace
-from tunesmith.authoring.stop import Stop
+from tunesmith.authoring.stop import Stop, Stopped
 from tunesmith.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tunesmith.inference.llamacpp import LlamaCppEngine
 
 _LOCAL_TOKENS = 2048
+_WEIGHTS = (".safetensors", ".gguf", ".bin")
 
 
 def is_local(options: JobOptions) -> bool:
@@ -32,9 +34,16 @@ def is_local(options: JobOptions) -> bool:
 def who(options: JobOptions) -> tuple[str, Connection | None]:
     """(name of the model, where it is; None for a local one). UserError where neither is named."""
     if is_local(options):
-        return Path(options.model).expanduser().resolve().name, None
+        return _local_name(Path(options.model).expanduser().resolve()), None
     found = connection(options.base_url, options.model, key_variable=options.api_key_env)
     return found.model, found
+
+
+def _local_name(path: Path) -> str:
+    """Its own name with a mark of its weights: checkpoints of all runs are called alike, and answer differently."""
+    files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.suffix in _WEIGHTS)
+    facts = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files] or str(path)
+    return f"{path.name}@{hashlib.sha256(repr(facts).encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 @asynccontextmanager
@@ -44,8 +53,8 @@ async def opened(
     """The model, ready to be asked. trouble: see `Endpoint`."""
     name, place = who(options)
     if place is None:
-        with _loaded(options) as engine:
-            yield LocalModel(name, engine, options)
+        with _loaded(options) as engine, LocalModel(name, engine, options, stop) as local:
+            yield local
         return
     endpoint = Endpoint(
         place,
@@ -62,16 +71,25 @@ async def opened(
 
 
 class LocalModel:
-    """A model of this machine as one that can be asked; one answer at a time.
+    """A model of this machine as one that can be asked; one answer at a time. Use as a context.
 
     In llama.cpp it can write nothing but what the schema allows; in torch the schema stands in the prompt alone.
+    stop: where it says so no answer is begun, and the second time the one that is written is left.
     """
 
-    def __init__(self, name: str, engine: ChatEngine | LlamaCppEngine, options: JobOptions) -> None:
+    def __init__(self, name: str, engine: ChatEngine | LlamaCppEngine, options: JobOptions, stop: Stop) -> None:
         self.name = name
-        self._engine = engine
-        self._options = options
+        self._engine, self._options, self._stop = engine, options, stop
+        self._left = False
         self._thread = ThreadPoolExecutor(1, "answers")
+
+    def __enter__(self) -> LocalModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The thread is awaited, for the engine's memory is freed next."""
+        self._left = True
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
         """See `Model`."""
@@ -84,6 +102,8 @@ class LocalModel:
         from tunesmith.inference.llamacpp import LlamaCppEngine
         from tunesmith.text.conversation import Conversation, Message
 
+        if self._stop.ending or self._left:
+            raise Stopped
         said = tuple(Message(message["role"], message["content"]) for message in messages)  # type: ignore[arg-type]
         settings = GenerationConfig(max_new_tokens=self._options.max_tokens or _LOCAL_TOKENS)
         if (temperature := self._options.temperature) is not None:
@@ -94,10 +114,14 @@ class LocalModel:
                 answer = engine.stream(Conversation(said), settings, schema)
             else:
                 answer = engine.stream(Conversation(said), settings)
-            text = "".join(piece.text for piece in answer if piece.kind != "thinking")
+            said_back = []
+            for piece in answer:
+                if self._stop.asked > 1 or self._left:
+                    raise Stopped
+                said_back.append(piece.text if piece.kind != "thinking" else "")
         except UserError as error:
-            raise AskFailed(error.message) from None
-        return Reply(text, answer.prompt_tokens, answer.tokens, cut=answer.finish == "length")
+            raise AskFailed(error.message, alone=True) from None
+        return Reply("".join(said_back), answer.prompt_tokens, answer.tokens, cut=answer.finish == "length")
 
 
 @contextmanager

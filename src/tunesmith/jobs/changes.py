@@ -60,6 +60,7 @@ def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
     layout, _ = open_dataset(entry, files, job.objective.stage)
     reader = ExampleReader(layout, job.data.placeholders)
     removed, before = 0, 0
+    seen: set[bytes] = set()
     for file in files:
         if question["what"] == "row":
             alone = int(question["number"]) - before
@@ -67,9 +68,8 @@ def clean(question: Question, stopped: threading.Event) -> Iterator[Part]:
             removed += keep_rows(file, partial(_is_other, alone), taken_out(file))
             continue
         verdicts: dict[int, bool] = {}
-        seen: set[bytes] = set()
 
-        def wanted(number: int, row: SourceRow, verdicts: dict[int, bool] = verdicts, seen: set[bytes] = seen) -> bool:
+        def wanted(number: int, row: SourceRow, verdicts: dict[int, bool] = verdicts) -> bool:
             if number not in verdicts:
                 read = reader.read(row)
                 if question["what"] == "refused":
@@ -120,7 +120,7 @@ def dataset_of(question: Question) -> tuple[Job, DatasetEntry, list[SourceFile]]
     from tunesmith.data.sources import locate
 
     job = job_of(question)
-    entries = resolve([question["dataset"]], job.data.dataset_dir)
+    entries = resolve([question["dataset"]], job.data.dataset_dir, hub=job.model.hub_name)
     if not entries:
         raise UserError("No data set is named.", field="dataset")
     return job, entries[0], locate(entries[0], cache_folder())

@@ -96,8 +96,8 @@ def preview(job: Job, rows: int) -> int:
 def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
     """The data sets to train and to evaluate on."""
     data = job.data
-    trained = resolve(data.dataset, data.dataset_dir)
-    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset")
+    trained = resolve(data.dataset, data.dataset_dir, hub=job.model.hub_name)
+    held = resolve(data.eval_dataset, data.dataset_dir, key="eval_dataset", hub=job.model.hub_name)
     if not trained and not held:
         raise UserError(
             "No data set is named.",

@@ -94,14 +94,17 @@ def _prepare(run: Run, job: Job, watch: EvaluationWatch) -> _Ground:
         for sentence in chosen.notes:
             watch.say(sentence)
         template = chosen.template
-    data, cache, seed = evaluated_alone(job.data), cache_folder(), order_seed(job.training)
+    data = evaluated_alone(job.data)
 
     def report(done: int, total: int) -> None:
         watch.must_go_on()
 
+    shared: dict[str, Any] = {
+        "seed": order_seed(job.training), "cache_dir": cache_folder(), "hub": job.model.hub_name, "report": report,
+    }  # fmt: skip
     prepared = None
     if job.training.do_eval:
-        prepared = prepare(data, job.objective, found.tokenizer, template, seed=seed, cache_dir=cache, report=report)
+        prepared = prepare(data, job.objective, found.tokenizer, template, **shared)
         for refusal in prepared.report.refusals:
             run.refused(file=refusal.file, line=refusal.line, reason=refusal.reason)
         for line in prepared.report.lines():
@@ -109,7 +112,7 @@ def _prepare(run: Run, job: Job, watch: EvaluationWatch) -> _Ground:
     questions: list[Question] = []
     if answers(job) and template is not None:
         options = tokenize_options(data, job.objective, found.tokenizer, template)
-        examples = evaluated_examples(data, options, seed=seed, cache_dir=cache, report=report)
+        examples = evaluated_examples(data, options, **shared)
         questions = questions_of(examples, template.tool_format.write)
     return _Ground(found, template, prepared, questions)
 

@@ -93,6 +93,7 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
             f"NNODES={wanted.nodes} asks for several machines, but MASTER_PORT is not set.",
             hint="Set MASTER_ADDR and MASTER_PORT to the same values on all of them, and NODE_RANK to 0, 1, …",
         )
+    _refuse_taken_port(os.environ)
     command = torchrun_command(arguments, wanted, os.environ)
     # libuv is missing from torch's Windows builds, and torchrun's store asks for it by default.
     environment = {**os.environ, "USE_LIBUV": "0"} if os.name == "nt" else dict(os.environ)
@@ -210,6 +211,24 @@ def _count(environment: Mapping[str, str], name: str, otherwise: int) -> int:
     if not text.isdigit() or int(text) < 1:
         raise UserError(f"The environment variable {name} is {text!r}; a whole number from 1 was expected.")
     return int(text)
+
+
+def _refuse_taken_port(environment: Mapping[str, str]) -> None:
+    """UserError where MASTER_PORT is to be listened on here and another process does: torchrun tells it in 80 lines."""
+    port = environment.get("MASTER_PORT", "")
+    if not port.isdigit() or "RDZV_ID" in environment or environment.get("NODE_RANK", "0") != "0":
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name != "nt":  # there the option would let two processes have the same port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", int(port)))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"MASTER_PORT is {port}, which can't be had on this machine: {error}.",
+                hint="Often another training uses it. Choose another port, or unset MASTER_PORT on a single machine.",
+                code="port",
+            ) from error
 
 
 def _free_port() -> int:

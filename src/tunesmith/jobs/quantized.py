@@ -107,8 +107,9 @@ def _own_data(job: Job, model: Opened) -> tuple[SampleStore | None, SampleStore 
     if not (job.data.dataset or job.data.eval_dataset or job.data.tokenized_path) or job.data.streaming:
         return None, None
     prepared = prepare(
-        job.data, job.objective, model.tokenizer, model.template, seed=job.training.seed, cache_dir=cache_folder()
-    )
+        job.data, job.objective, model.tokenizer, model.template, seed=job.training.seed, cache_dir=cache_folder(),
+        hub=job.model.hub_name,
+    )  # fmt: skip
     train = prepared.train if prepared.train is not None and len(prepared.train) else None
     return train, next(iter(prepared.evals.values()), None)
 
@@ -150,7 +151,8 @@ def _named_texts(job: Job) -> Iterator[str]:
     from tunesmith.data.sources import locate, read_rows
 
     name = job.export.export_quantization_dataset or ""
-    for entry in resolve(name, job.data.dataset_dir, key="export_quantization_dataset"):
+    key, hub = "export_quantization_dataset", job.model.hub_name
+    for entry in resolve(name, job.data.dataset_dir, key=key, hub=hub):
         for row in read_rows(locate(entry, cache_folder())):
             if isinstance(row.row, RowError):
                 continue

@@ -155,7 +155,7 @@ def held_out(job: Job, model: Opened, console: Console) -> Rows:
     try:
         prepared = prepare(
             job.data, job.objective, model.tokenizer, model.template, seed=job.training.seed, cache_dir=cache_folder(),
-            report=lambda done, total: None,
+            hub=job.model.hub_name, report=lambda done, total: None,
         )  # fmt: skip
     except UserError as error:
         console.print(f"{tr('note')}  {tr('no loss is compared:')} {error}", markup=False)

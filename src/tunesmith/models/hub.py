@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tunesmith.config.model import ModelConfig
-from tunesmith.errors import UserError
+from tunesmith.config.model import ModelConfig, use_modelscope
+from tunesmith.errors import UserError, code_of
 
 _SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 _WEIGHTS = "*.safetensors"
@@ -52,7 +52,7 @@ def download(
 
     revision: left out, the model's. field: the config key that named the repository.
     """
-    if os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y", "yes"):
+    if use_modelscope(model.hub_name):
         return _from_modelscope(repository, model, patterns, ignore, field)
     from huggingface_hub import errors, snapshot_download
 
@@ -75,13 +75,14 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
     """What a failed download means to the person who asked for it; the most special kinds come first."""
     from huggingface_hub import constants, errors
 
-    endpoint = constants.ENDPOINT
+    endpoint, code = constants.ENDPOINT, code_of(error)
     match error:
         case errors.GatedRepoError():
             return UserError(
                 f"{repository} is gated: its owner wants you to accept the terms first.",
                 hint=f"Accept them at {endpoint}/{repository}, then log in with `hf auth login` or set HF_TOKEN.",
                 field=field,
+                code=code,
             )
         case errors.RevisionNotFoundError():
             return UserError(
@@ -94,6 +95,7 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
                 f"{endpoint} has no {repository}, or it is private; and there is no such folder here.",
                 hint=near or "Check the spelling; for a private model log in with `hf auth login` or set HF_TOKEN.",
                 field=field,
+                code=code,
             )
         case errors.HFValidationError():
             message = f"{repository} is neither a folder here nor a valid hub id: {_first_line(error)}"
@@ -104,7 +106,9 @@ def _explained(error: Exception, repository: str, revision: str, field: str, nea
             message, hint = f"{endpoint} refused the request for {repository}", "Try again later"
         case _:
             message, hint = f"{repository} could not be downloaded", "Check the network and the free disk space"
-    return UserError(f"{message}: {_first_line(error)}", hint=f"{hint}; what arrived so far is kept.", field=field)
+    return UserError(
+        f"{message}: {_first_line(error)}", hint=f"{hint}; what arrived so far is kept.", field=field, code=code
+    )
 
 
 def _unreachable(error: Exception, repository: str, endpoint: str, field: str, near: str) -> UserError:
@@ -130,16 +134,16 @@ def _from_modelscope(
 ) -> Path:
     if find_spec("modelscope") is None:
         raise UserError(
-            "USE_MODELSCOPE_HUB is set, but the modelscope package is not installed.",
-            hint='Install it with `pip install "tunesmith[modelscope]"`, or unset USE_MODELSCOPE_HUB.',
+            "ModelScope is the chosen hub, but the modelscope package is not installed.",
+            hint='Install it with `pip install "tunesmith[modelscope]"`, or set hub_name: huggingface.',
             field=field,
         )
     from modelscope import HubApi, snapshot_download
 
     revision = "master" if model.model_revision == "main" else model.model_revision
     try:
-        if model.ms_hub_token:
-            HubApi().login(model.ms_hub_token)
+        if token := model.ms_hub_token or os.environ.get("MODELSCOPE_API_TOKEN"):
+            HubApi().login(token)
         folder = snapshot_download(
             repository,
             revision=revision,
@@ -152,6 +156,7 @@ def _from_modelscope(
             f"{repository} could not be had from ModelScope: {type(error).__name__}: {_first_line(error)}",
             hint="Check the spelling and the network; for a private model set ms_hub_token.",
             field=field,
+            code=code_of(error),
         ) from error
     return Path(folder)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, code_of
 from tunesmith.runs.processes import is_alive
 
 _HINTS = {
@@ -36,7 +36,7 @@ def told_plainly(path: Path, field: str | None = "output_dir") -> Iterator[None]
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "Check the disk and the rights of the folder.")
         reason = error.strerror or str(error)
-        raise UserError(f"Can't write {path}: {reason}.", hint=hint, field=field) from error
+        raise UserError(f"Can't write {path}: {reason}.", hint=hint, field=field, code=code_of(error)) from error
 
 
 def aside_of(path: Path) -> Path:

@@ -251,7 +251,8 @@ def _yaml_value(value: Any) -> str:
 
 def _tell(error: BaseException) -> dict[str, str]:
     if isinstance(error, UserError):
-        return {"message": error.message, "hint": error.hint}
+        known = {"field": error.field, "code": error.code}
+        return {"message": error.message, "hint": error.hint, **{key: word for key, word in known.items() if word}}
     return {"message": f"{type(error).__name__}: {error}", "hint": ""}
 
 

@@ -38,7 +38,7 @@ class RunState:
     steps: int | None = None
     epoch: float = 0.0
     error: dict[str, str] | None = None
-    """`message` and `hint` of what ended the run."""
+    """`message` and `hint` of what ended the run, with the `field` and `code` of a UserError that has them."""
 
     @property
     def active(self) -> bool:

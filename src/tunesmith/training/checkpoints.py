@@ -18,7 +18,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tunesmith.errors import UserError
+from tunesmith.errors import UserError, code_of
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import TRAINING_STATE, RunLayout, complete_marker
 from tunesmith.training.engine import Engine
@@ -74,6 +74,7 @@ def write_checkpoint(
             hint="Earlier checkpoints are intact: free some space (save_total_limit, save_only_model help), "
             "then continue with `tunesmith runs resume`.",
             field="output_dir",
+            code=code_of(error),
         ) from error
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

@@ -54,7 +54,9 @@ def prepare_ground(job: Job, speaker: Speaker) -> Ground:
     template = None if chosen is None else chosen.template
     prepared: Prepared
     with speaker.progress("reading the data") as report:
-        shared: dict[str, Any] = {"seed": order_seed(job.training), "cache_dir": cache, "report": report}
+        shared: dict[str, Any] = {
+            "seed": order_seed(job.training), "cache_dir": cache, "hub": job.model.hub_name, "report": report,
+        }  # fmt: skip
         if job.data.streaming:
             shuffle = not job.training.disable_shuffling
             prepared = prepare_stream(job.data, job.objective, tokenizer, template, shuffle=shuffle, **shared)

@@ -51,7 +51,7 @@ def check_folder(job: Job) -> None:
 
 def check_data(job: Job) -> None:
     """UserError where a data set is not where its name says."""
-    if error := missing_data(job.data):
+    if error := missing_data(job.data, job.model.hub_name):
         raise error
 
 

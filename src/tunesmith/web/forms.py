@@ -24,9 +24,9 @@ VERBS = ("train", "eval", "export", "chat")
 # The fields that LLaMA Board shows first, in its order; the others are found under Advanced.
 COMMON: Mapping[str, Sequence[str]] = {
     "train": (
-        "model_name_or_path", "finetuning_type", "adapter_name_or_path", "quantization_bit", "template", "rope_scaling",
-        "flash_attn", "stage", "dataset_dir", "dataset", "eval_dataset", "learning_rate", "num_train_epochs",
-        "max_grad_norm", "max_samples", "precision", "cutoff_len", "per_device_train_batch_size",
+        "model_name_or_path", "hub_name", "finetuning_type", "adapter_name_or_path", "quantization_bit", "template",
+        "rope_scaling", "flash_attn", "stage", "dataset_dir", "dataset", "eval_dataset", "learning_rate",
+        "num_train_epochs", "max_grad_norm", "max_samples", "precision", "cutoff_len", "per_device_train_batch_size",
         "gradient_accumulation_steps", "val_size", "lr_scheduler_type", "lora_rank", "lora_alpha", "lora_dropout",
         "lora_target", "output_dir",
     ),
@@ -37,7 +37,7 @@ COMMON: Mapping[str, Sequence[str]] = {
     ),
     "export": (
         "model_name_or_path", "adapter_name_or_path", "template", "export_to", "export_quant", "export_dir",
-        "export_ollama", "export_hub_model_id", "export_size", "export_quantization_bit",
+        "export_ollama", "export_hub_model_id", "hub_name", "export_size", "export_quantization_bit",
         "export_quantization_method", "export_verify",
     ),
     "chat": (

@@ -59,18 +59,18 @@ class Queue:
         self._path = path
         self._busy = busy
         self._lock = threading.RLock()
-        # Tokens that a form brought along: handed to the process that needs them, never written anywhere.
-        self._secrets: dict[str, dict[str, str]] = {}
+        # Variables for one process, such as tokens that a form brought along: never written anywhere.
+        self._environments: dict[str, dict[str, str]] = {}
         record = read_json(path) or {}
         self._waiting = [job for item in record.get("waiting", []) if (job := _job_from(item))]
         self._started = [job for item in record.get("started", []) if (job := _job_from(item))]
 
-    def add(self, job: Job, secrets: dict[str, str] | None = None) -> None:
+    def add(self, job: Job, environment: dict[str, str] | None = None) -> None:
         with self._lock:
             self._waiting = [other for other in self._waiting if other.run != job.run]
             self._waiting.append(job)
-            if secrets:
-                self._secrets[job.run] = secrets
+            if environment:
+                self._environments[job.run] = environment
             self._write()
 
     def remove(self, run: str) -> bool:
@@ -78,7 +78,7 @@ class Queue:
         with self._lock:
             before = len(self._waiting)
             self._waiting = [job for job in self._waiting if job.run != run]
-            self._secrets.pop(run, None)
+            self._environments.pop(run, None)
             if len(self._waiting) == before:
                 return False
             self._write()
@@ -153,7 +153,7 @@ class Queue:
             return  # the directory was deleted meanwhile
         log = RunLayout(Path(job.run)).launch_log
         job.log_from = log.stat().st_size if log.is_file() else 0
-        environment = {**environment_for(job.devices), **self._secrets.pop(job.run, {})}
+        environment = {**environment_for(job.devices), **self._environments.pop(job.run, {})}
         try:
             job.pid = start_detached(Path(job.run), job.arguments, module=job.module, environment=environment)
         except (OSError, ValueError, UserError) as error:

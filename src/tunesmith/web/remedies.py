@@ -2,39 +2,105 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-_MEMORY = re.compile(r"memory (of the device )?is not enough|out of memory", re.IGNORECASE)
-_NOT_A_NUMBER = re.compile(r"not a number|\bNaN\b|is no number|diverged", re.IGNORECASE)
-_IN_USE = re.compile(r"already holds a run|already in use")
-_BF16 = re.compile(r"\bbf16\b.*(not|can't)|(not|can't).*\bbf16\b", re.IGNORECASE)
+from tunesmith.config.model import use_modelscope
+from tunesmith.models.hub import looks_like_hub_id
+from tunesmith.text.families import family_names
+
+# Of a job that starts before its run, and of a command over a run directory, only the words are known.
+_WORDS = (
+    ("memory", re.compile(r"memory (of the device )?is not enough|out of memory", re.IGNORECASE)),
+    ("in_use", re.compile(r"^The directory .* (already holds a run|is already in use)")),
+    ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
+    ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
+    ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
+    ("template", re.compile(r"no chat template of its own|There is no template called|^The template .* not built in")),
+    ("bf16", re.compile(r"\bbf16\b.*(not|can't)|(not|can't).*\bbf16\b", re.IGNORECASE)),
+    ("not_a_number", re.compile(r"not a number|\bNaN\b|is no number|diverged", re.IGNORECASE)),
+)
 _LEAST_CUTOFF = 256
+REPEATED = frozenset({"train", "eval", "export"})
+"""The kinds of runs that the page can begin again from their settings."""
 
 
 class Remedy(BaseModel):
-    """what: for translation; settings: laid over the run's own."""
+    """what: for translation; settings: laid over the run's own.
+
+    asks: a setting that the person gives first, one of `choices` where there are any. link: a page to look at for that.
+    free_port: whether MASTER_PORT is to be left out of the process's environment.
+    """
 
     what: str
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {}
+    asks: str = ""
+    choices: list[str] = []
+    link: str = ""
+    free_port: bool = False
 
 
-def remedies(message: str, config: Mapping[str, Any]) -> list[Remedy]:
-    """The remedies for an error, the mildest first. config: the settings as the run had them."""
-    if _MEMORY.search(message):
-        return _less_memory(config)
-    if _IN_USE.search(message):
-        return [Remedy(what="another_folder", settings={"output_dir": None})]
-    if _BF16.search(message):
-        return [Remedy(what="automatic_precision", settings={"precision": "auto", "bf16": False, "pure_bf16": False})]
-    if _NOT_A_NUMBER.search(message):
-        rate = config.get("learning_rate")
-        third = {"learning_rate": float(f"{rate / 3:.1e}")} if isinstance(rate, int | float) else {}
-        return [Remedy(what="lower_learning_rate", settings=third)] if third else []
+def cause_of(error: Mapping[str, str]) -> str:
+    """What went wrong, in a word: the error's own code where it has one; empty for what is not known here."""
+    if code := error.get("code"):
+        return code
+    if error.get("field") == "template":
+        return "template"
+    return next((cause for cause, words in _WORDS if words.search(error.get("message", ""))), "")
+
+
+def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "train") -> list[Remedy]:
+    """The remedies for an error as a run records it, the mildest first. config: the settings as the run had them."""
+    if kind not in REPEATED:
+        return []
+    match cause_of(error):
+        case "login":
+            return [_token(error, config)]
+        case "template":
+            return _templates(config)
+        case "disk_full":
+            return _less_room(config, kind)
+        case "port":
+            alone = os.environ.get("NNODES", "") in ("", "1")  # other machines look for the port that was told to them
+            return [Remedy(what="free_port", free_port=True)] if alone else []
+        case "memory" if kind != "export":
+            return _less_memory(config)
+        case "in_use":
+            return [Remedy(what="another_folder", settings={"output_dir": None})]
+        case "bf16":
+            numbers = {"precision": "auto", "bf16": False, "pure_bf16": False}
+            return [Remedy(what="automatic_precision", settings=numbers)]
+        case "not_a_number" if isinstance(rate := config.get("learning_rate"), int | float):
+            return [Remedy(what="lower_learning_rate", settings={"learning_rate": float(f"{rate / 3:.1e}")})]
     return []
+
+
+def _token(error: Mapping[str, str], config: Mapping[str, Any]) -> Remedy:
+    """A token of the hub, and the model's page, where its owner's terms are accepted."""
+    modelscope = use_modelscope(config.get("hub_name") or "auto")
+    endpoint = (
+        "https://modelscope.cn/models" if modelscope else os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    )
+    model = str(config.get("model_name_or_path") or "")
+    wanted = error.get("field") in (None, "model_name_or_path") and looks_like_hub_id(model)
+    link = f"{endpoint.rstrip('/')}/{model}" if wanted else ""
+    return Remedy(what="token", asks="ms_hub_token" if modelscope else "hf_hub_token", link=link)
+
+
+def _templates(config: Mapping[str, Any]) -> list[Remedy]:
+    own = [Remedy(what="own_template", settings={"template": None})] if config.get("template") else []
+    return [*own, Remedy(what="choose_template", asks="template", choices=sorted(set(family_names().values())))]
+
+
+def _less_room(config: Mapping[str, Any], kind: str) -> list[Remedy]:
+    elsewhere = Remedy(what="elsewhere", asks="export_dir" if kind == "export" else "output_dir")
+    if kind != "train" or config.get("save_total_limit") == 1:
+        return [elsewhere]
+    return [Remedy(what="one_checkpoint", settings={"save_total_limit": 1}), elsewhere]
 
 
 def _less_memory(config: Mapping[str, Any]) -> list[Remedy]:

@@ -10,8 +10,9 @@ from tunesmith.web import forms
 from tunesmith.web.studio import Studio
 
 OF_A_MODEL = frozenset({
-    "model_name_or_path", "model_revision", "adapter_name_or_path", "finetuning_type", "template", "default_system",
-    "tool_format", "enable_thinking", "add_tokens", "add_special_tokens", "resize_vocab", "rope_scaling", "cutoff_len",
+    "model_name_or_path", "hub_name", "model_revision", "adapter_name_or_path", "finetuning_type", "template",
+    "default_system", "tool_format", "enable_thinking", "add_tokens", "add_special_tokens", "resize_vocab",
+    "rope_scaling", "cutoff_len",
     "trust_remote_code", "dataset", "dataset_dir", "eval_dataset", "val_size", "stage", "placeholders",
 })  # fmt: skip
 OF_ITS_LOSS = OF_A_MODEL | {

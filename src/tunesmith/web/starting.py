@@ -37,9 +37,15 @@ class Unconfirmed(Clash):
 
 
 def begin_training(
-    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool = False
+    studio: Studio,
+    settings: Mapping[str, Any],
+    chosen: Sequence[str] | None,
+    *,
+    trusted: bool = False,
+    free_port: bool = False,
 ) -> str:
-    """Queue a training; its id. trusted: somebody agreed to run the model's own code. UserError for anything wrong."""
+    """Queue a training; its id. trusted: somebody agreed to run the model's own code. free_port: MASTER_PORT does not
+    count. UserError for anything wrong."""
     resolved = forms.load("train", _without_secrets(settings))
     ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
@@ -47,7 +53,8 @@ def begin_training(
         resolved = _with_free_folder(resolved)
     run = execute.queue(resolved).root
     arguments = ["train", (run / "resolved.yaml").as_posix()]
-    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
+    environment = {**forms.secrets_of(settings), **({"MASTER_PORT": ""} if free_port else {})}
+    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), environment)
 
 
 def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
@@ -172,10 +179,10 @@ def _evaluation(layout: RunLayout) -> list[str]:
 
 
 def _enqueue(
-    studio: Studio, run: Path, module: str, arguments: list[str], chosen: list[str], secrets: dict[str, str]
+    studio: Studio, run: Path, module: str, arguments: list[str], chosen: list[str], environment: dict[str, str]
 ) -> str:
     name = studio.workspace.relative(run)
-    studio.queue.add(Job(run.as_posix(), module, arguments, chosen), secrets)
+    studio.queue.add(Job(run.as_posix(), module, arguments, chosen), environment)
     studio.changed()
     return name
 

@@ -357,9 +357,10 @@ def _ask(studio: Studio, do: str, name: str, asked: Reading, **more: Any) -> dic
 
 
 _READING_KEYS = frozenset({
-    "model_name_or_path", "model_revision", "cache_dir", "add_tokens", "add_special_tokens", "split_special_tokens",
-    "dataset_dir", "template", "stage", "cutoff_len", "train_on_prompt", "mask_history", "enable_thinking",
-    "preserve_thinking", "tool_format", "default_system", "placeholders", "max_samples", "packing", "neat_packing",
+    "model_name_or_path", "hub_name", "model_revision", "cache_dir", "add_tokens", "add_special_tokens",
+    "split_special_tokens", "dataset_dir", "template", "stage", "cutoff_len", "train_on_prompt", "mask_history",
+    "enable_thinking", "preserve_thinking", "tool_format", "default_system", "placeholders", "max_samples",
+    "packing", "neat_packing",
 })  # fmt: skip
 
 

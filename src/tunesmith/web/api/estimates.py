@@ -18,7 +18,7 @@ router = router_of("estimates")
 _KEPT = 64
 # Only what decides the estimate asks anew.
 _KEYS = (
-    "model_name_or_path", "model_revision", "cache_dir", "add_tokens", "add_special_tokens", "resize_vocab",
+    "model_name_or_path", "hub_name", "model_revision", "cache_dir", "add_tokens", "add_special_tokens", "resize_vocab",
     "trust_remote_code", "quantization_bit", "quantization_type", "double_quantization", "gradient_checkpointing",
     "train_from_scratch", "finetuning_type", "lora_rank", "lora_target", "additional_target", "use_dora",
     "freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules", "adapter_name_or_path", "optim",

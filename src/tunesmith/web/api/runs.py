@@ -20,7 +20,8 @@ from tunesmith.web import starting
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
-from tunesmith.web.remedies import Remedy, remedies
+from tunesmith.web.remedies import Remedy, cause_of, remedies
+from tunesmith.web.room import Room, room_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.summaries import Summary, tags_of
 from tunesmith.web.workspace import Clash, Missing
@@ -33,12 +34,16 @@ NOT_LISTED = frozenset({"step", "time", "attempt", "epoch"})
 
 
 class NewRun(BaseModel):
-    """devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model."""
+    """devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model.
+
+    free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says.
+    """
 
     verb: Literal["train", "export"] = "train"
     settings: Annotated[dict[str, Any], Field(max_length=500)]
     devices: Annotated[list[str], Field(max_length=64)] | None = None
     trusted: bool = False
+    free_port: bool = False
 
 
 class Id(BaseModel):
@@ -82,7 +87,7 @@ class FileInfo(BaseModel):
 
 class Detail(BaseModel):
     """asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
-    remedies: settings to lay over `asked` and try again with, where it failed."""
+    remedies: settings to lay over `asked` and try again with, where it failed. room: where that was for a full disk."""
 
     summary: Summary
     asked: dict[str, Any]
@@ -93,6 +98,7 @@ class Detail(BaseModel):
     events: list[dict[str, Any]]
     warnings: list[Told]
     remedies: list[Remedy]
+    room: Room | None
     refused_rows: int
     files: list[FileInfo]
     attempt: int
@@ -129,8 +135,10 @@ def list_runs(studio: TheStudio, query: str = "", tag: str = "") -> list[Summary
 @router.post("/runs", status_code=201)
 def begin_run(asked: NewRun, studio: TheStudio) -> Id:
     """Put a run in the queue; it starts as soon as its devices are free."""
-    begin = starting.begin_training if asked.verb == "train" else starting.begin_export
-    return Id(id=begin(studio, asked.settings, asked.devices, trusted=asked.trusted))
+    if asked.verb == "export":
+        return Id(id=starting.begin_export(studio, asked.settings, asked.devices, trusted=asked.trusted))
+    shared = {"trusted": asked.trusted, "free_port": asked.free_port}
+    return Id(id=starting.begin_training(studio, asked.settings, asked.devices, **shared))
 
 
 @router.post("/queue/order")
@@ -260,11 +268,14 @@ def show_run(run: str, studio: TheStudio) -> Detail:
     state = reader.state()
     events = reader.events()[-_MOST_EVENTS:]
     summary = _summary(studio, run)
+    config = _configuration(reader)
+    error = (state.error or {}) if summary.status == "failed" else {}
     return Detail(
         summary=summary,
-        remedies=remedies(summary.message, _configuration(reader)) if summary.status == "failed" else [],
+        remedies=remedies(error, config, state.kind),
+        room=room_of(studio, reader.path) if cause_of(error) == "disk_full" else None,
         asked=_mapping(layout.asked),
-        config=_configuration(reader),
+        config=config,
         environment=reader.environment(),
         last=_last_values(reader),
         checkpoints=_checkpoints(studio, reader),

@@ -200,7 +200,7 @@ export interface components {
         /**
          * Detail
          * @description asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
-         *     remedies: settings to lay over `asked` and try again with, where it failed.
+         *     remedies: settings to lay over `asked` and try again with, where it failed. room: where that was for a full disk.
          */
         Detail: {
             summary: components["schemas"]["Summary"];
@@ -230,6 +230,7 @@ export interface components {
             warnings: string[];
             /** Remedies */
             remedies: components["schemas"]["Remedy"][];
+            room: components["schemas"]["Room"] | null;
             /** Refused Rows */
             refused_rows: number;
             /** Files */
@@ -782,6 +783,8 @@ export interface components {
         /**
          * NewRun
          * @description devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model.
+         *
+         *     free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says.
          */
         NewRun: {
             /**
@@ -801,6 +804,11 @@ export interface components {
              * @default false
              */
             trusted: boolean;
+            /**
+             * Free Port
+             * @default false
+             */
+            free_port: boolean;
         };
         /** News */
         News: {
@@ -1020,14 +1028,40 @@ export interface components {
         /**
          * Remedy
          * @description what: for translation; settings: laid over the run's own.
+         *
+         *     asks: a setting that the person gives first, one of `choices` where there are any. link: a page to look at for that.
+         *     free_port: whether MASTER_PORT is to be left out of the process's environment.
          */
         Remedy: {
             /** What */
             what: string;
-            /** Settings */
+            /**
+             * Settings
+             * @default {}
+             */
             settings: {
                 [key: string]: unknown;
             };
+            /**
+             * Asks
+             * @default
+             */
+            asks: string;
+            /**
+             * Choices
+             * @default []
+             */
+            choices: string[];
+            /**
+             * Link
+             * @default
+             */
+            link: string;
+            /**
+             * Free Port
+             * @default false
+             */
+            free_port: boolean;
         };
         /**
          * RemovedRow
@@ -1042,6 +1076,16 @@ export interface components {
             row: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * Room
+         * @description free: bytes. taken: the largest first.
+         */
+        Room: {
+            /** Free */
+            free: number;
+            /** Taken */
+            taken: components["schemas"]["Taken"][];
         };
         /** Rows */
         Rows: {
@@ -1280,6 +1324,20 @@ export interface components {
             tags: string[];
             /** Seen */
             seen?: string[] | null;
+        };
+        /**
+         * Taken
+         * @description The checkpoints of a run that has ended.
+         */
+        Taken: {
+            /** Run */
+            run: string;
+            /** Name */
+            name: string;
+            /** Checkpoints */
+            checkpoints: number;
+            /** Bytes */
+            bytes: number;
         };
         /** Text */
         Text: {

@@ -20,7 +20,8 @@ export type Run = Answer<"Summary">;
 export type Status = Run["status"];
 export const isActive = (status: Status) => ["queued", "starting", "running", "stopping"].includes(status);
 export type FileInfo = Answer<"FileInfo">;
-export interface RunDetail extends Omit<Answer<"Detail">, "asked" | "config" | "environment" | "remedies"> { remedies: { what: string; settings: Settings }[]; asked: Settings; config: Settings; environment: Settings }
+export interface Remedy extends Omit<Answer<"Remedy">, "settings"> { settings: Settings }
+export interface RunDetail extends Omit<Answer<"Detail">, "asked" | "config" | "environment" | "remedies"> { remedies: Remedy[]; asked: Settings; config: Settings; environment: Settings }
 export type Series = Record<string, [number, number | null][]>;
 /** What a curve shows. */
 export type Word = Answer<"Word">;

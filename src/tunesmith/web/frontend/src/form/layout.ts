@@ -8,7 +8,7 @@ const method = (texts: Texts) => texts["finetuning_type"] ?? "lora";
 const stage = (texts: Texts) => texts["stage"] ?? "sft";
 
 export const TRAIN: Group[] = [
-  { name: "model", open: true, keys: ["model_name_or_path", "finetuning_type", "adapter_name_or_path", "quantization_bit", "quantization_method", "template", "rope_scaling", "flash_attn"] },
+  { name: "model", open: true, keys: ["model_name_or_path", "hub_name", "finetuning_type", "adapter_name_or_path", "quantization_bit", "quantization_method", "template", "rope_scaling", "flash_attn"] },
   {
     name: "main", open: true,
     keys: [

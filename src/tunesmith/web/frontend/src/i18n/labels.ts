@@ -1,6 +1,6 @@
 // LLaMA Board's names of settings, where they differ from the key read aloud.
 export const LABELS: Record<string, readonly [string]> = {
-  model_name_or_path: ["Model"], finetuning_type: ["Finetuning method"], adapter_name_or_path: ["Checkpoint path"], quantization_bit: ["Quantization bit"],
+  model_name_or_path: ["Model"], hub_name: ["Hub"], hf_hub_token: ["Hugging Face token"], ms_hub_token: ["ModelScope token"], finetuning_type: ["Finetuning method"], adapter_name_or_path: ["Checkpoint path"], quantization_bit: ["Quantization bit"],
   quantization_method: ["Quantization method"], template: ["Chat template"], rope_scaling: ["RoPE scaling"], flash_attn: ["Attention"], stage: ["Stage"],
   dataset_dir: ["Data dir"], dataset: ["Dataset"], learning_rate: ["Learning rate"], num_train_epochs: ["Epochs"], max_grad_norm: ["Maximum gradient norm"],
   max_samples: ["Max samples"], precision: ["Compute type"], cutoff_len: ["Cutoff length"], per_device_train_batch_size: ["Batch size"],

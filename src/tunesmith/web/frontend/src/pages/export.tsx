@@ -69,7 +69,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           <SourceField label={t("export.from")} help={t("export.from.help")} value={from} onChange={setFrom} />
           {choice("export_to")}
           {gguf && choice("export_quant")}
-          {["export_ollama", "export_hub_model_id", "export_dir"].map((name) => {
+          {["export_ollama", "export_hub_model_id", "hub_name", "export_dir"].map((name) => {
             const field = find(name);
             return field && <Field key={name} field={field} text={texts[name]} problems={problems.filter((one) => one.field === name)} onChange={(text) => change(name, text)} />;
           })}
@@ -99,7 +99,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
 }
 
 const OFFERED: Record<string, string[]> = { export_to: ["gguf", "safetensors", "adapter-gguf"], export_quant: ["q4_k_m", "q5_k_m", "q6_k", "q8_0", "f16", "bf16", "q4_0", "q3_k_m", "q2_k", "f32"] };
-const SHOWN = new Set(["export_to", "export_quant", "export_ollama", "export_hub_model_id", "export_dir", "model_name_or_path", "adapter_name_or_path"]);
+const SHOWN = new Set(["export_to", "export_quant", "export_ollama", "export_hub_model_id", "hub_name", "export_dir", "model_name_or_path", "adapter_name_or_path"]);
 
 /** Several of a few words, to tick. */
 function Choices({ field, text, offered, onChange }: { field: FieldSpec; text: string; offered: string[]; onChange: (text: string) => void }) {

@@ -1,13 +1,13 @@
 import { useRef, useState } from "react";
-import { get, post, segment, url } from "../api/client";
+import { get, segment, url } from "../api/client";
 import { useRuns, useRunNews } from "../api/events";
-import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail, type Settings } from "../api/types";
+import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
 import { bytes, measure, named, t, when } from "../i18n";
-import { go, href, useRoute } from "../router";
-import { Button, Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
-import { attempt } from "../ui/toast";
+import { href, useRoute } from "../router";
+import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { Remedies } from "./remedies";
 import { RunActions } from "./run-actions";
 import { RunAnswers } from "./run-answers";
 import { RunCurves, Words } from "./run-curves";
@@ -82,12 +82,7 @@ export function RunPage() {
           <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
         </Note>
       )}
-      {run.status === "failed" && detail.data && detail.data.remedies.length > 0 && (
-        <section className="card stack tight" aria-label={t("remedy.title")}>
-          <h2>{t("remedy.title")}</h2>
-          <div className="row">{detail.data.remedies.map((remedy) => <Button key={remedy.what} icon="again" title={JSON.stringify(remedy.settings)} onClick={() => void retry(detail.data!, remedy.settings)}>{named("remedy", remedy.what)}</Button>)}</div>
-        </section>
-      )}
+      {run.status === "failed" && detail.data && <Remedies detail={detail.data} />}
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
@@ -106,13 +101,6 @@ export function RunPage() {
       {tab === "files" && (detail.data ? <Files detail={detail.data} /> : <div className="card"><Waiting /></div>)}
     </Page>
   );
-}
-
-/** Start the same again with other settings, in a folder of its own. */
-function retry(detail: RunDetail, remedy: Settings) {
-  const path = detail.summary.kind === "eval" ? "evaluations" : "runs";
-  const all = Object.entries({ ...detail.asked, ...remedy }).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy));
-  return attempt(async () => go(href("runs", (await post<{ id: string }>(path, { ...(path === "runs" && { verb: detail.summary.kind }), settings: Object.fromEntries(all) })).id)), t("remedy.started"));
 }
 
 const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));

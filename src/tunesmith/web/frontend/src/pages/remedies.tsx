@@ -1,0 +1,75 @@
+import { useState } from "react";
+import { post } from "../api/client";
+import type { Remedy, RunDetail, Settings } from "../api/types";
+import { labelOf } from "../form/field";
+import { isSecret } from "../form/schema";
+import { bytes, named, t } from "../i18n";
+import { go, href } from "../router";
+import { Dialog } from "../ui/dialog";
+import { Button, Labelled } from "../ui/parts";
+import { attempt } from "../ui/toast";
+
+/** Settings that would have let a failed run go on; some need a word from the person first. */
+export function Remedies({ detail }: { detail: RunDetail }) {
+  const [asking, setAsking] = useState<Remedy | null>(null);
+  const { remedies, room } = detail;
+  if (!remedies.length && !room) return null;
+  return (
+    <section className="card stack tight" aria-label={t("remedy.title")}>
+      <h2>{t("remedy.title")}</h2>
+      {room && <p>{t("remedy.free", { size: bytes(room.free) })}</p>}
+      {room && room.taken.length > 0 && (
+        <>
+          <p className="muted">{t("remedy.taken")}</p>
+          <ul className="stack tight">
+            {room.taken.map((one) => <li key={one.run}><a href={href("runs", one.run, { tab: "files" })}>{one.name}</a> <span className="muted">{t("remedy.checkpoints", { n: one.checkpoints, size: bytes(one.bytes) })}</span></li>)}
+          </ul>
+        </>
+      )}
+      <div className="row">
+        {remedies.map((remedy) => (
+          <Button key={remedy.what} icon="again" title={remedy.asks ? undefined : JSON.stringify(remedy.settings)} onClick={() => (remedy.asks ? setAsking(remedy) : void retry(detail, remedy))}>
+            {named("remedy", remedy.what)}{remedy.asks && "…"}
+          </Button>
+        ))}
+      </div>
+      {asking && <Asking detail={detail} remedy={asking} onClose={() => setAsking(null)} />}
+    </section>
+  );
+}
+
+function Asking({ detail, remedy, onClose }: { detail: RunDetail; remedy: Remedy; onClose: () => void }) {
+  const [text, setText] = useState("");
+  const secret = isSecret(remedy.asks);
+  const begin = async () => {
+    if (await retry(detail, { ...remedy, settings: { ...remedy.settings, [remedy.asks]: text.trim() } })) onClose();
+  };
+  const help = secret ? t("remedy.token.help") : remedy.choices.length ? t("remedy.choose_template.help") : t("remedy.elsewhere.help");
+  return (
+    <Dialog narrow title={named("remedy", remedy.what)} onClose={onClose} footer={<>
+      <Button onClick={onClose}>{t("cancel")}</Button>
+      <Button kind="primary" icon="again" disabled={!text.trim()} onClick={() => void begin()}>{t("remedy.begin")}</Button>
+    </>}>
+      <div className="stack">
+        {remedy.link && <p>{t("remedy.terms")} <a href={remedy.link} target="_blank" rel="noreferrer">{remedy.link}</a></p>}
+        <Labelled label={labelOf(remedy.asks)} help={help} mono={remedy.asks}>
+          {(id) => remedy.choices.length ? (
+            <select id={id} value={text} onChange={(event) => setText(event.target.value)}>
+              <option value="" disabled>{t("remedy.choose")}</option>
+              {remedy.choices.map((choice) => <option key={choice} value={choice}>{choice}</option>)}
+            </select>
+          ) : <input id={id} type={secret ? "password" : "text"} autoComplete="off" spellCheck={false} value={text} onChange={(event) => setText(event.target.value)} />}
+        </Labelled>
+      </div>
+    </Dialog>
+  );
+}
+
+/** Start the same again with other settings, in a folder of its own. */
+function retry(detail: RunDetail, remedy: Remedy) {
+  const kind = detail.summary.kind;
+  const laid: Settings = { ...detail.asked, ...remedy.settings };
+  const settings = Object.fromEntries(Object.entries(laid).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy.settings)));
+  const body = kind === "eval" ? { settings } : { verb: kind, settings, free_port: remedy.free_port };
+  return attempt(async () => go(href("runs", (await post<{ id: string }>(kind === "eval" ? "evaluations" : "runs", body)).id)), t("remedy.started"));
+}
