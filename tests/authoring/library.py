@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.authoring.chat_server import ChatServer
 
+from tunesmith.authoring.convert import Converted, ConvertOptions, convert, plan
 from tunesmith.cli.main import main
 
 KEY = "sk-very-secret-123"
@@ -27,3 +28,11 @@ def make(server: ChatServer, *flags: str) -> int:
 
 def rows(name: str = "space") -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path("data", f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def converted(source: Path | str, folder: Path, name: str = "out", **options: Any) -> tuple[list[Any], Converted]:
+    """The rows that were written, and the report."""
+    asked = ConvertOptions(out=name, dataset_dir=str(folder / "data"), **options)
+    done = convert(plan([str(source)], asked), asked)
+    text = done.published.path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()], done

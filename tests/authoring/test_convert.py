@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.authoring import documents
+from tests.authoring.library import converted
 
-from tunesmith.authoring.convert import Converted, ConvertOptions, convert, plan
-from tunesmith.authoring.document import shown_path
+from tunesmith.authoring.convert import ConvertOptions, convert, plan
 from tunesmith.authoring.mapping import Wanted
-from tunesmith.authoring.sources import Reading
+from tunesmith.authoring.sources import ReadingOptions
 from tunesmith.authoring.tables import read_tables
 from tunesmith.cli.main import main
 from tunesmith.data.catalog import resolve
@@ -29,14 +27,6 @@ from tunesmith.errors import UserError
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
-
-
-def converted(source: Path | str, folder: Path, name: str = "out", **options: Any) -> tuple[list[Any], Converted]:
-    """The rows that were written, and the report."""
-    asked = ConvertOptions(out=name, dataset_dir=str(folder / "data"), **options)
-    done = convert(plan([str(source)], asked), asked)
-    text = done.published.path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()], done
 
 
 def written(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -109,7 +99,10 @@ def test_templates_over_columns_make_several_rows_of_one(tmp_path: Path) -> None
     rows = [["Card", "Upright", "Reversed"], ["Fool", "a start", "haste"]]
     wanted = Wanted(("{Card} upright?", "{Card} reversed?"), ("Upright", "It means {Reversed}."), system="A {{name}}.")
     found, _ = converted(
-        documents.xlsx(tmp_path / "a.xlsx", {"S": rows}), tmp_path, reading=Reading(wanted=wanted), file_type="jsonl"
+        documents.xlsx(tmp_path / "a.xlsx", {"S": rows}),
+        tmp_path,
+        reading=ReadingOptions(wanted=wanted),
+        file_type="jsonl",
     )
     assert found == [
         {"instruction": "Fool upright?", "input": "", "output": "a start", "system": "A {{name}}."},
@@ -130,7 +123,7 @@ def test_templates_over_columns_make_several_rows_of_one(tmp_path: Path) -> None
 def test_a_mapping_that_is_wrong(tmp_path: Path, wanted: Wanted, message: str) -> None:
     path = documents.xlsx(tmp_path / "a.xlsx", {"S": [["Card", "Upright"], ["Fool", "a start"]]})
     with pytest.raises(UserError) as error:
-        converted(path, tmp_path, reading=Reading(wanted=wanted))
+        converted(path, tmp_path, reading=ReadingOptions(wanted=wanted))
     assert message in str(error.value)
     assert not (tmp_path / "data" / "dataset_info.json").exists()
 
@@ -142,7 +135,7 @@ def test_documents_by_paragraph_line_section_and_whole(tmp_path: Path) -> None:
     (folder / "scan.pdf").write_bytes(b"no pdf")
     texts = {}
     for mode in ("paragraph", "line", "section", "whole"):
-        rows, done = converted(folder, tmp_path, mode, reading=Reading(mode=mode))
+        rows, done = converted(folder, tmp_path, mode, reading=ReadingOptions(mode=mode))
         texts[mode] = [row["text"] for row in rows]
         assert [skipped.path.name for skipped in done.skipped] == ["scan.pdf"]
         assert rows[0]["source"] == "docs/a.md"
@@ -160,7 +153,7 @@ def test_questions_and_answers_that_are_written_in_a_text(tmp_path: Path) -> Non
         "常见问题\n\n问：怎么退货？\n答：七天内可退。\n请留发票。\n\n问：几点开门？\n\nQ: Is it open?\n\nA: Yes.\n",
         "utf-8",
     )
-    rows, done = converted(path, tmp_path, reading=Reading(mode="qa"))
+    rows, done = converted(path, tmp_path, reading=ReadingOptions(mode="qa"))
     assert [(row["instruction"], row["output"]) for row in rows] == [
         ("怎么退货？", "七天内可退。\n请留发票。"),
         ("Is it open?", "Yes."),
@@ -174,7 +167,7 @@ def test_paragraphs_and_code_below_an_answer_belong_to_it(tmp_path: Path) -> Non
     path.write_text(
         f"# Files\n\nQ: How do I list them?\n\nA: Like this:\n\n{code}\n\nThat is all.\n\nQ: And?\nA:\n", "utf-8"
     )
-    rows, done = converted(path, tmp_path, reading=Reading(mode="qa"))
+    rows, done = converted(path, tmp_path, reading=ReadingOptions(mode="qa"))
     assert [(row["instruction"], row["output"]) for row in rows] == [
         ("How do I list them?", f"Like this:\n\n{code}\n\nThat is all.")
     ]
@@ -307,7 +300,7 @@ def test_tables_and_texts_do_not_mix_unless_asked(tmp_path: Path) -> None:
     documents.xlsx(folder / "b.xlsx", {"S": [["question", "answer"], ["a", "b"]]})
     with pytest.raises(UserError, match="one data set is one kind"):
         converted(folder, tmp_path)
-    rows, _ = converted(folder, tmp_path, reading=Reading(as_text=True))
+    rows, _ = converted(folder, tmp_path, reading=ReadingOptions(as_text=True))
     assert [row["text"] for row in rows] == ["Text.", "question: a\nanswer: b"]
 
 
@@ -317,7 +310,7 @@ def test_a_sheet_that_does_not_fit_is_skipped_and_told(tmp_path: Path) -> None:
     assert len(rows) == 1
     assert "sheet Notes" in str(done.skipped[0])
     with pytest.raises(UserError, match="There are: FAQ, Notes"):
-        converted(tmp_path / "a.xlsx", tmp_path, "b", reading=Reading(sheets=("FAQS",)))
+        converted(tmp_path / "a.xlsx", tmp_path, "b", reading=ReadingOptions(sheets=("FAQS",)))
 
 
 def test_the_command_shows_the_guess_the_check_and_three_rows(
@@ -365,59 +358,3 @@ def examples(name: str, data: str) -> list[Any]:
     layout, rows = open_dataset(entry, locate(entry, Path(data)), "sft")
     read = [ExampleReader(layout, {}).read(row) for row in rows]
     return [one.example for one in read if isinstance(one, ReadExample)]
-
-
-def test_more_files_than_may_be_open_at_once(tmp_path: Path) -> None:
-    import resource
-
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(60):
-        body = f"Q{number}?,A{number}.\n" * 100  # more than are looked at
-        (folder / f"{number}.csv").write_text(f"question,answer\n{body}", encoding="utf-8")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    opened = len(list(Path("/proc/self/fd").iterdir()))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 40, hard))
-    try:
-        rows, _ = converted(folder, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len({row["output"] for row in rows}) == 60
-
-
-def test_times_and_half_characters_fit_into_every_kind_of_file(tmp_path: Path) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    when = datetime.datetime(2026, 1, 2, 3, 4)
-    row = {"instruction": "When?", "output": "Then.", "when": when, "cost": Decimal("1.50"), "raw": b"abc"}
-    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "a.parquet")
-    rows, _ = converted(tmp_path / "a.parquet", tmp_path)
-    assert (rows[0]["when"], rows[0]["cost"], rows[0]["raw"]) == ("2026-01-02T03:04:00", "1.50", "abc")
-    (tmp_path / "half.json").write_text('[{"instruction": "\\ud83d?", "output": "Yes \\ud83d"}]', encoding="utf-8")
-    asked = ConvertOptions(out="half", dataset_dir=str(tmp_path / "data"), file_type="parquet")
-    done = convert(plan([str(tmp_path / "half.json")], asked), asked)
-    assert parquet.read_table(done.published.path).to_pylist()[0]["output"] == "Yes \ufffd"
-
-
-def test_an_object_called_mapping_is_no_chat(tmp_path: Path) -> None:
-    folder = tmp_path / "mixed"
-    folder.mkdir()
-    (folder / "a.json").write_text('{"mapping": {"a": "b"}, "instruction": "Q?", "output": "A."}', encoding="utf-8")
-    (folder / "b.json").write_text('[{"instruction": "P?", "output": "B."}]', encoding="utf-8")
-    rows, _ = converted(folder, tmp_path)
-    assert [row["output"] for row in rows] == ["A.", "B."]
-
-
-def test_documents_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "doc.md").write_text(f"# {name}\n\nText of {name}.", encoding="utf-8")
-    asked = ConvertOptions(out="both", dataset_dir=str(tmp_path / "data"))
-    names = [str(tmp_path / name / "doc.md") for name in ("a", "b")]
-    done = convert(plan(names, asked), asked)
-    rows = [json.loads(line) for line in done.published.path.read_text(encoding="utf-8").splitlines()]
-    assert [row["source"] for row in rows] == ["a/doc.md", "b/doc.md"]
-    folder = tmp_path / "a"
-    assert shown_path(folder / "doc.md", [folder, tmp_path / "x" / "b"]) == Path("a/doc.md")
-    assert shown_path(folder / "doc.md", [folder, tmp_path / "x" / "a"]) == Path(tmp_path.name, "a/doc.md")

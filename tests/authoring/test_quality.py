@@ -16,7 +16,7 @@ from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.journal import Source
 from tunesmith.authoring.language import fits, same_language, script_of
 from tunesmith.authoring.options import MakeOptions, read_options
-from tunesmith.authoring.quality import Found, Rejected, find_quote, grounding, judged, words
+from tunesmith.authoring.quality import Failed, Passed, check, find_quote, grounding, words
 from tunesmith.errors import UserError
 
 ZH = "刘备字玄德，涿郡人，是汉中山靖王刘胜之后。他与关羽、张飞在桃园结义，誓同生死。"
@@ -29,8 +29,8 @@ def candidate(question: str, answer: str, evidence: str = "", text: str = EN) ->
 
 
 def verdict(candidate: Candidate, **options: object) -> str:
-    found = judged(candidate, MakeOptions(**options))  # type: ignore[arg-type]
-    return found.kind if isinstance(found, Rejected) else "kept"
+    found = check(candidate, MakeOptions(**options))  # type: ignore[arg-type]
+    return found.kind if isinstance(found, Failed) else "kept"
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_quotations_are_found_where_they_stand(quote: str, found: str | None) ->
 
 
 def test_the_place_of_the_evidence_counts_from_the_beginning_of_the_document() -> None:
-    found = judged(candidate("Who survived?", "Only Ishmael survived.", "Ishmael"), MakeOptions())
-    assert isinstance(found, Found) and found.start == 1000 + EN.index("Ishmael")
+    found = check(candidate("Who survived?", "Only Ishmael survived.", "Ishmael"), MakeOptions())
+    assert isinstance(found, Passed) and found.start == 1000 + EN.index("Ishmael")
 
 
 def test_grounding_is_the_share_of_the_answers_words() -> None:

@@ -39,11 +39,11 @@ def check_archive(path: Path, *, streamed: bool = False) -> None:
     if any(part.flag_bits & 1 for part in parts):
         raise UserError(f"{path} is locked with a password.", hint="Save it without a password.")
     texts = [part for part in parts if part.filename.lower().endswith(_TEXTS)]
-    unpacked = sum(part.file_size for part in parts)
+    unpacked, packed = sum(part.file_size for part in parts), path.stat().st_size
     read = sum(part.file_size for part in texts if not part.filename.lower().endswith(".bin"))
     swells = any(part.file_size > max(_BOMB_BYTES, _BOMB_RATIO * part.compress_size) for part in texts)
     if unpacked > _MOST_UNPACKED or swells or (read > _MOST_READ_WHOLE and not streamed):
         raise UserError(
-            f"{path} has {path.stat().st_size:,} bytes and would unpack to {unpacked:,}: this is not read.",
+            f"{path} has {packed:,} bytes and would unpack to {unpacked:,}: this is not read.",
             hint="If it is a real document, save its parts as separate files.",
         )

@@ -14,7 +14,7 @@ from tunesmith.authoring.document import Found, Skipped, find_documents
 from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
-from tunesmith.authoring.sources import Family, Item, Reading, Rejected, Source, open_sources
+from tunesmith.authoring.sources import Family, Item, ReadingOptions, Rejected, Source, open_sources
 from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural
@@ -41,7 +41,7 @@ class ConvertOptions:
     dataset_dir: str = "data"
     to: RowFormat | None = None
     file_type: FileType = "jsonl"
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     replace: bool = False
     only: Only | None = None
 
@@ -58,7 +58,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     to: RowFormat
     entries: Mapping[Path, DatasetEntry]
-    reading: Reading
+    reading: ReadingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
         except UserError as error:
             if len(found.documents) == 1:
                 raise
-            skipped.append(Skipped(path, _short(error)))
+            skipped.append(Skipped.because(path, error))
             continue
         wanted = [one for one in opened if isinstance(one, Source) and options.takes(one)]
         for one in wanted:
@@ -186,7 +186,7 @@ def _items(made: Plan, notes: list[str], skipped: list[Skipped]) -> Iterator[tup
         except UserError as error:
             if len(made.files) == 1:
                 raise
-            skipped.append(Skipped(path, _short(error)))
+            skipped.append(Skipped.because(path, error))
 
 
 def _written(item: Item, source: Source, to: RowFormat, notes: list[str], ranking: bool) -> dict[str, Any] | Rejected:
@@ -300,7 +300,3 @@ def _why(rejected: Counter[str], first: Mapping[str, str]) -> str:
     listed = "; ".join(f"{count:,} × {reason} (first: {first[reason]})" for reason, count in rejected.most_common(3))
     total = plural("The only row is left out", "All {count:,} rows are left out", rejected.total())
     return f"{total}: {listed}."
-
-
-def _short(error: UserError) -> str:
-    return " ".join([error.message, error.hint]).strip()

@@ -98,6 +98,10 @@ class Skipped:
     path: Path
     reason: str
 
+    @classmethod
+    def because(cls, path: Path, error: UserError) -> Skipped:
+        return cls(path, f"{error.message} {error.hint}".rstrip())
+
     def __str__(self) -> str:
         return self.reason if str(self.path) in self.reason else f"{self.path}: {self.reason}"
 
@@ -224,7 +228,7 @@ def find_documents(sources: Sequence[Path]) -> Found:
                 if reason is None:
                     documents.append(path)
                 else:
-                    skipped.append(Skipped(path, f"{reason.message} {reason.hint}".rstrip()))
+                    skipped.append(Skipped.because(path, reason))
         elif not source.exists():
             raise _missing(source)
         elif (reason := _unreadable(source, named=True)) is not None:
@@ -245,15 +249,15 @@ def shown_path(path: Path, sources: Sequence[Path]) -> Path:
     Sources of one name are told apart by as many of those folders as that takes.
     """
     absolute = Path(os.path.abspath(path))
-    for source, shown in _shown_sources(tuple(sources)).items():
+    for source, shown in _shown_sources(tuple(sources), os.getcwd()).items():
         if absolute.is_relative_to(source):
             return shown / absolute.relative_to(source)
     return Path(path.name)
 
 
 @lru_cache(maxsize=4)
-def _shown_sources(sources: tuple[Path, ...]) -> dict[Path, Path]:
-    absolute = list(dict.fromkeys(Path(os.path.abspath(source)) for source in sources))
+def _shown_sources(sources: tuple[Path, ...], here: str) -> dict[Path, Path]:
+    absolute = list(dict.fromkeys(Path(os.path.normpath(Path(here, source))) for source in sources))
     depths = dict.fromkeys(absolute, 1)
     while True:
         shown = {source: Path(*source.parts[-depth:]) for source, depth in depths.items()}

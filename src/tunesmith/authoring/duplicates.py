@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tunesmith.authoring.language import CJK
+
 _PERMUTATIONS = 128
 _FOUND = 0.99  # share of the pairs at the very threshold that the index finds
 _NUMBER = re.compile(r"\d+|第[一二三四五六七八九十百零]+")
-_CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]")
+_CJK = re.compile(f"[{CJK}]")
 
 
 class Duplicates:

@@ -7,6 +7,9 @@ from typing import Literal
 
 Script = Literal["zh", "zh-TW", "ja", "ko", "latin", "cyrillic", "other", "none"]
 
+CJK = "぀-ヿ㐀-䶿一-鿿豈-﫿가-힯"
+"""Characters of Chinese, Japanese and Korean, for a class of a regular expression."""
+
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _SCRIPTS: tuple[tuple[Script, re.Pattern[str]], ...] = (
     ("ko", re.compile(r"[가-힯ᄀ-ᇿ]")),
@@ -14,7 +17,7 @@ _SCRIPTS: tuple[tuple[Script, re.Pattern[str]], ...] = (
     ("cyrillic", re.compile(r"[Ѐ-ӿ]")),
     ("other", re.compile(r"[Ͱ-Ͽ֐-ۿऀ-๿]")),
 )
-_WORD = re.compile(r"[^\W\d_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
+_WORD = re.compile(rf"[^\W\d_{CJK}]+")
 _KANA = re.compile(r"[぀-ヿ]")
 # Frequent characters that are written in one of the two ways only.
 _SIMPLIFIED = frozenset(

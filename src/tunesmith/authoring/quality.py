@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tunesmith.authoring.candidates import Candidate
-from tunesmith.authoring.language import fits, same_language, script_of
+from tunesmith.authoring.language import CJK, fits, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.structured import REFUSALS
 from tunesmith.i18n import plural
@@ -39,15 +39,15 @@ _MAYBE_OF_THE_TEXT = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|(?i:\blorem ipsum\b)")
-_CJK_RUN = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]+")
-_WORD = re.compile(r"[^\W_぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]{3,}")
+_CJK_RUN = re.compile(f"[{CJK}]+")
+_WORD = re.compile(rf"[^\W_{CJK}]{{3,}}")
 _LETTER = re.compile(r"[A-Za-zÀ-ɏЀ-ӿ]")
 _STEM = 5  # letters of a word that are compared: "judges", "judged" and "judging" are near enough
 _MISQUOTED = 85.0  # how alike, of 100, a quotation must be to a place in the text
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Passed:
     """Where the evidence stands: characters of the document. grounding: share of the answer's words in the chunk."""
 
     start: int | None
@@ -56,33 +56,33 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Failed:
     """A candidate that becomes no row. kind: one word to count by."""
 
     kind: str
     reason: str
 
 
-def judged(candidate: Candidate, options: MakeOptions) -> Found | Rejected:
+def check(candidate: Candidate, options: MakeOptions) -> Passed | Failed:
     """What can be told of a candidate by itself."""
     question, answer = candidate.question, candidate.answer
     both = f"{question}\n{answer}"
     if _PLACEHOLDER.search(question) or _PLACEHOLDER.search(answer):
-        return Rejected("empty", "the question or the answer is a placeholder")
+        return Failed("empty", "the question or the answer is a placeholder")
     characters = plural("{count:,} character", "{count:,} characters", len(answer))
     if len(answer) < options.min_chars:
-        return Rejected("length", f"the answer has {characters}, and at least {options.min_chars} are wanted")
+        return Failed("length", f"the answer has {characters}, and at least {options.min_chars} are wanted")
     if options.max_chars and len(answer) > options.max_chars:
-        return Rejected("length", f"the answer has {characters}, and at most {options.max_chars} are wanted")
+        return Failed("length", f"the answer has {characters}, and at most {options.max_chars} are wanted")
     if found := REFUSALS.search(both):
-        return Rejected("refusal", f"the model declines to answer ({found[0]!r})")
+        return Failed("refusal", f"the model declines to answer ({found[0]!r})")
     if found := _refers_to_the_text(both, candidate.source.chunk.text):
-        return Rejected("refers to the text", f"it can't be understood alone ({found[0]!r})")
+        return Failed("refers to the text", f"it can't be understood alone ({found[0]!r})")
     script = script_of(candidate.source.chunk.text)
     wanted = script if options.language == "auto" else "latin" if options.language == "en" else options.language
     for name, text in (("question", question), ("answer", answer)):
         if not fits(text, wanted, candidate.source.chunk.text):
-            return Rejected("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
+            return Failed("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
     return _grounded(candidate, options, comparable=same_language(answer, script))
 
 
@@ -94,19 +94,19 @@ def _refers_to_the_text(said: str, source: str) -> re.Match[str] | None:
     return next((one for one in maybe if (one[one.lastgroup or 0]).casefold() not in source), None)
 
 
-def _grounded(candidate: Candidate, options: MakeOptions, *, comparable: bool) -> Found | Rejected:
+def _grounded(candidate: Candidate, options: MakeOptions, *, comparable: bool) -> Passed | Failed:
     """comparable: answer and chunk are in one language, so that words can be looked up."""
     chunk = candidate.source.chunk
     span = find_quote(candidate.evidence, chunk.text) if candidate.evidence else None
     share = grounding(answer_words := words(candidate.answer), words(f"{chunk.shown}\n{chunk.before}"))
     if options.grounding:
         if candidate.evidence and span is None:
-            return Rejected("evidence", f"what it cites does not stand in the text: {candidate.evidence[:80]!r}")
+            return Failed("evidence", f"what it cites does not stand in the text: {candidate.evidence[:80]!r}")
         if comparable and answer_words and share < options.grounding:
-            return Rejected("grounding", f"only {share:.0%} of the answer's words stand in the text")
+            return Failed("grounding", f"only {share:.0%} of the answer's words stand in the text")
     if span is None:
-        return Found(None, None, round(share, 3))
-    return Found(chunk.start + span[0], chunk.start + span[1], round(share, 3))
+        return Passed(None, None, round(share, 3))
+    return Passed(chunk.start + span[0], chunk.start + span[1], round(share, 3))
 
 
 def grounding(answer: set[str], text: set[str]) -> float:

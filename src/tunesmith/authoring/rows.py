@@ -12,7 +12,7 @@ from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.duplicates import Duplicates
 from tunesmith.authoring.journal import Source
 from tunesmith.authoring.options import MakeOptions
-from tunesmith.authoring.quality import Found, Rejected, judged
+from tunesmith.authoring.quality import Failed, Passed, check
 
 Row = dict[str, Any]
 Verdict = Mapping[str, Any]
@@ -28,7 +28,7 @@ class Kept:
     """
 
     candidate: Candidate
-    found: Found | None
+    found: Passed | None
     by_hand: bool = False
 
 
@@ -48,8 +48,8 @@ class Sieve:
         numbered: list[str] = []
         for candidate in map(self._as_decided, candidates):
             decision = self.decisions.on(candidate.key)
-            found = judged(candidate, self.options)
-            if isinstance(found, Rejected) and decision is None:
+            found = check(candidate, self.options)
+            if isinstance(found, Failed) and decision is None:
                 self._hold_back(candidate, found.kind, found.reason)
                 continue
             # One that a person rejects still counts as asked: what repeats it does not take its place.
@@ -61,7 +61,7 @@ class Sieve:
             elif decision is None and earlier is not None:
                 self._hold_back(candidate, "duplicate", f"it repeats the question {numbered[earlier]!r}")
             else:
-                yield Kept(candidate, None if isinstance(found, Rejected) else found, by_hand=decision is not None)
+                yield Kept(candidate, None if isinstance(found, Failed) else found, by_hand=decision is not None)
 
     def _as_decided(self, candidate: Candidate) -> Candidate:
         """The candidate in the words that a person gave it."""
@@ -95,7 +95,7 @@ class Sieve:
 
 
 def row_of(
-    candidate: Candidate, found: Found | None, options: MakeOptions, model: str, verdict: Verdict | None = None
+    candidate: Candidate, found: Passed | None, options: MakeOptions, model: str, verdict: Verdict | None = None
 ) -> Row:
     """The row with all that is known of it; only the conversation is ever trained on."""
     row: Row = {

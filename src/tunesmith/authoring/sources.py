@@ -72,7 +72,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReadingOptions:
     """How sources are to be read. header: the row that names the columns (see read_tables). mode: of documents.
 
     sheets: those of a workbook to take, all where none is named. as_text: tables are read as documents.
@@ -92,7 +92,7 @@ def is_rows(path: Path) -> bool:
     return path.suffix.lower() in (*CSV, *SHEETS, *RECORDS)
 
 
-def open_sources(path: Path, reading: Reading, entry: DatasetEntry | None = None) -> list[Source | Skipped]:
+def open_sources(path: Path, reading: ReadingOptions, entry: DatasetEntry | None = None) -> list[Source | Skipped]:
     """The sources in a file: the sheets of a workbook, otherwise one. entry: how its rows are to be read.
 
     A sheet that can't be used beside others that can is skipped. UserError where nothing in the file can be used.
@@ -112,7 +112,7 @@ def open_sources(path: Path, reading: Reading, entry: DatasetEntry | None = None
             opened.append(_table(path, table, reading, entry))
         except UserError as error:
             errors.append(error)
-            opened.append(Skipped(path, " ".join([error.message, error.hint]).strip()))
+            opened.append(Skipped.because(path, error))
     if not opened:
         wanted = ", ".join(reading.sheets)
         raise UserError(f"{path} has no sheet {wanted}.", hint=f"There are: {', '.join(names)}.", field="sheet")
@@ -121,7 +121,7 @@ def open_sources(path: Path, reading: Reading, entry: DatasetEntry | None = None
     return opened
 
 
-def _document(path: Path, reading: Reading) -> Source:
+def _document(path: Path, reading: ReadingOptions) -> Source:
     opened = open_document(path)
     mode, shown = reading.mode, shown_path(path, reading.named or (path,)).as_posix()
 
@@ -143,7 +143,7 @@ def _document(path: Path, reading: Reading) -> Source:
     return Source(path.name, family, "text" if family == "text" else "columns", items(), opened.notes, opened=False)
 
 
-def _records(path: Path, reading: Reading, entry: DatasetEntry | None) -> Source:
+def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
     rows = iter(read_records(path))
     head = list(itertools.islice(rows, _LOOKED_AT))
     good = [row for _, row in head if not isinstance(row, RowError)]
@@ -157,7 +157,7 @@ def _records(path: Path, reading: Reading, entry: DatasetEntry | None) -> Source
     return _rows(path.name, columns, good, numbered, reading, entry, [])
 
 
-def _table(path: Path, table: Table, reading: Reading, entry: DatasetEntry | None) -> Source:
+def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
     name = f"{path.name}{f', sheet {table.name}' if table.name else ''}"
     head = list(itertools.islice(table.rows, _LOOKED_AT))
     place = {"source": shown_path(path, reading.named or (path,)).as_posix()}
@@ -178,7 +178,7 @@ def _rows(
     columns: list[str],
     sample: Sequence[Mapping[str, Any]],
     rows: Numbered,
-    reading: Reading,
+    reading: ReadingOptions,
     entry: DatasetEntry | None,
     notes: list[str],
 ) -> Source:

@@ -120,17 +120,18 @@ def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[
     if size <= 0:
         raise UserError(f"--val-size is {size:g}; expected a share such as 0.1, or a number of rows.", field="val_size")
     sizes = Counter(groups)
-    if len(sizes) < 2 or size >= len(groups):
+    wanted = size if size < 1 else int(size)
+    if len(sizes) < 2 or wanted >= len(groups):
         rows = plural("{count:,} row", "{count:,} rows", len(groups))
         counted = plural("{count:,} group", "{count:,} groups", len(sizes))
         column = f" by the column {by!r}" if by else ""
         raise UserError(
-            f"{size:g} can't be held back of {rows} in {counted}{column}: rows of one group stay together, "
+            f"{wanted:g} can't be held back of {rows} in {counted}{column}: rows of one group stay together, "
             "and each side needs one.",
             hint="Hold back fewer, or group them by another column.",
             field="val_size",
         )
-    return validation_groups(sizes, size, seed)
+    return validation_groups(sizes, wanted, seed)
 
 
 def _raw_entry(name: str, dataset_dir: str | Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _csv_grids(path: Path) -> Iterator[tuple[str, Grid, Merged, list[str]]]:
 
 
 def _csv_rows(path: Path, encoding: str) -> Grid:
-    csv.field_size_limit(_CELL_LIMIT)
+    csv.field_size_limit(_CELL_LIMIT)  # of the whole process, for the module knows no other
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, newline="") as file:
         mark = "\t" if path.suffix.lower() == ".tsv" else _delimiter(file.read(1 << 16))
         file.seek(0)

@@ -105,10 +105,10 @@ def _flags() -> Flags:
 def _options(flags: argparse.Namespace) -> ConvertOptions:
     from tunesmith.authoring.convert import ConvertOptions
     from tunesmith.authoring.mapping import Wanted
-    from tunesmith.authoring.sources import Reading
+    from tunesmith.authoring.sources import ReadingOptions
 
     wanted = Wanted(tuple(flags.instruction), tuple(flags.output), flags.input, flags.system)
-    reading = Reading(
+    reading = ReadingOptions(
         wanted=wanted, mode=flags.mode, header=flags.header, sheets=tuple(flags.sheet), as_text=flags.as_text
     )
     return ConvertOptions(

@@ -95,6 +95,6 @@ def lines_beside(
             path.unlink(missing_ok=True)
 
 
-def beside(name: str, dataset_dir: str | Path) -> Path:
+def held_back_file(name: str, dataset_dir: str | Path) -> Path:
     """The file of the rows that are held back from a data set."""
     return info_path(dataset_dir).parent / f"{name}.rejected.jsonl"

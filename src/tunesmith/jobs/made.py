@@ -19,7 +19,7 @@ from tunesmith.authoring.options import MakeOptions, read_options
 from tunesmith.authoring.publish import Published, publish
 from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
-from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.lines import Question, serve
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.layout import RunLayout
@@ -70,10 +70,10 @@ def write_rows(
     """Write what the journal's answers and a person's decisions make, and beside it the rows that are held back."""
     decisions = Decisions.read(layout.decisions)
     rows = Rows(journal, options, model, decisions)
-    aside = beside(options.out, options.dataset_dir)
-    earlier = aside.with_name(f"{options.out}.{options.type}").exists()
+    beside = held_back_file(options.out, options.dataset_dir)
+    earlier = beside.with_name(f"{options.out}.{options.type}").exists()
     failed = 0
-    with lines_beside(aside, own, replace=replace, stays=lambda: earlier and not rows.total) as write:
+    with lines_beside(beside, own, replace=replace, stays=lambda: earlier and not rows.total) as write:
         held_back = rows.count(write)
         for chunk in failed_chunks(journal):
             failed += 1
@@ -88,7 +88,7 @@ def write_rows(
                 publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace, own=own)
             )
     stays = earlier and not rows.total
-    return Written(tuple(done), held_back, failed, aside, rows.by_chunk, decisions.taken, stays)
+    return Written(tuple(done), held_back, failed, beside, rows.by_chunk, decisions.taken, stays)
 
 
 class MadeRows:

@@ -22,7 +22,7 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, at_work, now_and_then, run_directory, write_report
-from tunesmith.jobs.held_back import OwnFiles, beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file
 from tunesmith.jobs.made import write_rows
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
@@ -49,7 +49,7 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
     own = OwnFiles(run_directory(options), "data make")
     for part in (options.out, f"{options.out}_val")[: 1 + bool(options.val_size)]:
         target(part, options.dataset_dir, options.type, replace=options.replace, own=own)
-    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
+    refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     found = find_documents(sources)
     count = counter(options.tokenizer)
     done: tuple[Published, ...] = ()

@@ -21,7 +21,7 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import plural, tr, trn
 from tunesmith.jobs.answering import opened, who
 from tunesmith.jobs.asking import Watch, at_work, run_directory
-from tunesmith.jobs.held_back import OwnFiles, beside, lines_beside
+from tunesmith.jobs.held_back import OwnFiles, held_back_file, lines_beside
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
 
@@ -45,7 +45,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     own = OwnFiles(run_directory(options), "data roles")
     for name in _names(options):
         target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
-    refuse_existing(beside(options.out, options.dataset_dir), replace=options.replace, own=own)
+    refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
     done: list[Published] = []
     try:
@@ -160,9 +160,9 @@ async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tal
 
 
 def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: OwnFiles, say: Say) -> list[Published]:
-    aside = beside(options.out, options.dataset_dir)
+    beside = held_back_file(options.out, options.dataset_dir)
     reasons: Counter[str] = Counter()
-    with lines_beside(aside, own, replace=options.replace) as write:
+    with lines_beside(beside, own, replace=options.replace) as write:
 
         def rejected(row: Row) -> None:
             reasons[row["reason"]] += 1
@@ -170,7 +170,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
-        raise UserError("No row came of it.", hint=f"{aside} tells why; a larger --gap may help.")
+        raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
     train, held = _sides(made, options)
     if options.val_size and not held:
         say(
@@ -187,7 +187,7 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
             say(told.format(rows=counted, file=done[-1].path, name=name))
     if reasons:
         kinds = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=aside))
+        say(tr("held back: {kinds} (in {file})").format(kinds=kinds, file=beside))
     return done
 
 
