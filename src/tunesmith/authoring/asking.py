@@ -15,7 +15,7 @@ from tunesmith.authoring.structured import BadAnswer, Declined
 from tunesmith.errors import UserError
 
 _REASKED = 2
-_CUT = "it was cut off before its end (a larger --max-tokens leaves more room)"
+_CUT = "it was cut off before its end: it runs on and on, or --max-tokens leaves too little room"
 _UNREACHED = 10
 """So many questions in a row without any answer, for no reason of their own, mean that the server is gone."""
 
@@ -24,7 +24,7 @@ _UNREACHED = 10
 class Question:
     """One question. read: makes a JSON value of a reply, or raises BadAnswer saying what is wrong with it.
 
-    settings: what decides the answer beside the messages, for telling questions apart.
+    settings: what decides the answer beside the messages, for telling questions apart. most: see `Model.ask`.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class Question:
     schema: Mapping[str, Any]
     read: Callable[[Reply], Any] = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    most: int = 0
 
     def id(self, model: str) -> str:
         return question_id(model, self.messages, self.schema, self.settings)
@@ -157,7 +158,7 @@ class _Asker:
         at once where the model declines."""
         messages, reason = list(question.messages), ""
         for _ in range(1 + _REASKED):
-            reply = await self._model.ask(messages, question.schema)
+            reply = await self._model.ask(messages, question.schema, question.most)
             try:
                 return question.read(reply), reply
             except Declined:

@@ -97,9 +97,12 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """See `Model`. The first request finds out which form of structured output the server takes; others wait for
-        it a moment, so that not all of them are refused."""
+    async def ask(self, messages: Messages, schema: Mapping[str, Any], most: int = 0) -> Reply:
+        """See `Model`. A server's answer is limited by `Sampling` alone, for what it thinks counts too.
+
+        The first request finds out which form of structured output the server takes; others wait for it a moment, so
+        that not all of them are refused.
+        """
         if self._asked:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_ALONE):

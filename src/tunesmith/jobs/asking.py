@@ -37,6 +37,7 @@ _NAMES_OR_PATHS = frozenset({"model", "tokenizer"})
 _BAR_SECONDS = 0.2
 _REPORT_SECONDS = 2.0
 _LINE_SECONDS = 15.0
+_LONG_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 
 
@@ -142,6 +143,7 @@ class Watch:
         self._began = time.monotonic()
         self._previous: dict[int, Any] = {}
         self._awaits = False
+        self._written = 0
         self._troubles: dict[str, tuple[int, float]] = {}
 
     @property
@@ -207,6 +209,10 @@ class Watch:
         except UserError as error:  # the run can't be written
             self.stop.fail(error)
 
+    def writing(self, tokens: int) -> None:
+        """How many tokens the answer has that a model of this machine writes."""
+        self._written = tokens
+
     def trouble(self, reason: str, seconds: float) -> None:
         """A request is sent again in so many seconds: a line for the first of many, with how many there were since.
 
@@ -236,14 +242,18 @@ class Watch:
         last = last or done >= self._total
         self.run.update(step=done)
         recorded = self._recorded.is_due(done, now, 0.0 if last else _REPORT_SECONDS)
-        said = self._bar is None and self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS)
-        drawn = self._bar is not None and self._drawn.is_due(done, now, 0.0 if last else _BAR_SECONDS)
+        overdue = bool(self._written) and now - self._said.time >= _LONG_SECONDS
+        said = self._bar is None and (overdue or self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS))
+        seconds = 0.0 if last else _BAR_SECONDS
+        drawn = self._bar is not None and (self._drawn.is_due(done, now, seconds) or self._written > 0)
         if not (recorded or said or drawn):
             return
         spent = self.journal.spent()
         if self._bar is not None:
             self._drawn = _Shown(now, done)
-            self._bar.update(self._bar.task_ids[0], completed=done, said=self.told(spent) + self._failed())
+            self._bar.update(
+                self._bar.task_ids[0], completed=done, said=self.told(spent) + self._failed() + self._growing()
+            )
         if recorded:
             self._recorded = _Shown(now, done)
             self.run.metric(done, failed=self._tally.failed, **asdict(spent), **self.cost(spent))
@@ -253,7 +263,11 @@ class Watch:
 
     def _line(self, done: int, spent: Spent) -> str:
         left = "" if done >= self._total else f" · {tr('left')} {self._left()}"
-        return f"{tr(self._what)} {done}/{self._total} · {self.told(spent)}{self._failed()}{left}"
+        return f"{tr(self._what)} {done}/{self._total} · {self.told(spent)}{self._failed()}{self._growing()}{left}"
+
+    def _growing(self) -> str:
+        tokens = self._written
+        return f" · {tr('{tokens:,} tokens of the next').format(tokens=tokens)}" if tokens else ""
 
     def _failed(self) -> str:
         return f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""

@@ -114,7 +114,7 @@ async def _ask(options: MakeOptions, prompts: Prompts, watch: Watch) -> Tally:
     journal = watch.journal
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop, watch.trouble) as model:
+        async with opened(options, watch.stop, watch.trouble, watch.writing) as model:
             with watch.asking("asking", journal.chunks()) as report:
                 tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
             if options.judge and not watch.stop.ending:

@@ -144,7 +144,7 @@ def _announced(asked: Sequence[Unnamed], model: str, place: str) -> str:
 async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop, watch.trouble) as model:
+        async with opened(options, watch.stop, watch.trouble, watch.writing) as model:
             with watch.asking("asking", len(asked)) as report:
                 return await ask_all(
                     (each.question for each in asked),
