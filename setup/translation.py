@@ -29,9 +29,9 @@ FURTHER = CATALOGUES / "further.txt"
 # What takes texts for people. `tr` is looked up as it is written, the others by pattern.
 SAYS = frozenset({
     "UserError", "Missing", "Clash", "Unconfirmed", "Gone", "RowError", "Finding", "Word", "Rule", "Idle", "Command",
-    "Noted", "Refused", "Rejected", "BadAnswer", "AskFailed", "Device", "told", "note", "say", "warn", "append_note",
-    "last_error", "text_of", "at_least", "_refuse", "_lora_only", "_settings_of", "_hold_back", "_damaged", "_foreign",
-    "_Again", "_fail",
+    "Noted", "Refused", "Rejected", "Failed", "BadAnswer", "AskFailed", "Device", "told", "note", "say", "warn",
+    "append_note", "last_error", "text_of", "at_least", "_refuse", "_lora_only", "_settings_of", "_hold_back",
+    "_damaged", "_foreign", "_Again", "_fail",
 })  # fmt: skip
 _NO_TEXT = frozenset({"field", "sign", "level", "verbs", "settings"})
 """Their arguments that nobody reads."""

@@ -90,9 +90,9 @@ def _address(given: str) -> str:
     except ValueError:  # brackets that don't close, a port beyond all ports
         fits = False
     if not fits:
-        shown = re.sub(r"//[^/]*@", "//", given.partition("?")[0])
+        base_url = re.sub(r"//[^/]*@", "//", given.partition("?")[0])
         raise UserError(
-            f"The base URL is {shown!r}, which is no address of a server.",
+            f"The base URL is {base_url!r}, which is no address of a server.",
             hint="It looks like http://127.0.0.1:11434/v1 or https://api.example.com/v1.",
             field="base_url",
         )

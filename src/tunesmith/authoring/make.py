@@ -54,8 +54,8 @@ def plan(
     Returns how many documents could be read. What can't be read is noted, and the rest goes on. say: told after each
     chunk how far it is. UserError where nothing could be read.
     """
-    for skipped in found.skipped:
-        note(f"left out: {skipped}")
+    for what in found.skipped:
+        note(f"left out: {what}")
     read = 0
     with journal.planning():
         for path in found.documents:

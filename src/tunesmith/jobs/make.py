@@ -210,8 +210,8 @@ def kinds_told(counts: Mapping[str, int]) -> str:
 
 def failed_hint(journal: Journal) -> str:
     """The commonest reason of questions that failed."""
-    reasons = journal.failures()
-    return f"Most often: {reasons[0]}." if reasons else ""
+    reason = next(iter(journal.failures()), "")
+    return f"Most often: {reason}." if reason else ""
 
 
 def _announced(expected: Estimate, model: str, place: str) -> str:

@@ -84,13 +84,13 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
 
 def _tell_found(found: Sequence[Spoken], options: RolesOptions, say: Say) -> None:
     for each in found:
-        own = sum(is_role(line.speaker, options) for line in each.lines)
+        spoken = sum(is_role(line.speaker, options) for line in each.lines)
         kinds = Counter(line.attribution for line in each.lines)
         kind = tr("script") if each.script else tr("novel")
         say(
             tr("{path}: {kind}, {lines}, {own} of {role}; speakers {named} named, {turn} by turn, {none} unknown")
             .format(
-                path=each.path, kind=kind, own=own, role=options.role[0],
+                path=each.path, kind=kind, own=spoken, role=options.role[0],
                 lines=trn("{count:,} line", "{count:,} lines", len(each.lines)),
                 named=kinds["named"], turn=kinds["turn"], none=kinds[""],
             )
