@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def load(name: str) -> Tokenizer:
     return Tokenizer.load(real_tokenizer(name))
 
 
-@cache
+@lru_cache(maxsize=1)
 def reference(name: str) -> tokenizers.Tokenizer:
     return tokenizers.Tokenizer.from_file(str(real_tokenizer(name) / "tokenizer.json"))
 

@@ -19,7 +19,7 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, refuse_existing, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import plural, tr, translated, trn
+from tunesmith.i18n import in_english, plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
 from tunesmith.jobs.asking import Watch, at_work, now_and_then, run_directory, write_report
 from tunesmith.jobs.held_back import OwnFiles, held_back_file
@@ -140,8 +140,10 @@ def _publish(
             return ()
         lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
         held = plural("{count:,} row was held back", "{count:,} rows were held back", sum(written.held_back.values()))
+        with in_english():
+            kinds = kinds_told(written.held_back)
         why = (
-            f"Held back: {kinds_told(written.held_back)}." if written.stays else f"{written.beside} tells why.",
+            f"Held back: {kinds}." if written.stays else f"{written.beside} tells why.",
             "The data set that was made before stays as it is." if written.stays else "",
         )
         raise UserError(
