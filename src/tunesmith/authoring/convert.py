@@ -25,7 +25,10 @@ Tell = Callable[[int, int], None]
 Only = Literal["questions", "text"]
 ONLY: tuple[Only, ...] = ("questions", "text")
 _FAMILIES: Mapping[Only, Family] = {"questions": "conversations", "text": "text"}
-_HOLDS: Mapping[Family, str] = {"conversations": "questions with answers", "text": "plain text"}
+_NOT_TAKEN: Mapping[Only, str] = {
+    "questions": "It holds plain text, and only questions are taken.",
+    "text": "It holds questions with answers, and only plain text is taken.",
+}
 _LOOKED_AT, _SHOWN = 64, 3
 _MESSAGE_KEYS = {
     "from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "train",
@@ -98,11 +101,8 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
         files += [path] * bool(wanted)
         sources += wanted
         skipped += [one for one in opened if isinstance(one, Skipped)]
-        skipped += [
-            Skipped(path, f"It holds {_HOLDS[one.family]}, and only {options.only} is taken.")
-            for one in opened
-            if isinstance(one, Source) and not options.takes(one)
-        ]
+        if options.only and any(isinstance(one, Source) and not options.takes(one) for one in opened):
+            skipped.append(Skipped(path, _NOT_TAKEN[options.only]))
     if not sources:
         raise UserError("No source can be read:\n" + "\n".join(f"  {one}" for one in skipped[:10]))
     return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries, reading)

@@ -267,7 +267,7 @@ class Watch:
 
     def _growing(self) -> str:
         tokens = self._written
-        return f" · {tr('{tokens:,} tokens of the next').format(tokens=tokens)}" if tokens else ""
+        return f" · {tr('next answer: {tokens:,} tokens so far').format(tokens=tokens)}" if tokens else ""
 
     def _failed(self) -> str:
         return f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""
