@@ -69,18 +69,18 @@ def plan(
                 continue
             read += 1
             for told in reading.notes:
-                note(f"{path}: {told}")
+                note(told if path.name in told else f"{path}: {told}")
         if not journal.chunks():
             raise UserError("None of the documents could be read.", hint="The notes above say why.")
         for each in questions(journal, options, prompts):
             journal.plan(each.source, each.planned(model))
-            say(f"planning: {each.source.number + 1:,} chunks so far")
+            say(f"planning: chunk {each.source.number + 1:,}")
     return read
 
 
 def _told(chunks: Iterable[Chunk], path: Path, say: Callable[[str], None]) -> Iterator[Chunk]:
     for number, chunk in enumerate(chunks, 1):
-        say(f"reading {path.name}: {number:,} chunks so far")
+        say(f"reading {path.name}: chunk {number:,}")
         yield chunk
 
 

@@ -77,7 +77,7 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
             say(tr("left out: {what}").format(what=error))
             continue
         for note in document.notes:
-            say(f"{path}: {note}")
+            say(note if path.name in note else f"{path}: {note}")
         found.append(read_dialogue(document, shown_path(path, sources), options))
     return found
 
