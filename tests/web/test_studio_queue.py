@@ -215,3 +215,23 @@ def test_only_what_may_hold_a_device_is_waited_for(
     studio.queue.add(waiting("saves/a", "0"))
     studio.queue.tick()
     assert ("saves/a" not in started) == held_up
+
+
+def test_authoring_with_a_model_of_this_machine_waits_its_turn(
+    client: TestClient, studio: Studio, workspace: Path, started: dict[str, int]
+) -> None:
+    (workspace / "book.txt").write_text("A long story.", encoding="utf-8")
+    (workspace / "models" / "mine").mkdir(parents=True)
+    studio.queue.add(waiting("saves/a", "cpu"))
+    studio.changed()
+    asked = {"sources": ["book.txt"], "options": {"out": "facts", "model": "models/mine"}}
+    begun = client.post("/api/authoring/make", json=asked)
+    assert begun.json() == {"id": "saves/data/facts"}
+    (listed,) = [run for run in client.get("/api/runs").json() if run["id"] == "saves/data/facts"]
+    assert (listed["status"], listed["queue_position"], listed["kind"]) == ("queued", 1, "data make")
+    client.post("/api/runs/saves/data/facts/stop")
+    assert client.post("/api/runs/saves/data/facts/resume").status_code == 202
+    assert studio.queue.waiting() == ["saves/data/facts"]
+    del started["saves/a"]
+    studio.changed()
+    assert "saves/data/facts" in started

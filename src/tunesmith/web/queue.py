@@ -119,6 +119,11 @@ class Queue:
                     return Place(None, job.devices, job.began)
         return None
 
+    def holds_devices(self) -> bool:
+        """Whether one of its jobs, started or waiting, takes a device."""
+        with self._lock:
+            return any(job.devices for job in (*self._started, *self._waiting))
+
     def launcher(self, run: str) -> int | None:
         """The process that was started for a run, while it lives."""
         with self._lock:

@@ -94,6 +94,10 @@ class Studio:
         if self.queue.tick():
             self.summaries.forget_search()
 
+    def devices_taken(self) -> bool:
+        """Whether what needs a device has to wait its turn."""
+        return self.queue.holds_devices() or bool(self._at_work())
+
     def _at_work(self) -> list[str]:
         """Ids of the runs whose process lives and may hold a device, whoever started it."""
         return [summary.id for summary in self._listed.runs if self._works(summary)]
@@ -103,12 +107,12 @@ class Studio:
             return False
         try:
             run = self.workspace.run(summary.id)
-            return process_lives(run.state()) and not (summary.kind in AUTHORED and _asks_a_server(run))
+            return process_lives(run.state()) and not (summary.kind in AUTHORED and asks_a_server(run))
         except UserError:
             return False  # its folder was deleted or moved since it was listed
 
 
-def _asks_a_server(run: RunReader) -> bool:
+def asks_a_server(run: RunReader) -> bool:
     """Whether an authoring job has its model elsewhere, so that it needs no device of this machine."""
     config = forms.mapping_in(run.layout.resolved)
     model = config.get("model")
