@@ -1,7 +1,10 @@
 """Data in the studio: what is told of it, and changing it without losing anything."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,6 +16,8 @@ from tunesmith.data.editing import keep_rows, put_back, replace_row, taken_out
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
 from tunesmith.text.rows import RowError
+from tunesmith.web.studio import Studio
+from tunesmith.web.uploads import receive
 
 ROWS = [
     {"instruction": "一", "output": "1"},
@@ -151,6 +156,26 @@ def test_a_second_file_of_the_name_gets_another(client: TestClient, workspace: P
         assert client.post("/api/datasets/upload?name=twice.jsonl", content=content).json()["name"] == wanted
     assert client.post("/api/datasets/upload?name=empty.jsonl", content=b"").status_code == 400
     assert not (workspace / "data" / "empty.jsonl").exists()
+
+
+def test_two_uploads_of_one_name_at_once_each_get_a_file(studio: Studio, workspace: Path) -> None:
+    class Sent:
+        def __init__(self, content: bytes) -> None:
+            self.content, self.headers = content, dict[str, str]()
+
+        async def stream(self) -> AsyncIterator[bytes]:
+            yield self.content
+            await asyncio.sleep(0.01)
+            yield b"\n"
+
+    async def both() -> list[Path]:
+        sent: list[Any] = [Sent(b"one"), Sent(b"two")]
+        kept = [receive(one, workspace / "data", "x.txt", studio) for one in sent]
+        return await asyncio.gather(*kept)
+
+    paths = asyncio.run(both())
+    assert [path.read_bytes() for path in paths] == [b"one\n", b"two\n"]
+    assert sorted(path.name for path in paths) == ["x.txt", "x_2.txt"]
 
 
 def test_the_list_of_data_sets_is_no_data_set(client: TestClient) -> None:

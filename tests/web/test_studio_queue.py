@@ -16,6 +16,7 @@ from tunesmith.runs.processes import birth
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 from tunesmith.web import queue as queue_module
+from tunesmith.web.api import runs as runs_module
 from tunesmith.web.queue import Job, Queue
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
@@ -235,3 +236,13 @@ def test_authoring_with_a_model_of_this_machine_waits_its_turn(
     del started["saves/a"]
     studio.changed()
     assert "saves/data/facts" in started
+
+
+def test_a_run_that_is_killed_before_it_begins_is_stopped_and_not_failed(
+    client: TestClient, studio: Studio, workspace: Path, started: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "_kill_tree", lambda pid: started.clear())
+    studio.queue.add(waiting("saves/a", "cpu"))
+    studio.changed()
+    ended = client.post("/api/runs/saves/a/kill").json()
+    assert (ended["status"], ended["message"]) == ("stopped", "Ended before it began.")

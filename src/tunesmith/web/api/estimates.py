@@ -79,7 +79,8 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
 
 
 def _remembered(estimates: OrderedDict[str, dict[str, Any]], key: str) -> dict[str, Any] | None:
-    if key in estimates:
+    try:
         estimates.move_to_end(key)
         return estimates[key]
-    return None
+    except KeyError:  # it is not there, or another thread has just let it go
+        return None
