@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
+
+from tunesmith.runs.files import replace_text
 
 Sort = Literal["order", "worst", "best"]
 Scores = Mapping[str, float]
@@ -51,6 +53,20 @@ class Predictions:
                 known = end
             self._read, self._places = known, places
         return self
+
+    def keep(self, indices: Collection[int]) -> None:
+        """Leave in the file the answers to these questions alone."""
+        places = [self._places[index] for index in sorted(set(indices) & self._places.keys())]
+        lines = []
+        if places:
+            with self.path.open("rb") as file:
+                for place in places:
+                    file.seek(place.offset)
+                    lines.append(file.readline().decode("utf-8"))
+        replace_text(self.path, "".join(lines))
+        with self._lock:
+            self._read, self._places = 0, {}
+        self.refresh()
 
     def __len__(self) -> int:
         return len(self._places)

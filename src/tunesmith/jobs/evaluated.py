@@ -20,6 +20,7 @@ from tunesmith.evaluation.questions import Question, questions_of
 from tunesmith.evaluation.results import Predictions
 from tunesmith.evaluation.words import is_chinese, knows_chinese
 from tunesmith.i18n import tr
+from tunesmith.jobs.evaluation_basis import keep_what_is_of, mark_of_model, mark_of_rows
 from tunesmith.jobs.evaluation_watch import EvaluationWatch
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.run import Run
@@ -73,6 +74,10 @@ def _work(run: Run, job: Job, written: Predictions, watch: EvaluationWatch) -> N
 
     ground = _prepare(run, job, watch)
     watch.must_go_on()
+    rows = None if ground.prepared is None else mark_of_rows(ground.prepared.evals)
+    marks = mark_of_model(job, ground.found.located.path), rows
+    for sentence in keep_what_is_of(run, *marks, ground.questions, written, compared=job.evaluation.predict_base):
+        watch.say(sentence)
     model = load_tuned(job, ground.found, watch.say)
     watch.must_go_on()
     if ground.prepared is not None:
