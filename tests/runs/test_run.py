@@ -150,12 +150,12 @@ def test_two_threads_of_a_process_write_its_state(tmp_path: Path) -> None:
     run.begin_attempt()
 
     def work(number: int) -> None:
-        for step in range(100):
+        for step in range(20):
             run.update(steps=step)
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [None] * 4, "none stands in another's way"
-    assert RunReader(run.path).state().steps == 99
+    assert RunReader(run.path).state().steps == 19
 
 
 def test_a_pid_that_now_belongs_to_another_process_reads_as_killed(tmp_path: Path) -> None:

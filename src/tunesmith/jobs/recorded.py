@@ -66,8 +66,8 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
 
 
 def _listen(stream: IO[bytes], run: Run, words: deque[str]) -> None:
-    """Keep the lines; a share of a whole in one is the progress. It reads on whatever can't be written: else the command
-    would wait for it."""
+    """Keep the lines; a share of a whole in one is the progress. What can't be written is left: else the command would
+    wait for its reader."""
     for line in stream:
         text = line.decode("utf-8", "replace").rstrip()
         words.append(text)
