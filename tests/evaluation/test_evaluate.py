@@ -269,6 +269,23 @@ def test_a_stop_file_ends_it_and_the_folder_keeps_to_its_settings(
     assert sorted(row["index"] for row in lines(out)) == list(range(HELD_BACK))
 
 
+def test_a_second_process_does_not_mark_the_run_of_the_first_as_failed(
+    rows_file: Path, tiny_model_dir: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.jobs import evaluate
+    from tunesmith.runs import run as runs
+
+    _, keys = evaluate.configuration(str(tiny_model_dir("llama")), None, str(rows_file))
+    resolved = load_job([], {**keys, "output_dir": str(tmp_path / "one")}, verb="eval")
+    second = runs.Run.open(evaluate.queue(resolved).root)
+    runs.Run.open(second.path).begin_attempt()
+    monkeypatch.setattr(runs.os, "getpid", lambda: -1)
+    monkeypatch.setattr(evaluate, "_open_run", lambda resolved: second)
+    with pytest.raises(UserError, match="A run is at work"):
+        evaluate.evaluate(resolved)
+    assert RunReader(second.path).state().status == "running"
+
+
 def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

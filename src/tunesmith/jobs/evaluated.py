@@ -48,10 +48,9 @@ class _Ground:
 
 
 def evaluate_in(run: Run, job: Job, notes: Sequence[str]) -> None:
-    """Evaluate the job, recording into `run`. KeyboardInterrupt where somebody asked to end, when what there is has
-    been written."""
+    """Evaluate the job, recording into `run`, whose attempt has begun. KeyboardInterrupt where somebody asked to end,
+    when what there is has been written."""
     written = Predictions(run.layout.predictions).refresh()
-    run.begin_attempt(from_step=len(written))
     watch = EvaluationWatch(run)
     for note in notes:
         run.run_log(note)
