@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.config.describe import json_schema
 from tunesmith.config.evaluation import COMMAND
-from tunesmith.config.fields import fields, help_of
+from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, load_job
@@ -169,10 +169,6 @@ def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
                 error.message.replace(str(file), shown), hint=error.hint.replace(str(file), shown), field=error.field
             ) from None
     return resolved.asked, [note.replace(str(file), name) for note in resolved.notes]
-
-
-def labels() -> dict[str, str]:
-    return {name: help_of(name) for name in fields()}
 
 
 def _without_blanks(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _CSV_ROWS = 5000
 class Curves(BaseModel):
     """series: metric → [step, value or null where it was no number]. total: points before thinning.
 
-    cursor: where the page's event stream goes on from.
+    offset: bytes, where the page's event stream goes on from.
     """
 
     series: dict[str, list[tuple[int, float | None]]]
