@@ -186,7 +186,7 @@ def test_documents_stay_whole(data: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["data", "split", "mine", "--val-size", "3", "--by", "sorce"]) == 2
     assert "Did you mean source" in capsys.readouterr().err
     assert main(["data", "split", "mine", "--val-size", "20"]) == 2
-    assert "can't be split" in capsys.readouterr().err
+    assert "can't be held back of 20 rows" in capsys.readouterr().err
 
 
 def test_data_sets_of_two_formats_are_merged(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

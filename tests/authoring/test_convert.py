@@ -87,7 +87,8 @@ def test_old_excel_and_a_chinese_csv(tmp_path: Path) -> None:
 def test_columns_are_guessed_and_empty_answers_told(tmp_path: Path) -> None:
     rows = [["编号", "问题", "答案"], [1, "怎么退货？", "七天内可退。"], [2, "几点开门？", None]]
     found, done = converted(documents.xlsx(tmp_path / "faq.xlsx", {"客服": rows}), tmp_path)
-    assert found == [{"instruction": "怎么退货？", "input": "", "output": "七天内可退。"}]
+    place = {"source": "faq.xlsx", "source_sheet": "客服", "source_row": 2}
+    assert found == [{"instruction": "怎么退货？", "input": "", "output": "七天内可退。", **place}]
     assert list(done.rejected) == ["column '答案' is empty (first: faq.xlsx, sheet 客服, row 3)"]
     assert any("编号" in note for note in done.notes)
     assert done.beside is not None
@@ -104,9 +105,10 @@ def test_templates_over_columns_make_several_rows_of_one(tmp_path: Path) -> None
         reading=ReadingOptions(wanted=wanted),
         file_type="jsonl",
     )
+    asked = {"input": "", "system": "A {{name}}.", "source": "a.xlsx", "source_sheet": "S", "source_row": 2}
     assert found == [
-        {"instruction": "Fool upright?", "input": "", "output": "a start", "system": "A {{name}}."},
-        {"instruction": "Fool reversed?", "input": "", "output": "It means haste.", "system": "A {{name}}."},
+        {"instruction": "Fool upright?", "output": "a start", **asked},
+        {"instruction": "Fool reversed?", "output": "It means haste.", **asked},
     ]
 
 
@@ -298,9 +300,13 @@ def test_tables_and_texts_do_not_mix_unless_asked(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.txt").write_text("Text.", encoding="utf-8")
     documents.xlsx(folder / "b.xlsx", {"S": [["question", "answer"], ["a", "b"]]})
-    with pytest.raises(UserError, match="one data set is one kind"):
+    with pytest.raises(UserError, match=r"questions with answers in 1 \(b.xlsx, sheet S\), plain text in 1 \(a.txt\)"):
         converted(folder, tmp_path)
-    rows, _ = converted(folder, tmp_path, reading=ReadingOptions(as_text=True))
+    rows, done = converted(folder, tmp_path, only="questions", replace=True)
+    assert [row["output"] for row in rows] == ["b"] and [one.path.name for one in done.skipped] == ["a.txt"]
+    rows, _ = converted(folder, tmp_path, only="text", replace=True)
+    assert [row["text"] for row in rows] == ["Text."]
+    rows, _ = converted(folder, tmp_path, reading=ReadingOptions(as_text=True), replace=True)
     assert [row["text"] for row in rows] == ["Text.", "question: a\nanswer: b"]
 
 

@@ -133,7 +133,7 @@ def test_markdown(tmp_path: Path) -> None:
     assert document.passages[1].heading == ("Top", "Sub")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "big5", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "big5", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_novel_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     opening = "第一回　宴桃園豪傑三結義\n\n　　話說天下大勢，分久必合，合久必分。\n　　周末七國分爭，並入於秦。"

@@ -80,6 +80,7 @@ def test_ctrl_c_awaits_what_is_on_its_way_and_ends_with_what_there_is(slow_serve
     assert process.returncode == 130, told
     assert len(slow_server.requests) == 3
     assert len(rows()) == 3 and "3 chunks were not asked about" in told
+    assert "3, of which 3 can be used" in told and "assistant: " in told  # as every way to a data set ends
     assert RunReader(Path("saves/data/space")).state().status == "stopped"
     slow_server.answer = diligent
     assert make(slow_server) == 0

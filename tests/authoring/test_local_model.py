@@ -19,6 +19,7 @@ from tunesmith.authoring.model import Reply
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.stop import Stop
 from tunesmith.cli.main import main
+from tunesmith.config import GenerationConfig
 from tunesmith.jobs.answering import opened, who
 from tunesmith.runs.layout import RunLayout
 
@@ -79,8 +80,10 @@ class SlowEngine:
     def __init__(self, at_piece: Callable[[], None]) -> None:
         self.at_piece, self.closed, self.misused = at_piece, False, False
         self.begun: list[int] = []
+        self.limits: set[int] = set()
 
-    def stream(self, *_: object) -> Told:
+    def stream(self, conversation: object, settings: GenerationConfig) -> Told:
+        self.limits.add(settings.max_new_tokens)
         return Told(self)
 
 
@@ -106,16 +109,20 @@ def test_stopped_it_begins_no_further_answer_and_is_not_freed_while_it_writes(
         engine.closed = True
 
     monkeypatch.setattr("tunesmith.jobs.answering._loaded", loaded)
-    questions = [Question("q", [{"role": "user", "content": str(at)}], {}, lambda reply: reply.text) for at in range(9)]
+    questions = [
+        Question("q", [{"role": "user", "content": str(at)}], {}, lambda reply: reply.text, most=77) for at in range(9)
+    ]
+    written: list[int] = []
 
     async def asking() -> int:
         with Journal(tmp_path / "journal.sqlite") as journal:
-            async with opened(MakeOptions(model="books"), stop) as model:
+            async with opened(MakeOptions(model="books"), stop, writing=written.append) as model:
                 return (await ask_all(questions, model, journal, concurrency=8, stop=stop)).answered
 
     assert asyncio.run(asking()) == (1 if times == 1 else 0)
     time.sleep(0.03)  # a thread that is left over would have come to its next piece
     assert engine.begun == [0] and engine.closed and not engine.misused
+    assert engine.limits == {77} and written == [*range(1, len(written)), 0]  # told as it grows
     assert pieces == 10 if times == 1 else pieces < 10
 
 

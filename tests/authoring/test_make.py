@@ -166,6 +166,12 @@ def test_a_dry_run_tells_the_price_and_asks_nobody(capsys: pytest.CaptureFixture
     assert main(["data", "make", "books", "--out", "x", "--dry-run"]) == 0  # no model is needed for that
 
 
+def test_reading_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("tunesmith.jobs.asking._LINE_SECONDS", 0.0)
+    assert main(["data", "make", "books", "--out", "space", "--dry-run"]) == 0
+    assert "reading Mars.txt: chunk 1" in capsys.readouterr().out
+
+
 def test_the_run_tells_progress_tokens_and_money() -> None:
     with serving(diligent) as server:
         assert make(server, "--price-in", "1", "--price-out", "2") == 0

@@ -303,6 +303,16 @@ def test_a_split_keeps_scenes_whole() -> None:
     assert all(scenes) and not scenes[0] & scenes[1]
 
 
+def test_a_scene_alone_is_split_between_what_is_said_and_nothing_hides_that_it_can_not_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = "".join(f"甄嬛：这是第{number}个问题吗？\n皇帝：这是第{number}个回答。\n\n" for number in range(10))
+    assert len(extract(lines, "--role", "皇帝", "--val-size", "0.2")) == 8
+    assert "No validation set" not in capsys.readouterr().out
+    assert len(extract(lines, "--role", "皇帝", "--val-size", "0.2", "--turns", "3", "--replace")) == 10
+    assert "No validation set: all rows hang together" in capsys.readouterr().out
+
+
 def test_a_dry_run_only_tells(capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(SCRIPT_ZH, "--role", "皇帝,皇上", "--dry-run") == []
     assert "script, 8 lines, 3 of 皇帝" in capsys.readouterr().out

@@ -11,11 +11,11 @@ from tunesmith.authoring.chunk import estimate_tokens
 from tunesmith.authoring.journal import Answer, Journal, question_id
 from tunesmith.authoring.model import AskFailed, Messages, Model, Reply
 from tunesmith.authoring.stop import Stop, Stopped
-from tunesmith.authoring.structured import BadAnswer
+from tunesmith.authoring.structured import BadAnswer, Declined
 from tunesmith.errors import UserError
 
 _REASKED = 2
-_CUT = "it was cut off before its end (a larger --max-tokens leaves more room)"
+_CUT = "it was cut off before its end: it runs on and on, or --max-tokens leaves too little room"
 _UNREACHED = 10
 """So many questions in a row without any answer, for no reason of their own, mean that the server is gone."""
 
@@ -24,7 +24,7 @@ _UNREACHED = 10
 class Question:
     """One question. read: makes a JSON value of a reply, or raises BadAnswer saying what is wrong with it.
 
-    settings: what decides the answer beside the messages, for telling questions apart.
+    settings: what decides the answer beside the messages, for telling questions apart. most: see `Model.ask`.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class Question:
     schema: Mapping[str, Any]
     read: Callable[[Reply], Any] = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    most: int = 0
 
     def id(self, model: str) -> str:
         return question_id(model, self.messages, self.schema, self.settings)
@@ -139,6 +140,8 @@ class _Asker:
         except AskFailed as failed:
             self._fail(known, question, failed.reason)
             self._count_unreached(failed)
+        except Declined as declined:
+            self._fail(known, question, declined.reason)
         except BadAnswer as bad:
             self._fail(known, question, f"no usable answer in {1 + _REASKED} attempts: {bad.reason}")
         else:
@@ -151,12 +154,17 @@ class _Asker:
         self._tally.failed += 1
 
     async def _answered(self, known: str, question: Question) -> tuple[Any, Reply]:
-        """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last."""
+        """A usable answer; a model whose answer can't be read is told so and asked again. BadAnswer for the last, and
+        at once where the model declines."""
         messages, reason = list(question.messages), ""
         for _ in range(1 + _REASKED):
-            reply = await self._model.ask(messages, question.schema)
+            reply = await self._model.ask(messages, question.schema, question.most)
             try:
                 return question.read(reply), reply
+            except Declined:
+                self._in_a_row = 0
+                self._journal.called(known, reply)
+                raise
             except BadAnswer as bad:
                 reason = bad.reason
             except Exception as error:  # a reader that stumbles over one answer must not cost all the others

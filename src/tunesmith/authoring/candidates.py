@@ -38,6 +38,7 @@ _NAMES = {
 _WRITTEN = {"en": "English", "zh": "简体中文", "zh-TW": "繁體中文"}
 TOKENS_PER_ENTRY = 180
 """Question, answer, quotation and JSON, for telling the price before."""
+_MOST_PER_ENTRY = 4 * TOKENS_PER_ENTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Itera
             text=source.chunk.shown,
             language=_written(language, asked_for),
         )
-        question = Question("questions", messages, SCHEMA, _reader(count), _settings(options))
+        question = Question("questions", messages, SCHEMA, _reader(count), _settings(options), count * _MOST_PER_ENTRY)
         yield Asked(question, source, language, tuple(name for name, _ in styles), template.version)
 
 

@@ -97,9 +97,12 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
-        """See `Model`. The first request finds out which form of structured output the server takes; others wait for
-        it a moment, so that not all of them are refused."""
+    async def ask(self, messages: Messages, schema: Mapping[str, Any], most: int = 0) -> Reply:
+        """See `Model`. A server's answer is limited by `Sampling` alone, for what it thinks counts too.
+
+        The first request finds out which form of structured output the server takes; others wait for it a moment, so
+        that not all of them are refused.
+        """
         if self._asked:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_ALONE):
@@ -240,6 +243,12 @@ class Endpoint:
             return UserError(
                 f"There is no chat completions server at {where} (404{': ' + said if said else ''}).",
                 hint="The base URL usually ends in /v1.",
+                field="base_url",
+            )
+        if model in names:
+            return UserError(
+                f"{where} lists the model {model!r}, but does not answer for it (404{': ' + said if said else ''}).",
+                hint="Is it a model that chats, and does the base URL end in /v1?",
                 field="base_url",
             )
         hint = did_you_mean(model, names) or f"It has: {', '.join(names[:8]) or 'none'}."

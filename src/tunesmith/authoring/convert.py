@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tunesmith.authoring.document import Found, Skipped, find_documents
 from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
-from tunesmith.authoring.sources import Item, ReadingOptions, Rejected, Source, open_sources
+from tunesmith.authoring.sources import Family, Item, ReadingOptions, Rejected, Source, open_sources
 from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural
@@ -22,6 +22,13 @@ from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
 Tell = Callable[[int, int], None]
+Only = Literal["questions", "text"]
+ONLY: tuple[Only, ...] = ("questions", "text")
+_FAMILIES: Mapping[Only, Family] = {"questions": "conversations", "text": "text"}
+_NOT_TAKEN: Mapping[Only, str] = {
+    "questions": "It holds plain text, and only questions are taken.",
+    "text": "It holds questions with answers, and only plain text is taken.",
+}
 _LOOKED_AT, _SHOWN = 64, 3
 _MESSAGE_KEYS = {
     "from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "train",
@@ -31,7 +38,7 @@ _MESSAGE_KEYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
-    """What is to be made. to: None takes the format of the sources, alpaca for tables."""
+    """What is to be made. to: None takes the format of the sources, alpaca for tables. only: None takes all."""
 
     out: str
     dataset_dir: str = "data"
@@ -39,6 +46,10 @@ class ConvertOptions:
     file_type: FileType = "jsonl"
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     replace: bool = False
+    only: Only | None = None
+
+    def takes(self, source: Source) -> bool:
+        return self.only is None or _FAMILIES[self.only] == source.family
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,15 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
                 raise
             skipped.append(Skipped.because(path, error))
             continue
-        files.append(path)
-        for one in opened:
-            if isinstance(one, Source):
-                if one.opened:  # the file is closed: a folder holds more than may be open at once
-                    one.items = iter(_head(one.items))
-                sources.append(one)
+        wanted = [one for one in opened if isinstance(one, Source) and options.takes(one)]
+        for one in wanted:
+            if one.opened:  # the file is closed: a folder holds more than may be open at once
+                one.items = iter(_head(one.items))
+        files += [path] * bool(wanted)
+        sources += wanted
         skipped += [one for one in opened if isinstance(one, Skipped)]
+        if options.only and any(isinstance(one, Source) and not options.takes(one) for one in opened):
+            skipped.append(Skipped(path, _NOT_TAKEN[options.only]))
     if not sources:
         raise UserError("No source can be read:\n" + "\n".join(f"  {one}" for one in skipped[:10]))
     return Plan(tuple(files), tuple(sources), tuple(skipped), _target_format(sources, options), entries, reading)
@@ -165,7 +178,7 @@ def _items(made: Plan, notes: list[str], skipped: list[Skipped]) -> Iterator[tup
     for path in made.files:
         try:
             for source in open_sources(path, made.reading, made.entries.get(path)):
-                if isinstance(source, Skipped):
+                if isinstance(source, Skipped) or source.family != made.sources[0].family:
                     continue  # told when it was looked at
                 for item in source.items:
                     yield item if isinstance(item, Rejected) else (item, source)
@@ -207,12 +220,16 @@ def _foreign_keys(row: Mapping[str, Any]) -> set[str]:
 
 
 def _target_format(sources: Sequence[Source], options: ConvertOptions) -> RowFormat:
-    families = {source.family: source for source in sources}
+    families = {source.family for source in sources}
     if len(families) == 2:
-        rows, text = families["conversations"].name, families["text"].name
+        asked, plain_ones = (
+            [source.name for source in sources if source.family == family] for family in ("conversations", "text")
+        )
         raise UserError(
-            f"The sources hold both questions with answers ({rows}) and plain text ({text}); one data set is one kind.",
-            hint="Convert them apart, or read all as text with --as-text.",
+            "One data set is of one kind, and the sources are of two: questions with answers in "
+            f"{len(asked):,} ({_first(asked)}), plain text in {len(plain_ones):,} ({_first(plain_ones)}).",
+            hint="Take one kind with --only questions or --only text, or read tables as text too with --as-text.",
+            field="only",
         )
     plain = "text" in families
     if options.to is not None and (options.to == "text") != plain:
@@ -230,6 +247,10 @@ def _target_format(sources: Sequence[Source], options: ConvertOptions) -> RowFor
     # The nearest that holds them all: alpaca knows no tool calls, sharegpt no words beside one.
     single = {"alpaca", "columns"}
     return "alpaca" if formats <= single else "sharegpt" if formats <= single | {"sharegpt"} else "openai"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], "…"][: len(names)])
 
 
 def _rated(sources: Sequence[Source]) -> tuple[bool, str | None]:

@@ -103,7 +103,7 @@ class Skipped:
         return cls(path, f"{error.message} {error.hint}".rstrip())
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return self.reason if str(self.path) in self.reason else f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def open_document(path: Path) -> Reading:
 
     What is damaged further in shows while iterating. A text of gigabytes never lies in memory as a whole.
     """
-    reason = _unreadable(path)
+    reason = _unreadable(path, named=True)
     if reason is not None:
         raise _named(path, reason)
     return Reading(path, READERS.get(path.suffix.lower())(path))
@@ -231,7 +231,7 @@ def find_documents(sources: Sequence[Path]) -> Found:
                     skipped.append(Skipped.because(path, reason))
         elif not source.exists():
             raise _missing(source)
-        elif (reason := _unreadable(source)) is not None:
+        elif (reason := _unreadable(source, named=True)) is not None:
             raise _named(source, reason)
         else:
             documents.append(source)
@@ -283,7 +283,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _named(path: Path, reason: UserError) -> UserError:
     """What is told of a file that was named, and not just found in a folder."""
-    return UserError(f"{path}: {reason.message}", hint=reason.hint or f"Documents end in {known()}.")
+    return UserError(f"{path}: {reason.message}", hint=reason.hint)
 
 
 def _missing(source: Path) -> UserError:
@@ -292,20 +292,21 @@ def _missing(source: Path) -> UserError:
     return UserError(f"There is no file or folder {source.absolute()}.", hint=hint)
 
 
-def _unreadable(path: Path) -> UserError | None:
-    """Why a file is not even opened."""
+def _unreadable(path: Path, *, named: bool = False) -> UserError | None:
+    """Why a file is not even opened. named: a person named it, so that it is worth telling which would be."""
     suffix = path.suffix.lower()
     if path.name.startswith("~$"):
         return UserError("This is a lock that an Office program left, not a document.")
     if suffix not in READERS:
         what = suffix or "A file without a suffix"
-        return UserError(f"{what} is not a kind of document that is read.", hint=_ELSEWHERE.get(suffix, ""))
+        hint = _ELSEWHERE.get(suffix) or (f"Documents end in {known()}." if named else "")
+        return UserError(f"{what} is not a kind of document that is read.", hint=hint)
     try:
         size = path.stat().st_size
     except OSError as error:
         return UserError(f"It can't be read: {error.strerror or error}.")
     if size == 0:
-        return UserError("The file is empty (0 bytes).")
+        return UserError("The file is empty (0 bytes).", hint="Was it saved or copied whole?" if named else "")
     if size > MOST_BYTES and suffix not in STREAMED:
         return UserError(f"The file has {size >> 20} MiB, and at most {MOST_BYTES >> 20} are read.", hint="Split it.")
     return None

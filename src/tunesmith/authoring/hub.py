@@ -90,6 +90,8 @@ def _to_hugging_face(one: _Pushed, staged: Path, fetched: Path, repository: str,
             before = Path(listed).read_text(encoding="utf-8")
         one.stage(staged, before, card="README.md" not in there)
         hub.upload_folder(repo_id=repository, repo_type="dataset", folder_path=staged, commit_message=_MESSAGE)
+    except (httpx2.TransportError, errors.OfflineModeIsEnabled) as error:
+        raise _unreached(hub.endpoint, error, "HF_ENDPOINT") from error
     except (errors.HfHubHTTPError, errors.HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
         raise _refused(repository, error, "Log in with `hf auth login`, or set HF_TOKEN.") from error
     return f"{hub.endpoint}/datasets/{repository}"
@@ -125,6 +127,8 @@ def _to_modelscope(one: _Pushed, staged: Path, fetched: Path, repository: str, p
     except UserError:
         raise
     except Exception as error:  # its errors have no base of their own
+        if isinstance(error, ConnectionError) or "Connect" in type(error).__name__:
+            raise _unreached("ModelScope", error, "MODELSCOPE_DOMAIN") from error
         raise _refused(repository, error, "Set MODELSCOPE_API_TOKEN.") from error
     return f"https://modelscope.cn/datasets/{repository}"
 
@@ -133,6 +137,14 @@ def _is_missing(error: Exception) -> bool:
     """Whether ModelScope's client says that a file is not there: releases differ in what they raise."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status == 404 or type(error).__name__ == "NotExistError" or "not exist" in str(error).lower()
+
+
+def _unreached(hub: str, error: Exception, variable: str) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"There is no connection to {hub}: {reason}",
+        hint=f"Is this machine online? {variable} names another address of the hub.",
+    )
 
 
 def _refused(repository: str, error: Exception, hint: str) -> UserError:

@@ -36,6 +36,11 @@ CREATE TABLE IF NOT EXISTS calls (
     question TEXT, finished REAL, prompt_tokens INTEGER, completion_tokens INTEGER);
 """
 
+# A verdict's row begins with the first characters of the question that the row answers.
+_OF_THE_PLAN = (
+    "(question IN (SELECT question FROM plan) OR NOT EXISTS (SELECT * FROM plan) OR question IN "
+    '(SELECT question FROM verdicts WHERE substr("row", 1, 16) IN (SELECT substr(question, 1, 16) FROM plan)))'
+)
 _PAGE = 64
 """Chunks that are read at once. A statement left open while answers are written would keep the log of writes growing.
 """
@@ -84,6 +89,13 @@ class Spent:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def with_call(self, reply: Reply) -> Spent:
+        return Spent(
+            self.calls + 1,
+            self.prompt_tokens + reply.prompt_tokens,
+            self.completion_tokens + reply.completion_tokens,
+        )
+
     def money(self, price_in: float, price_out: float) -> float:
         """Prices are for a million tokens."""
         return (self.prompt_tokens * price_in + self.completion_tokens * price_out) / 1e6
@@ -100,6 +112,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._spent: Spent | None = None
         try:
             self._base = sqlite3.connect(path, isolation_level=None)
             (version,) = self._base.execute("PRAGMA user_version").fetchone()
@@ -130,6 +143,7 @@ class Journal:
             self._base.execute("DELETE FROM documents")
             self._base.execute("DELETE FROM chunks")
             self._base.execute("DELETE FROM plan")
+            self._spent = None
             yield
 
     def add(self, path: Path, title: Callable[[], str], chunks: Iterable[Chunk]) -> None:
@@ -228,6 +242,8 @@ class Journal:
                 "INSERT INTO calls VALUES (?, ?, ?, ?)",
                 (question, time.time(), reply.prompt_tokens, reply.completion_tokens),
             )
+        if self._spent is not None:
+            self._spent = self._spent.with_call(reply)
 
     def record(self, question: str, kind: str, answer: Answer, reply: Reply | None = None) -> None:
         """The end of a question, with the reply that ended it."""
@@ -253,13 +269,19 @@ class Journal:
     def failures(self) -> list[str]:
         """The reasons of questions that failed, the commonest first."""
         found = self._base.execute(
-            "SELECT reason FROM answers WHERE state = 'failed' GROUP BY reason ORDER BY count(*) DESC LIMIT 20"
+            f"SELECT reason FROM answers WHERE state = 'failed' AND {_OF_THE_PLAN} "
+            "GROUP BY reason ORDER BY count(*) DESC LIMIT 20"
         )
         return [reason for (reason,) in found]
 
     def spent(self) -> Spent:
-        found = self._base.execute("SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM calls")
-        return Spent(*(int(value or 0) for value in found.fetchone()))
+        """What the questions of the plan took, and those for verdicts on its rows; without a plan, all."""
+        if self._spent is None:
+            found = self._base.execute(
+                f"SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM calls WHERE {_OF_THE_PLAN}"
+            )
+            self._spent = Spent(*(int(value or 0) for value in found.fetchone()))
+        return self._spent
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def verdict_on(candidate: Candidate, prompts: Prompts) -> Question:
     """The question for a verdict, whose answer is {"score", "reason"}."""
     template = prompts.get("judge", candidate.language)
     messages = template.render(text=candidate.source.chunk.shown, question=candidate.question, answer=candidate.answer)
-    return Question("judge", messages, SCHEMA, _read)
+    return Question("judge", messages, SCHEMA, _read, most=8 * COMPLETION_TOKENS)
 
 
 def _read(reply: Reply) -> dict[str, Any]:

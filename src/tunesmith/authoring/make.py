@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.asking import Question, Tally, ask_all
 from tunesmith.authoring.candidates import TOKENS_PER_ENTRY, Candidate, candidates, questions
-from tunesmith.authoring.chunk import Count, cut
+from tunesmith.authoring.chunk import Chunk, Count, cut
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.document import Found, open_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
@@ -19,7 +19,7 @@ from tunesmith.authoring.judge import COMPLETION_TOKENS, row_judged, verdict_on
 from tunesmith.authoring.model import Model
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import Prompts
-from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, row_of
+from tunesmith.authoring.rows import BY_HAND, Kept, Row, Sieve, place_of, row_of
 from tunesmith.authoring.stop import Stop
 from tunesmith.errors import UserError
 
@@ -47,11 +47,12 @@ def plan(
     model: str,
     count: Count,
     note: Callable[[str], None],
+    say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Cut the documents, and write the chunks with what is asked about each to the journal.
 
-    Returns how many documents could be read. What can't be read is noted, and the rest goes on. UserError where
-    nothing could be.
+    Returns how many documents could be read. What can't be read is noted, and the rest goes on. say: told after each
+    chunk how far it is. UserError where nothing could be read.
     """
     for what in found.skipped:
         note(f"left out: {what}")
@@ -61,18 +62,34 @@ def plan(
             try:
                 reading = open_document(path)
                 chunks = cut(reading, size=options.chunk_tokens, overlap=options.overlap, count=count)
+                chunks = _told(chunks, path, say)
                 journal.add(shown_path(path, sources), lambda reading=reading: reading.title, chunks)  # type: ignore[misc]
             except UserError as error:
                 note(f"left out: {error}")
                 continue
             read += 1
             for told in reading.notes:
-                note(f"{path}: {told}")
+                note(told if path.name in told else f"{path}: {told}")
         if not journal.chunks():
             raise UserError("None of the documents could be read.", hint="The notes above say why.")
         for each in questions(journal, options, prompts):
             journal.plan(each.source, each.planned(model))
+            say(f"planning: chunk {each.source.number + 1:,}")
     return read
+
+
+def _told(chunks: Iterable[Chunk], path: Path, say: Callable[[str], None]) -> Iterator[Chunk]:
+    for number, chunk in enumerate(chunks, 1):
+        say(f"reading {path.name}: chunk {number:,}")
+        yield chunk
+
+
+def failed_chunks(journal: Journal) -> Iterator[Row]:
+    """The chunks that were asked about in vain, each with its place and the reason."""
+    for source, planned in journal.planned():
+        answer = journal.answer(planned.question)
+        if answer is not None and answer.state == "failed":
+            yield {"reason": answer.reason, "kind": "failed", "key": planned.question[:16], **place_of(source)}
 
 
 def estimate(

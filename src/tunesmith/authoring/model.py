@@ -32,10 +32,10 @@ class Model(Protocol):
 
     name: str
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
+    async def ask(self, messages: Messages, schema: Mapping[str, Any], most: int = 0) -> Reply:
         """One answer, wanted as JSON of that schema. AskFailed where this request gets none, UserError where none will.
 
-        `schema` is a wish: the text may be anything.
+        `schema` is a wish: the text may be anything. most: tokens that no sensible answer exceeds, where it is known.
         """
         ...
 

@@ -9,16 +9,9 @@ from dataclasses import dataclass
 from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.language import CJK, fits, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
+from tunesmith.authoring.structured import REFUSALS
 from tunesmith.i18n import plural
 
-_REFUSALS = re.compile(
-    r"\b(?:as an? (?:ai|artificial intelligence|(?:large )?language model)|i(?:'m| am) (?:sorry|unable)"
-    r"|i (?:cannot|can't) (?:answer|help|assist|provide)|i don't have (?:enough |any )?information"
-    r"|cannot be (?:answered|determined) from)"
-    r"|作为一个?(?:AI|人工智能|语言模型)|作為一個?(?:AI|人工智慧|語言模型)|(?:抱歉|对不起|對不起)，?我(?:无法|無法|不能)"
-    r"|无法(?:回答|从.{0,6}得知)|無法(?:回答|從.{0,6}得知)|(?:文中|文本|原文)(?:没有|未|沒有)提(?:到|及|供)",
-    re.IGNORECASE,
-)
 _NOUN = r"(?:text|passage|excerpt|document|context|article|chunk|section|chapter|author)"
 _TELLS = (
     r"(?:say|state|mention|describe|explain|suggest|discuss|tell|indicate|note|claim|argue|refer|imply"
@@ -81,7 +74,7 @@ def check(candidate: Candidate, options: MakeOptions) -> Passed | Failed:
         return Failed("length", f"the answer has {characters}, and at least {options.min_chars} are wanted")
     if options.max_chars and len(answer) > options.max_chars:
         return Failed("length", f"the answer has {characters}, and at most {options.max_chars} are wanted")
-    if found := _REFUSALS.search(both):
+    if found := REFUSALS.search(both):
         return Failed("refusal", f"the model declines to answer ({found[0]!r})")
     if found := _refers_to_the_text(both, candidate.source.chunk.text):
         return Failed("refers to the text", f"it can't be understood alone ({found[0]!r})")

@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.authoring.candidates import Candidate
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.duplicates import Duplicates
+from tunesmith.authoring.journal import Source
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.quality import Failed, Passed, check
 
@@ -97,16 +98,9 @@ def row_of(
     candidate: Candidate, found: Passed | None, options: MakeOptions, model: str, verdict: Verdict | None = None
 ) -> Row:
     """The row with all that is known of it; only the conversation is ever trained on."""
-    chunk = candidate.source.chunk
     row: Row = {
         **conversation(options.format, candidate.question, candidate.answer, options.system),
-        "source": candidate.source.path.as_posix(),
-        "source_title": candidate.source.title,
-        "source_heading": " > ".join(chunk.heading),
-        "source_page": chunk.page,
-        "source_start": chunk.start,
-        "source_end": chunk.end,
-        "chunk": chunk.hash,
+        **place_of(candidate.source),
         "style": candidate.style,
         "evidence": candidate.evidence,
         "evidence_start": found.start if found else None,
@@ -118,6 +112,20 @@ def row_of(
     if options.judge:
         row |= {f"judge_{name}": verdict[name] if verdict else None for name in ("score", "reason")}
     return row
+
+
+def place_of(source: Source) -> Row:
+    """Where a chunk stands, in the columns of a row."""
+    chunk = source.chunk
+    return {
+        "source": source.path.as_posix(),
+        "source_title": source.title,
+        "source_heading": " > ".join(chunk.heading),
+        "source_page": chunk.page,
+        "source_start": chunk.start,
+        "source_end": chunk.end,
+        "chunk": chunk.hash,
+    }
 
 
 def conversation(

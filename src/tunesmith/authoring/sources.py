@@ -26,6 +26,8 @@ from tunesmith.text.rows import RowError
 
 Family = Literal["conversations", "text"]
 _LOOKED_AT = 64
+_PLACE = ("source", "source_sheet", "source_row")
+"""Columns that tell where a row of a table comes from."""
 _OWN_COLUMNS = ("instruction", "input", "output", "history", "system", "tools", "conversations", "messages", "text")
 
 
@@ -158,7 +160,13 @@ def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) ->
 def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
     name = f"{path.name}{f', sheet {table.name}' if table.name else ''}"
     head = list(itertools.islice(table.rows, _LOOKED_AT))
-    numbered = ((f"{name}, row {number}", row) for number, row in itertools.chain(head, table.rows))
+    place = {"source": shown_path(path, reading.named or (path,)).as_posix()}
+    place |= {"source_sheet": table.name} if table.name else {}
+    numbered = (
+        (f"{name}, row {number}", {**row, **{key: value for key, value in {**place, "source_row": number}.items()
+                                             if key not in row}})
+        for number, row in itertools.chain(head, table.rows)
+    )  # fmt: skip
     return _rows(name, list(table.columns), [row for _, row in head], numbered, reading, entry, table.notes)
 
 
@@ -271,7 +279,8 @@ def _mapped(rows: Numbered, mappings: Sequence[ColumnMapping]) -> Iterator[Item 
         for mapping in mappings:
             try:
                 made = mapping.row(row)
-                yield Item(place, read(made, Columns(), Tags()), {}, made)
+                extras = {key: row[key] for key in _PLACE if key in row}
+                yield Item(place, read(made, Columns(), Tags()), extras, made)
             except RowError as error:
                 yield Rejected(place, error.reason, row)
 

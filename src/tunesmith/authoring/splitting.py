@@ -19,6 +19,7 @@ from tunesmith.data.layout import Layout
 from tunesmith.data.sources import SourceRow, locate, read_rows
 from tunesmith.data.tokenize import open_dataset
 from tunesmith.errors import UserError, did_you_mean
+from tunesmith.i18n import plural
 from tunesmith.text.conversation import Conversation, Example, Message
 from tunesmith.text.rows import RowError
 
@@ -65,7 +66,7 @@ def split(
 
     layout, first = rows()
     groups = [None if isinstance(row.row, RowError) else _group(row, layout, by) for row in first]
-    chosen = _chosen([group for group in groups if group is not None], size, seed, by)
+    chosen = _chosen([group for group in groups if group is not None], size, seed)
 
     def part(held: bool) -> Iterator[Mapping[str, Any]]:
         _, again = rows()
@@ -114,18 +115,18 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _chosen(groups: list[bytes], size: float, seed: int, by: str | None) -> set[bytes]:
+def _chosen(groups: list[bytes], size: float, seed: int) -> set[bytes]:
     """The groups to hold back."""
     if size <= 0:
         raise UserError(f"--val-size is {size:g}; expected a share such as 0.1, or a number of rows.", field="val_size")
     sizes = Counter(groups)
-    order = list(sizes)
     wanted = size if size < 1 else int(size)
-    if len(order) < 2 or wanted >= len(groups):
-        what = f"the column {by!r} has" if by else "there are"
+    if len(sizes) < 2 or wanted >= len(groups):
+        rows = plural("{count:,} row", "{count:,} rows", len(groups))
+        counted = plural("{count:,} group", "{count:,} groups", len(sizes))
         raise UserError(
-            f"{len(groups)} rows can't be split with {wanted} held back: {what} {len(order)} groups, "
-            "and rows of one group stay together.",
+            f"{wanted:g} can't be held back of {rows} in {counted}: rows of one group stay together, "
+            "and each side needs one.",
             hint="Hold back fewer, or group them by another column.",
             field="val_size",
         )

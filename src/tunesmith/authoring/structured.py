@@ -8,6 +8,15 @@ from typing import Any
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+REFUSALS = re.compile(
+    r"\b(?:as an? (?:ai|artificial intelligence|(?:large )?language model)|i(?:['’]m| am) (?:sorry|unable)"
+    r"|i (?:cannot|can['’]t) (?:answer|help|assist|provide)|i don['’]t have (?:enough |any )?information"
+    r"|cannot be (?:answered|determined) from)"
+    r"|作为一个?(?:AI|人工智能|语言模型)|作為一個?(?:AI|人工智慧|語言模型)|(?:抱歉|对不起|對不起)，?我(?:无法|無法|不能)"
+    r"|无法(?:回答|从.{0,6}得知)|無法(?:回答|從.{0,6}得知)|(?:文中|文本|原文)(?:没有|未|沒有)提(?:到|及|供)",
+    re.IGNORECASE,
+)
+"""What a model says that does not do as it is asked."""
 _TOO_DEEP = "it opens brackets without end"
 
 
@@ -19,8 +28,14 @@ class BadAnswer(Exception):
         self.reason = reason
 
 
+class Declined(BadAnswer):
+    """The model says that it will not answer, so asking once more is in vain."""
+
+
 def objects(text: str, key: str) -> list[dict[str, Any]]:
-    """The objects that an answer lists under `key`, in a bare list, or alone. BadAnswer where it holds none.
+    """The objects that an answer lists under `key`, in a bare list, or alone.
+
+    BadAnswer where it holds none, Declined where it says in words that there will be none.
 
     Damaged JSON is repaired where that is possible; so is the part of an answer that was cut off.
     """
@@ -45,6 +60,8 @@ def _decoded(text: str) -> Any:
         text = fenced[1]
     starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
     if not starts:
+        if refusal := REFUSALS.search(text):
+            raise Declined(f"the model declines to answer ({refusal[0]!r})")
         raise BadAnswer("it holds no JSON")
     body = text[min(starts) :]
     try:

@@ -38,6 +38,7 @@ Tables
   --system TEXT       the system message: a column, a text, or both
   --header N          the row that names the columns, from 1; 0 where there is none (found out)
   --sheet NAME        only this sheet of a workbook; may be given several times
+  --only KIND         of sources of both kinds, questions or text
   --as-text           read tables as documents, a paragraph a row
 Documents
   --mode MODE         paragraph (default), line, section (under one heading), whole, or qa (what stands after `Q:` and
@@ -75,6 +76,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _flags() -> Flags:
+    from tunesmith.authoring.convert import ONLY
     from tunesmith.authoring.passages import MODES
     from tunesmith.authoring.publish import FILE_TYPES, ROW_FORMATS
 
@@ -89,6 +91,7 @@ def _flags() -> Flags:
     flags.add_argument("--header", type=int)
     flags.add_argument("--sheet", action="append", default=[])
     flags.add_argument("--as-text", action="store_true")
+    flags.add_argument("--only", choices=ONLY)
     flags.add_argument("--mode", choices=MODES, default="paragraph")
     flags.add_argument("--to", choices=ROW_FORMATS)
     flags.add_argument("--type", choices=FILE_TYPES, default="jsonl")
@@ -115,6 +118,7 @@ def _options(flags: argparse.Namespace) -> ConvertOptions:
         file_type=flags.type,
         reading=reading,
         replace=flags.replace,
+        only=flags.only,
     )
 
 
@@ -215,7 +219,7 @@ def _tell_skipped(skipped: Sequence[Skipped]) -> None:
     from tunesmith.cli.terminal import console
 
     for one in skipped:
-        console().print(Text(f"{tr('skipped')}  {one}", style="yellow"))
+        console().print(Text(translated(f"left out: {one}"), style="yellow"))
 
 
 @contextmanager

@@ -128,13 +128,16 @@ def _facts(state: RunState, points: Sequence[Mapping[str, Any]]) -> list[str]:
         facts.append(tr("epoch {epoch:.2f}").format(epoch=state.epoch))
     if state.started:
         until = state.ended or (time.time() if state.active else state.heartbeat)
+        several = state.attempt > 1
         facts.append(
-            tr("{time} so far" if state.active else "{time} in all").format(time=duration(until - state.started))
+            tr(
+                "{time} so far" if state.active else "{time} in attempt {number}" if several else "{time} in all"
+            ).format(time=duration(until - state.started), number=state.attempt)
         )
     left = seconds_left(state, points)
     if left is not None:
         facts.append(tr("{time} left").format(time=duration(left)))
-    if state.attempt > 1:
+    if state.attempt > 1 and (state.active or not state.started):
         facts.append(tr("attempt {number}").format(number=state.attempt))
     return facts
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from pathlib import Path
 
 from tunesmith.errors import UserError
@@ -73,14 +74,18 @@ _HINT = "Save the file as UTF-8."
 
 
 def _utf16_without_mark(head: bytes) -> str | None:
-    """UTF-16 of mostly Latin text shows as zero bytes at every second place."""
-    sample = head[:4096]
+    """UTF-16 has zero bytes, in blanks and ends of lines at least, and reads as text in one order of bytes only."""
+    sample = head[: min(len(head), 1 << 16) // 2 * 2]
     if len(sample) < 4 or b"\0" not in sample:
         return None
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if odd > len(sample) // 8 > even:
-        return "utf-16-le"
-    return "utf-16-be" if even > len(sample) // 8 > odd else None
+    return next((name for name in ("utf-16-le", "utf-16-be") if _is_clean(sample.decode(name, errors="replace"))), None)
+
+
+def _is_clean(text: str) -> bool:
+    """Whether it has blanks or ends of lines and hardly anything that is no character; one may be cut at its end."""
+    odd = sum(unicodedata.category(char) in ("Cc", "Cn", "Co", "Cs") and char not in "\t\n\r\f" for char in text)
+    odd += text[:-1].count("\N{REPLACEMENT CHARACTER}")
+    return odd <= len(text) // 500 and any(char in text for char in " \n\t")
 
 
 def _guess(sample: bytes, path: Path) -> str:

@@ -48,12 +48,15 @@ def _local_name(path: Path) -> str:
 
 @asynccontextmanager
 async def opened(
-    options: JobOptions, stop: Stop, trouble: Callable[[str, float], None] = lambda reason, seconds: None
+    options: JobOptions,
+    stop: Stop,
+    trouble: Callable[[str, float], None] = lambda reason, seconds: None,
+    writing: Callable[[int], None] = lambda tokens: None,
 ) -> AsyncIterator[Model]:
-    """The model, ready to be asked. trouble: see `Endpoint`."""
+    """The model, ready to be asked. trouble: see `Endpoint`; writing: see `LocalModel`."""
     name, place = who(options)
     if place is None:
-        with _loaded(options) as engine, LocalModel(name, engine, options, stop) as local:
+        with _loaded(options) as engine, LocalModel(name, engine, options, stop, writing) as local:
             yield local
         return
     endpoint = Endpoint(
@@ -74,12 +77,20 @@ class LocalModel:
     """A model of this machine as one that can be asked; one answer at a time. Use as a context.
 
     In llama.cpp it can write nothing but what the schema allows; in torch the schema stands in the prompt alone.
-    stop: where it says so no answer is begun, and the second time the one that is written is left.
+    stop: where it says so no answer is begun, and the second time the one that is written is left. writing: told in
+    another thread how many tokens an answer has so far; 0 when it ends.
     """
 
-    def __init__(self, name: str, engine: ChatEngine | LlamaCppEngine, options: JobOptions, stop: Stop) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: ChatEngine | LlamaCppEngine,
+        options: JobOptions,
+        stop: Stop,
+        writing: Callable[[int], None] = lambda tokens: None,
+    ) -> None:
         self.name = name
-        self._engine, self._options, self._stop = engine, options, stop
+        self._engine, self._options, self._stop, self._writing = engine, options, stop, writing
         self._left = False
         self._thread = ThreadPoolExecutor(1, "answers")
 
@@ -91,11 +102,11 @@ class LocalModel:
         self._left = True
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
+    async def ask(self, messages: Messages, schema: Mapping[str, Any], most: int = 0) -> Reply:
         """See `Model`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, messages, schema)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, messages, schema, most)
 
-    def _answer(self, messages: Messages, schema: Mapping[str, Any]) -> Reply:
+    def _answer(self, messages: Messages, schema: Mapping[str, Any], most: int) -> Reply:
         from dataclasses import replace
 
         from tunesmith.config import GenerationConfig
@@ -105,7 +116,8 @@ class LocalModel:
         if self._stop.ending or self._left:
             raise Stopped
         said = tuple(Message(message["role"], message["content"]) for message in messages)  # type: ignore[arg-type]
-        settings = GenerationConfig(max_new_tokens=self._options.max_tokens or _LOCAL_TOKENS)
+        limit = self._options.max_tokens or _LOCAL_TOKENS
+        settings = GenerationConfig(max_new_tokens=min(limit, most) if most else limit)
         if (temperature := self._options.temperature) is not None:
             settings = replace(settings, temperature=temperature, do_sample=temperature > 0)
         engine = self._engine
@@ -119,8 +131,11 @@ class LocalModel:
                 if self._stop.asked > 1 or self._left:
                     raise Stopped
                 said_back.append(piece.text if piece.kind != "thinking" else "")
+                self._writing(len(said_back))
         except UserError as error:
             raise AskFailed(error.message, alone=True) from None
+        finally:
+            self._writing(0)
         return Reply("".join(said_back), answer.prompt_tokens, answer.tokens, cut=answer.finish == "length")
 
 

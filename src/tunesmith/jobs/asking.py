@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -36,6 +37,7 @@ _NAMES_OR_PATHS = frozenset({"model", "tokenizer"})
 _BAR_SECONDS = 0.2
 _REPORT_SECONDS = 2.0
 _LINE_SECONDS = 15.0
+_LONG_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 
 
@@ -47,9 +49,11 @@ def run_directory(options: JobOptions) -> RunLayout:
 def at_work(command: str, sources: Sequence[Path], options: JobOptions, console: Console) -> Iterator[Watch]:
     """The job as a run, new or gone on with, whose end is recorded whatever it is; signals ask it to end.
 
-    UserError where the directory is another run's, or a process works there.
+    UserError where the directory is another run's, or a process works there. Where nothing could be asked (there is no
+    server, the key is refused) nothing stays of a directory that was made for it.
     """
     layout = run_directory(options)
+    ours = not layout.root.exists()
     resolved = flat_yaml(_recorded_options(command, sources, options))
     earlier = Run.open(layout.root) if is_run(layout.root) else None
     if earlier is None:
@@ -62,13 +66,22 @@ def at_work(command: str, sources: Sequence[Path], options: JobOptions, console:
             f"{layout.root} holds a run of another kind.", hint="Choose another --run-dir.", field="run_dir"
         )
     # The journal is there before the run, and one that can't be opened leaves the run as it was.
-    with Journal(layout.journal) as journal:
-        run = earlier or Run.create(layout.root, resolved, resolved, kind=command)
-        run.begin_attempt(from_step=0)
-        watch = Watch(run, journal, options, console)
-        with _ending_recorded(watch), watch.signals():
-            replace_text(layout.resolved, resolved)
-            yield watch
+    asked = True
+    try:
+        with Journal(layout.journal) as journal:
+            run = earlier or Run.create(layout.root, resolved, resolved, kind=command)
+            run.begin_attempt(from_step=0)
+            watch = Watch(run, journal, options, console)
+            try:
+                with _ending_recorded(watch), watch.signals():
+                    replace_text(layout.resolved, resolved)
+                    yield watch
+            finally:
+                asked = bool(journal.extent()[1] or journal.spent().calls)
+    except UserError:
+        if ours and not asked:
+            shutil.rmtree(layout.root, ignore_errors=True)
+        raise
 
 
 def _recorded_options(command: str, sources: Sequence[Path], options: JobOptions) -> dict[str, Any]:
@@ -88,6 +101,19 @@ def _recorded_options(command: str, sources: Sequence[Path], options: JobOptions
 
 def _absolute(path: str | Path) -> str:
     return str(Path(path).expanduser().absolute())
+
+
+def now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Passes on what is said when nothing was for a while."""
+    last = time.monotonic()
+
+    def told(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            say(text)
+
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +143,8 @@ class Watch:
         self._began = time.monotonic()
         self._previous: dict[int, Any] = {}
         self._awaits = False
-        self._troubles, self._troubled = 0, -math.inf
+        self._written = 0
+        self._troubles: dict[str, tuple[int, float]] = {}
 
     @property
     def interrupted(self) -> bool:
@@ -182,14 +209,21 @@ class Watch:
         except UserError as error:  # the run can't be written
             self.stop.fail(error)
 
+    def writing(self, tokens: int) -> None:
+        """How many tokens the answer has that a model of this machine writes."""
+        self._written = tokens
+
     def trouble(self, reason: str, seconds: float) -> None:
-        """A request is sent again in so many seconds: a line for the first of many, with how many there were since."""
-        self._troubles += 1
-        now = time.monotonic()
-        if now - self._troubled < _LINE_SECONDS:
+        """A request is sent again in so many seconds: a line for the first of many, with how many there were since.
+
+        Each kind of reason (what stands before a colon) is told by itself: one does not hide another.
+        """
+        kind, now = reason.partition(": ")[0], time.monotonic()
+        since, last = self._troubles.get(kind, (0, -math.inf))
+        if now - last < _LINE_SECONDS:
+            self._troubles[kind] = since + 1, last
             return
-        since = self._troubles - 1
-        self._troubles, self._troubled = 0, now
+        self._troubles[kind] = 0, now
 
         def line() -> str:
             told = tr("{reason}; sent again in {seconds:.0f} s")
@@ -208,14 +242,18 @@ class Watch:
         last = last or done >= self._total
         self.run.update(step=done)
         recorded = self._recorded.is_due(done, now, 0.0 if last else _REPORT_SECONDS)
-        said = self._bar is None and self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS)
-        drawn = self._bar is not None and self._drawn.is_due(done, now, 0.0 if last else _BAR_SECONDS)
+        overdue = bool(self._written) and now - self._said.time >= _LONG_SECONDS
+        said = self._bar is None and (overdue or self._said.is_due(done, now, 0.0 if last else _LINE_SECONDS))
+        seconds = 0.0 if last else _BAR_SECONDS
+        drawn = self._bar is not None and (self._drawn.is_due(done, now, seconds) or self._written > 0)
         if not (recorded or said or drawn):
             return
         spent = self.journal.spent()
         if self._bar is not None:
             self._drawn = _Shown(now, done)
-            self._bar.update(self._bar.task_ids[0], completed=done, said=self.told(spent) + self._failed())
+            self._bar.update(
+                self._bar.task_ids[0], completed=done, said=self.told(spent) + self._failed() + self._growing()
+            )
         if recorded:
             self._recorded = _Shown(now, done)
             self.run.metric(done, failed=self._tally.failed, **asdict(spent), **self.cost(spent))
@@ -225,18 +263,22 @@ class Watch:
 
     def _line(self, done: int, spent: Spent) -> str:
         left = "" if done >= self._total else f" · {tr('left')} {self._left()}"
-        return f"{tr(self._what)} {done}/{self._total} · {self.told(spent)}{self._failed()}{left}"
+        return f"{tr(self._what)} {done}/{self._total} · {self.told(spent)}{self._failed()}{self._growing()}{left}"
+
+    def _growing(self) -> str:
+        tokens = self._written
+        return f" · {tr('next answer: {tokens:,} tokens so far').format(tokens=tokens)}" if tokens else ""
 
     def _failed(self) -> str:
         return f" · {self._tally.failed} {tr('failed')}" if self._tally.failed else ""
 
     def told(self, spent: Spent) -> str:
         """Tokens and money in words."""
-        tokens = tr("{prompt:,} + {answers:,} tokens").format(
+        tokens = tr("{prompt:,} tokens in, {answers:,} out").format(
             prompt=spent.prompt_tokens, answers=spent.completion_tokens
         )
         money = self.cost(spent).get("money")
-        return tokens if money is None else f"{tokens} · {money:,.4f}"
+        return tokens if money is None else f"{tokens} · {tr('{money:,.4f} spent').format(money=money)}"
 
     def cost(self, spent: Spent) -> dict[str, float]:
         """{"money"} where prices are known."""

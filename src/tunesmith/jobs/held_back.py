@@ -65,9 +65,12 @@ def _written(layout: RunLayout, command: str) -> Iterator[tuple[Path, str]]:
 
 
 @contextmanager
-def lines_beside(path: Path, own: Own | None = None, *, replace: bool = False) -> Iterator[Callable[[Row], None]]:
+def lines_beside(
+    path: Path, own: Own | None = None, *, replace: bool = False, stays: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[Row], None]]:
     """A file of JSON lines that is in place when all are written; where there are none, the earlier one is removed.
 
+    stays: asked when all are written, whether the earlier one is left as it is nevertheless.
     UserError where a file lies there that may not be replaced.
     """
     refuse_existing(path, replace=replace, own=own)
@@ -81,6 +84,8 @@ def lines_beside(path: Path, own: Own | None = None, *, replace: bool = False) -
                 count += 1
 
             yield write
+        if stays():
+            return
         refuse_existing(path, replace=replace, own=own)
         if count:
             if own is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunesmith.authoring.decisions import Decisions
 from tunesmith.authoring.journal import Journal
-from tunesmith.authoring.make import Rows, Shown
+from tunesmith.authoring.make import Rows, Shown, failed_chunks
 from tunesmith.authoring.options import MakeOptions, read_options
 from tunesmith.authoring.publish import Published, publish
 from tunesmith.data.editing import revision
@@ -31,14 +31,17 @@ _NO_OPTIONS = ("command", "sources")
 class Written:
     """sets: the data set and, where one is kept apart, its validation set; empty where there is no row.
 
-    held_back: rows by kind of reason; beside: their file.
+    held_back: rows by kind of reason; failed: chunks without an answer; beside: the file of both. stays: there is no
+    row, and the earlier data set and what lies beside it were left as they are.
     """
 
     sets: tuple[Published, ...]
     held_back: Mapping[str, int]
+    failed: int
     beside: Path
     by_chunk: bool
     decisions: int
+    stays: bool
 
     def facts(self) -> dict[str, Any]:
         """What the job's report tells of the files."""
@@ -47,12 +50,12 @@ class Written:
             "files": [str(each.path) for each in self.sets],
             "revisions": {str(path): revision(path) for path in self._files()},
             "rejected": dict(self.held_back),
-            "rejected_file": str(self.beside) if self.held_back else None,
+            "rejected_file": str(self.beside) if self.held_back or self.failed else None,
             "decisions": self.decisions,
         }
 
     def _files(self) -> list[Path]:
-        return [each.path for each in self.sets] + [self.beside] * bool(self.held_back)
+        return [each.path for each in self.sets] + [self.beside] * bool(self.held_back or self.failed)
 
 
 def write_rows(
@@ -68,8 +71,13 @@ def write_rows(
     decisions = Decisions.read(layout.decisions)
     rows = Rows(journal, options, model, decisions)
     beside = held_back_file(options.out, options.dataset_dir)
-    with lines_beside(beside, own, replace=replace) as write:
+    earlier = beside.with_name(f"{options.out}.{options.type}").exists()
+    failed = 0
+    with lines_beside(beside, own, replace=replace, stays=lambda: earlier and not rows.total) as write:
         held_back = rows.count(write)
+        for chunk in failed_chunks(journal):
+            failed += 1
+            write(chunk)
     done = []
     if rows.total:
         apart = rows.apart()
@@ -79,7 +87,8 @@ def write_rows(
             done.append(
                 publish(chosen, name, options.dataset_dir, options.format, options.type, replace=replace, own=own)
             )
-    return Written(tuple(done), held_back, beside, rows.by_chunk, decisions.taken)
+    stays = earlier and not rows.total
+    return Written(tuple(done), held_back, failed, beside, rows.by_chunk, decisions.taken, stays)
 
 
 class MadeRows:

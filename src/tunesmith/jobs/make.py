@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,26 @@ from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.prompting import LANGUAGES, Prompts
 from tunesmith.authoring.publish import Published, refuse_existing, target
 from tunesmith.errors import UserError
-from tunesmith.i18n import plural, tr, translated, trn
+from tunesmith.i18n import in_english, plural, tr, translated, trn
 from tunesmith.jobs.answering import counter, opened, who
-from tunesmith.jobs.asking import Watch, at_work, run_directory, write_report
+from tunesmith.jobs.asking import Watch, at_work, now_and_then, run_directory, write_report
 from tunesmith.jobs.held_back import OwnFiles, held_back_file
 from tunesmith.jobs.made import write_rows
 from tunesmith.jobs.opened import terminal
 from tunesmith.jobs.published import show
+
+_KINDS = {
+    "empty": "placeholder",
+    "refusal": "declined to answer",
+    "refers to the text": "not clear alone",
+    "language": "other language",
+    "evidence": "misquoted",
+    "grounding": "not from the text",
+    "duplicate": "repeated",
+    "judge": "low score",
+    "by hand": "rejected by hand",
+}
+"""What is told of kinds of reasons whose names don't tell themselves."""
 
 
 def make(sources: Sequence[Path], options: MakeOptions) -> int:
@@ -38,18 +51,25 @@ def make(sources: Sequence[Path], options: MakeOptions) -> int:
         target(part, options.dataset_dir, options.type, replace=options.replace, own=own)
     refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     found = find_documents(sources)
-    with at_work("data make", sources, options, console) as watch:
-        own.run, journal = watch.run, watch.journal
-        watch.run.add_environment(asked_model=name)
-        count = counter(options.tokenizer)
-        documents = plan(found, sources, journal, options, prompts, name, count, watch.say)
-        decisions = Decisions.read(watch.run.layout.decisions)
-        expected = estimate(journal, documents, options, prompts, name, decisions)
-        watch.say(lambda: _announced(expected, name, place.shown if place else tr("this machine")))
-        watch.say(lambda: "\n".join(_estimated(expected, options)))
-        began = time.monotonic()
-        tally = asyncio.run(_ask(options, prompts, watch))
-        done = _publish(options, name, watch, tally, time.monotonic() - began, own)
+    count = counter(options.tokenizer)
+    done: tuple[Published, ...] = ()
+    try:
+        with at_work("data make", sources, options, console) as watch:
+            own.run, journal = watch.run, watch.journal
+            watch.run.add_environment(asked_model=name)
+            say = watch.say
+            documents = plan(found, sources, journal, options, prompts, name, count, say, now_and_then(say))
+            decisions = Decisions.read(watch.run.layout.decisions)
+            expected = estimate(journal, documents, options, prompts, name, decisions)
+            say(lambda: _announced(expected, name, place.shown if place else tr("this machine")))
+            say(lambda: "\n".join(_estimated(expected, options)))
+            began = time.monotonic()
+            tally = asyncio.run(_ask(options, prompts, watch))
+            done = _publish(options, name, watch, tally, time.monotonic() - began, own)
+    except KeyboardInterrupt:
+        if done:
+            show(*done)
+        raise
     return show(*done) if done else 1
 
 
@@ -71,7 +91,8 @@ def preview(sources: Sequence[Path], options: MakeOptions) -> int:
         with Journal(Path(folder) / kept.name) as journal:
             note: Callable[[str], None] = lambda text: console.print(translated(text), markup=False)  # noqa: E731
             count = counter(options.tokenizer)
-            documents = plan(find_documents(sources), sources, journal, options, prompts, name, count, note)
+            found, beat = find_documents(sources), now_and_then(note)
+            documents = plan(found, sources, journal, options, prompts, name, count, note, beat)
             expected = estimate(journal, documents, options, prompts, name, Decisions.read(layout.decisions))
     console.print(_chunks_told(expected), markup=False)
     for line in _estimated(expected, options):
@@ -93,7 +114,7 @@ async def _ask(options: MakeOptions, prompts: Prompts, watch: Watch) -> Tally:
     journal = watch.journal
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop, watch.trouble) as model:
+        async with opened(options, watch.stop, watch.trouble, watch.writing) as model:
             with watch.asking("asking", journal.chunks()) as report:
                 tally = await ask_chunks(journal, options, prompts, model, watch.stop, report)
             if options.judge and not watch.stop.ending:
@@ -119,9 +140,14 @@ def _publish(
             return ()
         lost = plural("{count:,} question failed", "{count:,} questions failed", failed)
         held = plural("{count:,} row was held back", "{count:,} rows were held back", sum(written.held_back.values()))
+        with in_english():
+            kinds = kinds_told(written.held_back)
+        why = (
+            f"Held back: {kinds}." if written.stays else f"{written.beside} tells why.",
+            "The data set that was made before stays as it is." if written.stays else "",
+        )
         raise UserError(
-            f"No row came of it: {lost}, {held}.",
-            hint=failed_hint(journal) or f"{written.beside} tells why.",
+            f"No row came of it: {lost}, {held}.", hint=" ".join(part for part in (failed_hint(journal), *why) if part)
         )
     run.event("published", names=[each.name for each in written.sets])
     spent = journal.spent()
@@ -143,6 +169,11 @@ def _publish(
         watch.say(
             f"{name}_val was kept apart before, and its rows are in {name} now. Give --val-size again, or remove it."
         )
+    if len(written.sets) == 1 and options.val_size:
+        watch.say(
+            "No validation set: all rows are about one chunk, and rows of one chunk stay together."
+            " Smaller --chunk-tokens make more of it."
+        )
     if len(written.sets) > 1 and written.by_chunk:
         watch.say("There is only one document, so validation rows are those of chunks that are not trained on.")
     return written.sets
@@ -155,22 +186,28 @@ def report_lines(report: dict[str, Any], journal: Journal, spent: str) -> Iterat
             rows=trn("{count:,} row", "{count:,} rows", rows), file=file, name=name
         )
     if report["rejected"]:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report["rejected"].items()))
         yield tr("held back: {kinds} (each with its reason in {file})").format(
-            kinds=kinds, file=report["rejected_file"]
+            kinds=kinds_told(report["rejected"]), file=report["rejected_file"]
         )
     if failed := report["chunks_failed"]:
         told = trn(
             "{count:,} chunk failed; --retry-failed asks it again.",
             "{count:,} chunks failed; --retry-failed asks them again.", failed,
         )  # fmt: skip
-        yield f"{told} {translated(failed_hint(journal))}"
+        where = tr("Which and why: {file}.").format(file=report["rejected_file"])
+        yield f"{told} {where} {translated(failed_hint(journal))}"
     if left := report["chunks_open"]:
         yield trn(
             "{count:,} chunk was not asked about; the same command goes on.",
             "{count:,} chunks were not asked about; the same command goes on.", left,
         )  # fmt: skip
     yield f"{trn('{count:,} answer', '{count:,} answers', report['calls'])}, {spent}"
+
+
+def kinds_told(counts: Mapping[str, int]) -> str:
+    """Why rows are held back, in words, the commonest first."""
+    common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{tr(_KINDS.get(kind, kind))} {count:,}" for kind, count in common)
 
 
 def failed_hint(journal: Journal) -> str:

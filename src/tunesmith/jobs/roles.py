@@ -47,8 +47,14 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
         target(name, options.dataset_dir, options.type, replace=options.replace, own=own)
     refuse_existing(held_back_file(options.out, options.dataset_dir), replace=options.replace, own=own)
     asks = bool(options.model or options.base_url)
-    with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
-        done = _publish(known, options, prompts, own, say)
+    done: list[Published] = []
+    try:
+        with _asked(found, sources, options, prompts, own) if asks else _as_it_is(found) as known:
+            done = _publish(known, options, prompts, own, say)
+    except KeyboardInterrupt:
+        if done:
+            show(*done)
+        raise
     return show(*done)
 
 
@@ -71,7 +77,7 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
             say(tr("left out: {what}").format(what=error))
             continue
         for note in document.notes:
-            say(f"{path}: {note}")
+            say(note if path.name in note else f"{path}: {note}")
         found.append(read_dialogue(document, shown_path(path, sources), options))
     return found
 
@@ -138,7 +144,7 @@ def _announced(asked: Sequence[Unnamed], model: str, place: str) -> str:
 async def _ask(asked: list[Unnamed], options: RolesOptions, watch: Watch) -> Tally:
     poll = asyncio.create_task(watch.poll())
     try:
-        async with opened(options, watch.stop, watch.trouble) as model:
+        async with opened(options, watch.stop, watch.trouble, watch.writing) as model:
             with watch.asking("asking", len(asked)) as report:
                 return await ask_all(
                     (each.question for each in asked),
@@ -165,10 +171,13 @@ def _publish(found: list[Spoken], options: RolesOptions, prompts: Prompts, own: 
         made = [row for each in found for row in rows(each, options, prompts, rejected)]
     if not made:
         raise UserError("No row came of it.", hint=f"{beside} tells why; a larger --gap may help.")
-    apart = _apart(made, options)
-    sides = [[row for row in made if (_scene_of(row) in apart) == validation] for validation in (False, True)]
+    train, held = _sides(made, options)
+    if options.val_size and not held:
+        say(
+            tr("No validation set: all rows hang together, and what hangs together stays on one side. More text helps.")
+        )
     done: list[Published] = []
-    for name, side in zip(_names(options), sides, strict=False):
+    for name, side in zip(_names(options), (train, held), strict=False):
         if side:
             done.append(
                 publish(side, name, options.dataset_dir, options.format, options.type, replace=options.replace, own=own)
@@ -187,7 +196,25 @@ def _scene_of(row: Row) -> str:
     return f"{row['source']}\n{row['source_heading']}\n{row['scene']}"
 
 
-def _apart(made: Sequence[Row], options: RolesOptions) -> set[str]:
-    if not options.val_size:
-        return set()
-    return validation_groups(Counter(map(_scene_of, made)), options.val_size, options.seed)
+def _sides(made: Sequence[Row], options: RolesOptions) -> tuple[list[Row], list[Row]]:
+    """Rows to train on and rows to validate by, parted between scenes, or, where there is only one, within it."""
+    groups = list(map(_scene_of, made))
+    if len(set(groups)) < 2:
+        groups = _passages(made)
+    apart = validation_groups(Counter(groups), options.val_size, options.seed) if options.val_size else set()
+    sides: tuple[list[Row], list[Row]] = ([], [])
+    for row, group in zip(made, groups, strict=True):
+        sides[group in apart].append(row)
+    return sides
+
+
+def _passages(made: Sequence[Row]) -> list[str]:
+    """For each row of one scene the passage that it is of; rows that show some of the same lines are of one."""
+    found: list[str] = []
+    start = end = -1
+    for row in made:
+        if row["source_start"] >= end:
+            start = row["source_start"]
+        end = max(end, row["source_end"])
+        found.append(str(start))
+    return found

@@ -64,7 +64,8 @@ def apply_tuning(
         model = merge(model, path)
         note(f"Merged the adapter {path} into the base.")
     if kept:
-        note(f"{'Training goes on in' if is_trainable else 'Using'} the adapter {kept[0]}.")
+        last = kept[0]
+        note(f"Training goes on in the adapter {last}." if is_trainable else f"Using the adapter {last}.")
         return put_on(model, kept[0], trainable=is_trainable)
     if not is_trainable:
         return model

@@ -294,14 +294,14 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
     waits = state.status == "queued" and state.pid is None  # for a process that is about to be started
     began_in_vain = not waits and state.status != "finished" and not layout.holds_weights()
     if not (overwrite or began_in_vain):
+        hint = "Choose another output_dir, or start afresh over it with overwrite_output_dir: true."
         if state.status == "finished":
-            further = way_further(layout, state.step)
-            way_on = f"{further} Or choose" if further else "Choose"
-        else:
-            way_on = "Continue it with resume_from_checkpoint: true, choose" if layout.checkpoints() else "Choose"
+            hint = f"{way_further(layout, state.step)} {hint}".strip()
+        elif layout.checkpoints():
+            hint = f"Continue it with resume_from_checkpoint: true. {hint}"
         raise UserError(
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
-            hint=f"{way_on} another output_dir, or start afresh over it with overwrite_output_dir: true.",
+            hint=hint,
             field="output_dir",
         )
 

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
-import { get, post, segment, type ApiError } from "../api/client";
+import { get, post, segment } from "../api/client";
 import type { About, RunDetail, Schema, Settings } from "../api/types";
-import { told, useKept, useResource } from "../api/use";
+import { useKept, useResource } from "../api/use";
 import { asked } from "../evaluation/settings";
 import { useCheck } from "../form/check";
 import { Field, labelOf } from "../form/field";
@@ -16,7 +16,7 @@ import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
 import { Earlier } from "./earlier";
 import { SourceField, useSource } from "./source";
-import { asksForTrust, Trust } from "./trust";
+import { useStart } from "./trust";
 
 /** from: the model as a person names it. */
 interface Filled { from: string; texts: Texts }
@@ -63,24 +63,10 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
   const { fields: shown, settings, held } = useMemo(() => asked(fields, texts, known), [fields, texts, known]);
   const check = useCheck("eval", settings);
   const [devices, setDevices] = useState<string[] | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [asking, setAsking] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
   const [open, setOpen] = useState<"command" | "import" | null>(null);
   const change = (name: string, text: string) => setForm({ from, texts: { ...texts, [name]: text } });
   const begin = async (trusted: boolean) => go(href("runs", (await post<{ id: string }>("evaluations", { settings, devices, trusted })).id));
-  const start = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      await begin(false);
-    } catch (reason) {
-      const refusal = told(reason);
-      if (asksForTrust(refusal)) setAsking(refusal);
-      else setError(refusal);
-    }
-    setBusy(false);
-  };
+  const { busy, error, start, asked: question } = useStart(begin);
   const problems = check?.problems ?? [];
   const touched = problems.filter((problem) => texts[problem.field ?? ""] !== undefined);
   const wrong = known ? problems.filter((problem) => problem.level === "error") : [];
@@ -116,7 +102,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
       </aside>
       {open === "command" && <CommandDialog verb="eval" settings={settings} onClose={() => setOpen(null)} />}
       {open === "import" && <ImportDialog onTake={(taken) => { setForm(filled(taken)); setOpen(null); }} onClose={() => setOpen(null)} />}
-      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
+      {question}
     </div>
   );
 }

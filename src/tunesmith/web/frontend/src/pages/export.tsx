@@ -1,7 +1,7 @@
 import { useMemo, useState } from "react";
-import { post, get, ApiError } from "../api/client";
+import { post, get } from "../api/client";
 import type { Schema, Settings } from "../api/types";
-import { told, useResource, useRested } from "../api/use";
+import { useResource, useRested } from "../api/use";
 import { useCheck } from "../form/check";
 import { Field, Help, helpOf, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
@@ -13,7 +13,7 @@ import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog } from "./arguments";
 import { Earlier } from "./earlier";
 import { SourceField, useSource } from "./source";
-import { asksForTrust, Trust } from "./trust";
+import { useStart } from "./trust";
 
 export function ExportPage() {
   const schema = useResource<Schema>("export", (signal) => get("schema", { verb: "export" }, signal));
@@ -32,10 +32,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const wanted = useRoute().query.get("run") ?? "";
   const [from, setFrom] = useState(wanted);
   const [texts, setTexts] = useState<Texts>({ export_to: "gguf", export_quant: "q4_k_m" });
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
   const [command, setCommand] = useState(false);
-  const [asking, setAsking] = useState<ApiError | null>(null);
   const { place, error: unknown, known, settled } = useSource("export/source", from);
   const settings = useMemo<Settings>(() => ({ ...known, ...settingsOf(texts, fields) }), [known, texts, fields]);
   const check = useCheck("export", settings);
@@ -44,18 +41,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
   const begin = async (trusted: boolean) => go(href("runs", (await post<{ id: string }>("runs", { verb: "export", settings, trusted })).id));
-  const start = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      await begin(false);
-    } catch (reason) {
-      const refusal = told(reason);
-      if (asksForTrust(refusal)) setAsking(refusal);
-      else setError(refusal);
-    }
-    setBusy(false);
-  };
+  const { busy, error, start, asked: question } = useStart(begin);
   const find = (name: string) => fields.find((field) => field.name === name);
   const choice = (name: string) => {
     const field = find(name);
@@ -92,7 +78,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           {preview.data && <pre className="small" aria-busy={preview.loading}>{preview.data.lines.join("\n")}</pre>}
         </section>
       </aside>
-      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
+      {question}
       {command && <CommandDialog verb="export" settings={settings} onClose={() => setCommand(false)} />}
     </div>
   );

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
-import { ApiError, get, post, segment } from "../api/client";
+import { get, post, segment } from "../api/client";
 import type { About, RunDetail, Schema, Settings } from "../api/types";
-import { told, useKept, useResource } from "../api/use";
+import { useKept, useResource } from "../api/use";
 import { useCheck } from "../form/check";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
@@ -15,7 +15,7 @@ import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
 import { Memory } from "./memory";
 import { useModels } from "./models";
-import { asksForTrust, Trust } from "./trust";
+import { useStart } from "./trust";
 
 const NOTHING: Texts = {};
 /** What belongs to one run only, and is not carried over to the next. */
@@ -65,9 +65,6 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
   const check = useCheck("train", settings);
   const models = useModels();
   const [devices, setDevices] = useState<string[] | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [asking, setAsking] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
   const [open, setOpen] = useState<"command" | "save" | "load" | "import" | null>(null);
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const take = (next: Settings) => { setTexts(textsOf(next)); setOpen(null); };
@@ -77,18 +74,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
     setTexts(Object.fromEntries(Object.entries(texts).filter(([name]) => !OWN.has(name))));
     go(href("runs", id));
   };
-  const start = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      await begin(false);
-    } catch (reason) {
-      const refusal = told(reason);
-      if (asksForTrust(refusal)) setAsking(refusal);
-      else setError(refusal);
-    }
-    setBusy(false);
-  };
+  const { busy, error, start, asked: question } = useStart(begin);
   const placed = new Set(fields.map((field) => field.name));
   const elsewhere = (check?.problems ?? []).filter((problem) => !problem.field || !placed.has(problem.field));
   const wrong = (check?.problems ?? []).filter((problem) => problem.level === "error");
@@ -130,7 +116,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
       {open === "save" && <SaveDialog settings={settings} onClose={() => setOpen(null)} />}
       {open === "load" && <LoadDialog onTake={take} onClose={() => setOpen(null)} />}
       {open === "import" && <ImportDialog onTake={take} onClose={() => setOpen(null)} />}
-      {asking && <Trust refusal={asking} run={() => begin(true)} onClose={() => setAsking(null)} />}
+      {question}
     </div>
   );
 }
