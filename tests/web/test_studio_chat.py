@@ -12,6 +12,7 @@ from tests.web.serving import wait_for
 
 from tunesmith.runs.run import Run
 from tunesmith.web.children import Child, Gone
+from tunesmith.web.sessions import Session
 from tunesmith.web.studio import Studio
 
 
@@ -153,3 +154,19 @@ def test_what_a_child_does_not_know_is_refused(counting: Child) -> None:
     with pytest.raises(Exception, match="no operation 'fly'"):
         counting.ask("fly")
     counting.end()
+
+
+def test_a_line_that_is_no_answer_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = 'import sys; sys.stdin.readline(); print(\'[1]\\n5\\n{"id": 1, "end": true}\', flush=True)'
+    (tmp_path / "chattering_child.py").write_text(program, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = Child("chattering_child")
+    assert child.ask("anything")["end"] is True
+    child.end()
+
+
+def test_a_model_whose_process_died_leaves_no_handles(studio: Studio) -> None:
+    child = studio.children.begin("x", "this")  # a program that ends by itself
+    studio.sessions._sessions["x"] = Session(session="x", status="ready", model="m")
+    wait_for(lambda: not child.alive, "the process to end")
+    assert studio.sessions.get("x").status == "failed" and studio.children.named("x") is None

@@ -233,3 +233,29 @@ def test_a_run_at_work_is_not_deleted(client: TestClient, workspace: Path) -> No
     trained("saves/a", 3)
     assert client.delete("/api/runs/saves/a").status_code == 409
     assert client.post("/api/runs/saves/a/stop").json()["status"] == "stopping"
+
+
+def test_half_a_line_of_the_log_waits_for_its_end(client: TestClient, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    run.begin_attempt()
+    run.run_log("whole")
+    with run.layout.attempt_log(1).open("a", encoding="utf-8") as log:
+        log.write("ha")
+    told = client.get("/api/runs/saves/a/log").json()
+    assert told["lines"] == ["whole"] and told["offset"] == len("whole\n")
+    run.finish("finished")
+
+
+def test_what_others_left_damaged_is_passed_over(client: TestClient, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "export_dir: exports/a\n", kind="export")
+    with run.layout.samples.open("w", encoding="utf-8") as samples:
+        samples.write('{"text": "\\ud83d"}\n')
+    assert client.get("/api/runs/saves/a/samples").json()["samples"] == [{"text": "?"}]
+    (workspace / "exports" / "a").mkdir(parents=True)
+    quality = {"files": [5, {"file": 1}, {"file": "m.gguf", "status": "pass"}]}
+    (workspace / "exports" / "a" / "quality.json").write_text(json.dumps(quality), encoding="utf-8")
+    assert [row["file"] for row in client.get("/api/runs/saves/a/exported").json()["verified"]] == ["m.gguf"]
+    for damaged in ("- a list\n", "a: [1\n", "\x00"):
+        run.layout.resolved.write_text(damaged, encoding="utf-8")
+        assert client.get("/api/runs/saves/a/exported").status_code == 404
+        assert client.get("/api/runs/saves/a").json()["config"] == {}

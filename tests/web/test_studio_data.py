@@ -153,6 +153,19 @@ def test_a_second_file_of_the_name_gets_another(client: TestClient, workspace: P
     assert not (workspace / "data" / "empty.jsonl").exists()
 
 
+def test_the_list_of_data_sets_is_no_data_set(client: TestClient) -> None:
+    answer = client.post("/api/datasets/upload?name=dataset_info.json&dataset_dir=fresh", content=b"[]")
+    assert answer.status_code == 400 and answer.json()["field"] == "name"
+    assert client.get("/api/datasets?dataset_dir=fresh").status_code in (200, 400)
+
+
+def test_a_name_that_had_to_be_changed_is_counted_as_changed(client: TestClient, workspace: Path) -> None:
+    for folder, wanted in (("one", "a-b"), ("two", "a-b_2")):
+        (workspace / folder).mkdir()
+        (workspace / folder / "a,b.jsonl").write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")
+        assert client.post("/api/datasets/add", json={"path": f"{folder}/a,b.jsonl"}).json() == {"name": wanted}
+
+
 def test_a_file_of_the_workspace_or_a_hub_is_added(client: TestClient, workspace: Path) -> None:
     (workspace / "elsewhere").mkdir()
     (workspace / "elsewhere" / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")

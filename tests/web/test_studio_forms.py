@@ -101,3 +101,28 @@ def test_what_is_malformed_is_told_as_everything_else(client: TestClient) -> Non
     told = client.post("/api/config/check", json={"settings": 5})
     assert told.status_code == 422 and set(told.json()) == {"message", "hint", "field"}
     assert client.get("/api/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("half", ['"\\ud83d"', '"\\uD83Dx"'])
+def test_half_a_character_is_refused_wherever_it_is_sent(client: TestClient, half: str) -> None:
+    body = f'{{"settings": {{"output_dir": {half}}}, "content": {{"a": {half}}}}}'
+    headers = {"content-type": "application/json"}
+    for method, address in (
+        ("PUT", "/api/arguments/a"), ("PUT", "/api/conversations/a"), ("POST", "/api/config/check"),
+        ("POST", "/api/config/command"), ("POST", "/api/runs"), ("POST", "/api/evaluations"), ("POST", "/api/estimate"),
+        ("POST", "/api/datasets/numbers/look"),
+    ):  # fmt: skip
+        answer = client.request(method, address, content=body, headers=headers)
+        assert answer.status_code == 422 and "half a character" in answer.json()["message"], address
+
+
+def test_a_conversation_that_is_nested_without_end_is_refused(client: TestClient) -> None:
+    body = '{"content": {"a": ' + "[" * 900 + "]" * 900 + "}}"
+    headers = {"content-type": "application/json"}
+    assert client.put("/api/conversations/a", content=body, headers=headers).status_code in (400, 422)
+
+
+def test_a_value_that_stands_for_others_is_refused(client: TestClient) -> None:
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+    told = client.post("/api/config/import", json={"text": "a0: &a0 [x]\n" + levels, "name": "x.yaml"})
+    assert told.status_code == 400 and told.json()["message"].startswith("x.yaml, line 2")

@@ -10,6 +10,7 @@ from tunesmith.runs.run import Run
 from tunesmith.web.app import create_app
 from tunesmith.web.guard import Door, check_token, make_token
 from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Workspace
 
 
 def guarded(studio: Studio, door: Door) -> TestClient:
@@ -109,3 +110,36 @@ def test_code_of_a_model_is_agreed_to_first(client: TestClient) -> None:
     asked = client.post("/api/runs", json={"settings": settings})
     assert asked.status_code == 409
     assert asked.json()["field"] == "trust_remote_code" and "some/model" in asked.json()["message"]
+
+
+def test_a_page_that_others_reach_reads_models_in_the_workspace_alone(workspace: Path) -> None:
+    outside = workspace.parent / "outside"
+    outside.mkdir()
+    studio = Studio(Workspace(workspace.resolve()), exposed=True)
+    there = {"model_name_or_path": str(outside)}
+    with TestClient(create_app(studio), base_url="http://localhost") as client:
+        for address, asked in (
+            ("/api/chat/load", {"model": "some/model", "settings": there}),
+            ("/api/datasets/numbers/mask", {"settings": there}),
+            ("/api/datasets/numbers/look", {"settings": {"cache_dir": str(outside)}}),
+            ("/api/estimate", {"settings": there}),
+            ("/api/runs", {"settings": {**there, "dataset": "numbers"}}),
+            (
+                "/api/authoring/make/preview",
+                {"sources": ["data"], "options": {"out": "x", "model": str(outside)}},
+            ),
+        ):
+            answer = client.post(address, json=asked)
+            assert answer.status_code == 400 and "outside the workspace" in answer.json()["message"], address
+
+
+def test_an_origin_that_is_no_address_is_refused(studio: Studio) -> None:
+    client = guarded(studio, Door(None))
+    assert client.post("/api/config/check", json={"settings": {}}, headers={"origin": "http://["}).status_code == 403
+
+
+def test_two_studios_of_one_host_keep_their_cookies_apart(studio: Studio) -> None:
+    client = guarded(studio, Door("a-very-long-token"))
+    answers = [client.get(f"http://localhost:{port}/?token=a-very-long-token") for port in (7860, 7861)]
+    names = {answer.headers["set-cookie"].partition("=")[0] for answer in answers}
+    assert len(names) == 2

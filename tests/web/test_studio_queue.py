@@ -2,15 +2,23 @@
 
 import itertools
 import json
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.web.serving import wait_for
 
+from tunesmith.runs.processes import birth
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 from tunesmith.web import queue as queue_module
 from tunesmith.web.queue import Job, Queue
+from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Clash
 
 
 def waiting(name: str, *devices: str) -> Job:
@@ -120,3 +128,110 @@ def test_a_deleted_run_is_passed_over(workspace: Path, started: dict[str, int]) 
     queue.tick()
     queue.tick()
     assert list(started) == ["b"]
+
+
+def test_a_run_that_somebody_else_took_up_is_not_called_failed(workspace: Path) -> None:
+    run = Run.create(Path("a"), {}, "stage: sft\n")
+    queue = Queue(workspace / "queue.json")
+    queue.add(Job("a", "tunesmith", ["train", "no-such-file.yaml"], ["cpu"]))
+    run.begin_attempt()
+    queue.tick()
+    wait_for(lambda: queue.tick() or queue.place("a") is None, "the queue's own process to end")
+    assert RunReader(Path("a")).state().status == "running"
+    run.finish("finished")
+
+
+def test_a_server_that_is_killed_while_it_starts_a_job_does_not_start_it_twice(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue_module, "start_detached", killed)
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "0"))
+    with pytest.raises(KeyboardInterrupt):
+        queue.tick()
+    assert Queue(workspace / "queue.json").waiting() == []
+
+
+def test_one_run_has_one_process(workspace: Path, started: dict[str, int]) -> None:
+    queue = Queue(workspace / "queue.json")
+    queue.add(waiting("a", "0"))
+    queue.tick()
+    with pytest.raises(Clash):
+        queue.add(Job("a", "tunesmith", ["version"], []))
+    assert queue.waiting() == []
+
+
+def test_a_second_resume_is_refused_and_stop_reaches_the_first(
+    client: TestClient, studio: Studio, workspace: Path, started: dict[str, int]
+) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    studio.queue.add(Job("saves/a", "tunesmith", ["version"], ["cpu"]))
+    studio.changed()
+    assert "saves/a" in started
+    assert client.post("/api/runs/saves/a/resume").status_code == 409
+    assert client.post("/api/runs/.%2Fsaves%2Fa/stop").status_code == 202
+    assert run.layout.stop.is_file()
+    assert client.delete("/api/runs/.%2Fsaves%2Fa").status_code == 409
+
+
+def test_a_run_that_dies_while_it_prepares_is_listed_as_killed(
+    client: TestClient, studio: Studio, workspace: Path
+) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    run.update(pid=program.pid, born=birth(program.pid), host=socket.gethostname())
+    studio.changed()
+    assert [one["status"] for one in client.get("/api/runs").json()] == ["queued"]
+    program.kill()
+    program.wait()
+    assert [one["status"] for one in client.get("/api/runs").json()] == ["killed"]
+
+
+def test_a_folder_that_vanishes_under_its_run_holds_up_nobody(studio: Studio, workspace: Path) -> None:
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+    run.begin_attempt()
+    assert [one.id for one in studio.look().runs] == ["saves/a"]
+    shutil.rmtree(run.path)
+    assert studio._at_work() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "held_up"),
+    [
+        ("data make", "model: gpt\nbase_url: http://localhost:1/v1\n", False),
+        ("data make", "model: data\n", True),  # a folder of this machine
+        ("train", "stage: sft\n", True),
+    ],
+)
+def test_only_what_may_hold_a_device_is_waited_for(
+    studio: Studio, workspace: Path, started: dict[str, int], kind: str, asked: str, held_up: bool
+) -> None:  # fmt: skip
+    run = Run.create(Path("saves/other"), asked, asked, kind=kind)
+    run.begin_attempt()
+    studio.look()
+    studio.queue.add(waiting("saves/a", "0"))
+    studio.queue.tick()
+    assert ("saves/a" not in started) == held_up
+
+
+def test_authoring_with_a_model_of_this_machine_waits_its_turn(
+    client: TestClient, studio: Studio, workspace: Path, started: dict[str, int]
+) -> None:
+    (workspace / "book.txt").write_text("A long story.", encoding="utf-8")
+    (workspace / "models" / "mine").mkdir(parents=True)
+    studio.queue.add(waiting("saves/a", "cpu"))
+    studio.changed()
+    asked = {"sources": ["book.txt"], "options": {"out": "facts", "model": "models/mine"}}
+    begun = client.post("/api/authoring/make", json=asked)
+    assert begun.json() == {"id": "saves/data/facts"}
+    (listed,) = [run for run in client.get("/api/runs").json() if run["id"] == "saves/data/facts"]
+    assert (listed["status"], listed["queue_position"], listed["kind"]) == ("queued", 1, "data make")
+    client.post("/api/runs/saves/data/facts/stop")
+    assert client.post("/api/runs/saves/data/facts/resume").status_code == 202
+    assert studio.queue.waiting() == ["saves/data/facts"]
+    del started["saves/a"]
+    studio.changed()
+    assert "saves/data/facts" in started

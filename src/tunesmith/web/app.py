@@ -53,6 +53,7 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
     app.state.studio = studio
     app.add_exception_handler(UserError, _told)
     app.add_exception_handler(OSError, _told)
+    app.add_exception_handler(RecursionError, _nested)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     _serve_page(app, page)
@@ -89,6 +90,10 @@ def _told(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, UserError)
     status = 404 if isinstance(error, Missing) else 409 if isinstance(error, Clash) else 400
     return JSONResponse(Refusal(message=error.message, hint=error.hint, field=error.field).model_dump(), status)
+
+
+def _nested(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(Refusal(message="This is nested too deeply.").model_dump(), 422)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -118,6 +118,8 @@ class Child:
         for line in self._process.stdout:
             with suppress(ValueError):
                 answer = json.loads(line)
+                if not isinstance(answer, dict):
+                    continue
                 if (waiting := self._waiting.get(answer.get("id"))) is not None:
                     waiting.put(answer)
         self._process.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ _SECTIONS_OF: Mapping[str, Sequence[str]] = {
 }
 _DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
 _SHELL_SAFE_LINE = 100
+_MOST_CONFIG = 1 << 20
 
 
 def schema_for(verb: str) -> dict[str, Any]:
@@ -78,12 +80,18 @@ def schema_for(verb: str) -> dict[str, Any]:
     return {**whole, "title": verb, "properties": dict(ordered)}
 
 
-def check(verb: str, settings: Mapping[str, Any]) -> tuple[Resolved | None, list[UserError]]:
+def check(
+    verb: str, settings: Mapping[str, Any], workspace: Workspace, *, exposed: bool
+) -> tuple[Resolved | None, list[UserError]]:
     """The job that the settings make, by the same rules as files and flags, and all that is wrong with them."""
     try:
         resolved = load(verb, settings)
     except UserError as error:
         return None, list(error.parts)
+    try:
+        confine(resolved.job, workspace, exposed=exposed)  # first: whatever lies elsewhere is not even looked for
+    except UserError as error:
+        return resolved, [error]
     if verb not in ("train", EVAL):
         return resolved, []
     from tunesmith.jobs import execute
@@ -113,7 +121,6 @@ def confine(job: Job, workspace: Workspace, *, exposed: bool) -> None:
         ("output_dir", job.run.output_dir),
         ("export_dir", job.export.export_dir),
         ("tokenized_path", job.data.tokenized_path),
-        ("cache_dir", job.model.cache_dir if exposed else None),
     ):
         if value:
             workspace.inside(value, field=key)
@@ -124,8 +131,18 @@ def confine(job: Job, workspace: Workspace, *, exposed: bool) -> None:
             for name in names:
                 if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).exists():
                     workspace.inside(name, field=key)
+    confine_model(job, workspace, exposed=exposed)
+
+
+def confine_model(job: Job, workspace: Workspace, *, exposed: bool) -> None:
+    """UserError where the job of a page that others reach would read its model outside the workspace, or keep it there.
+
+    All that a page asks of a model comes by here, with the settings as they were resolved: whichever of them names it.
+    """
     if not exposed:
         return
+    if job.model.cache_dir:
+        workspace.inside(job.model.cache_dir, field="cache_dir")
     for key, place in (
         ("model_name_or_path", job.model.model_name_or_path),
         *(("adapter_name_or_path", name) for name in job.adapter.adapter_name_or_path),
@@ -157,6 +174,8 @@ def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
 def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
     """The settings in a config file's text, LLaMA-Factory's too, with what is to be said of them."""
     suffix = Path(name).suffix.lower()
+    if suffix != ".json":
+        _refuse_aliases(text, name)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"file{suffix if suffix in ('.yaml', '.yml', '.json') else '.yaml'}"
         file.write_text(text, encoding="utf-8")
@@ -169,6 +188,34 @@ def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
                 error.message.replace(str(file), shown), hint=error.hint.replace(str(file), shown), field=error.field
             ) from None
     return resolved.asked, [note.replace(str(file), name) for note in resolved.notes]
+
+
+def _refuse_aliases(text: str, name: str) -> None:
+    """UserError where a value stands for another: a few hundred bytes of such could become gigabytes."""
+    import yaml
+
+    if "*" not in text or "&" not in text:
+        return
+    with suppress(yaml.YAMLError):  # what else is wrong with it is told by the reader
+        for token in yaml.scan(text, yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise UserError(
+                    f"{name or 'the text'}, line {token.start_mark.line + 1}: *{token.value} stands for another value.",
+                    hint="Write the value itself there.",
+                )
+
+
+def mapping_in(path: Path) -> dict[str, Any]:
+    """The keys of a run's YAML file; empty where it is missing or damaged."""
+    import yaml
+
+    try:
+        if path.stat().st_size > _MOST_CONFIG:
+            return {}
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _without_blanks(settings: Mapping[str, Any]) -> dict[str, Any]:

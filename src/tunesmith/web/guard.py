@@ -96,7 +96,7 @@ class Guard:
         brought = dict(query).get("token")
         if brought is not None and self._is_token(brought) and scope["method"] == "GET":
             rest = urlencode([pair for pair in query if pair[0] != "token"])
-            await _enter(send, scope["path"] + (f"?{rest}" if rest else ""), brought)
+            await _enter(send, scope["path"] + (f"?{rest}" if rest else ""), _cookie_name(headers), brought)
             return
         authorization = headers.get("authorization", "").removeprefix("Bearer ")
         if self._is_token(_cookie(headers)) or self._is_token(authorization):
@@ -141,8 +141,20 @@ def _of_this_page(headers: dict[str, str], method: str) -> bool:
         return headers.get("sec-fetch-site") != "cross-site" or headers.get("sec-fetch-mode") == "navigate"
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        try:
+            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        except ValueError:
+            return False
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def _cookie_name(headers: dict[str, str]) -> str:
+    """A browser keeps cookies by host alone: two studios on one host need two names."""
+    try:
+        port = urlsplit(f"//{headers.get('host', '')}").port
+    except ValueError:
+        port = None
+    return f"{COOKIE}_{port}" if port else COOKIE
 
 
 def _cookie(headers: dict[str, str]) -> str:
@@ -151,7 +163,8 @@ def _cookie(headers: dict[str, str]) -> str:
         cookies.load(headers.get("cookie", ""))
     except Exception:  # http.cookies raises its own error for what a stranger wrote
         return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+    name = _cookie_name(headers)
+    return cookies[name].value if name in cookies else ""
 
 
 def _with_headers(send: Send) -> Send:
@@ -163,9 +176,9 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-async def _enter(send: Send, address: str, token: str) -> None:
+async def _enter(send: Send, address: str, name: str, token: str) -> None:
     """To the same address without the token, which the browser keeps from now on."""
-    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={_A_YEAR}"
+    cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={_A_YEAR}"
     # Two slashes at the beginning would name another host.
     where = "/" + quote(address.lstrip("/\\"), safe="/?&=%+-._~")
     headers = [(b"location", where.encode("ascii")), (b"set-cookie", cookie.encode("latin-1"))]

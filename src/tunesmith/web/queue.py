@@ -18,7 +18,9 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
+from tunesmith.runs.state import process_lives
 from tunesmith.web.devices import environment_for
+from tunesmith.web.workspace import Clash
 
 _TOLD = 4000
 """Bytes of a launch log that tell why a process ended before its run began."""
@@ -66,7 +68,11 @@ class Queue:
         self._started = [job for item in record.get("started", []) if (job := _job_from(item))]
 
     def add(self, job: Job, environment: dict[str, str] | None = None) -> None:
+        """Have a job wait. Clash while a process that was started for its run lives: two would write one directory."""
         with self._lock:
+            name = job.run
+            if self.launcher(name) is not None:
+                raise Clash(f"{name} is at work already.")
             self._waiting = [other for other in self._waiting if other.run != job.run]
             self._waiting.append(job)
             if environment:
@@ -113,10 +119,21 @@ class Queue:
                     return Place(None, job.devices, job.began)
         return None
 
+    def holds_devices(self) -> bool:
+        """Whether one of its jobs, started or waiting, takes a device."""
+        with self._lock:
+            return any(job.devices for job in (*self._started, *self._waiting))
+
     def launcher(self, run: str) -> int | None:
         """The process that was started for a run, while it lives."""
         with self._lock:
             return next((job.pid for job in self._started if job.run == run and _lives(job)), None)
+
+    def let_go(self, run: str) -> None:
+        """Its process is about to be ended by a person: how it ended is theirs to tell."""
+        with self._lock:
+            self._started = [job for job in self._started if job.run != run]
+            self._write()
 
     def tick(self) -> bool:
         """Start what can start and let go of what has ended; whether anything changed."""
@@ -148,20 +165,35 @@ class Queue:
         return began
 
     def _start(self, job: Job) -> None:
-        self._waiting.remove(job)
         if not is_run(Path(job.run)):
+            self._waiting.remove(job)
             return  # the directory was deleted meanwhile
         log = RunLayout(Path(job.run)).launch_log
         job.log_from = log.stat().st_size if log.is_file() else 0
+        self._note_start(job)
         environment = {**environment_for(job.devices), **self._environments.pop(job.run, {})}
         try:
             job.pid = start_detached(Path(job.run), job.arguments, module=job.module, environment=environment)
         except (OSError, ValueError, UserError) as error:
             told = error if isinstance(error, UserError) else UserError(f"It could not be started: {error}")
+            self._started.remove(job)
             Run.open(Path(job.run)).finish("failed", told)
             return
-        job.born, job.began = birth(job.pid), time.time()
+        job.born = birth(job.pid)
+        self._write()
+
+    def _note_start(self, job: Job) -> None:
+        """On disk it is started before it is: a server that is killed in between must not start it a second time."""
+        waiting = list(self._waiting)
+        self._waiting.remove(job)
+        job.began = time.time()
         self._started.append(job)
+        try:
+            self._write()
+        except UserError:
+            self._started.remove(job)
+            self._waiting = waiting  # it keeps its place until the disk takes the word
+            raise
 
     def _write(self) -> None:
         record = {
@@ -190,6 +222,8 @@ def _tell_early_end(job: Job) -> None:
     with suppress(UserError):
         reader = RunReader(Path(job.run))
         state = reader.state()
+        if process_lives(state):
+            return  # somebody else took the run up, as on the command line
         took_it_up = (state.started or 0.0) >= job.began or state.created > job.began
         if took_it_up or (state.ended or 0.0) >= job.began:
             return

@@ -52,13 +52,13 @@ class Sessions:
             if len(self._sessions) >= _MOST:
                 raise Clash("Three models are loaded already.", hint="Unload one first.")
             session = Session(session=secrets.token_hex(6), model=model, adapter=adapter)
+            child = self._children.begin(session.session, "tunesmith.jobs.talk")
             self._sessions[session.session] = session
-        child = self._children.begin(session.session, "tunesmith.jobs.talk")
-        threading.Thread(target=self._wait, args=(session.session, child, dict(settings)), daemon=True).start()
+        threading.Thread(target=self._wait, args=(session, child, dict(settings)), daemon=True).start()
         return session
 
-    def _wait(self, name: str, child: Child, settings: dict[str, Any]) -> None:
-        session = self._sessions[name]
+    def _wait(self, session: Session, child: Child, settings: dict[str, Any]) -> None:
+        name = session.session
         try:
             told = child.ask("load", model=session.model, adapter=session.adapter, settings=settings)
         except UserError as error:
@@ -109,6 +109,7 @@ class Sessions:
                     "hint": "Load it again.",
                 }
                 self._sessions[name] = session.model_copy(update=told)
+                self._children.end(name)  # its pipes are still open
 
     def _forget_gone(self) -> None:
         self._see_the_dead()

@@ -24,11 +24,10 @@ from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
 from tunesmith.web.devices import CPU, devices
 from tunesmith.web.queue import Job
-from tunesmith.web.studio import Studio
+from tunesmith.web.studio import AUTHORED, Studio, asks_a_server
 from tunesmith.web.workspace import Clash
 
 RECORDED = "tunesmith.jobs.recorded"
-AUTHORED = ("data make", "data roles")
 _PATIENCE_SECONDS = 60.0
 
 
@@ -59,18 +58,20 @@ def begin_training(
 
 def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
     """Go on with a run that ended early: training from its last checkpoint, another command from its beginning."""
+    name = studio.workspace.relative(Path(name))
     run = studio.workspace.run(name)
     state = run.state()
-    if state.active and state.pid is not None:
+    if (state.active and state.pid is not None) or studio.queue.launcher(name):
         raise Clash(f"{name} is at work already.")
     if name in studio.queue.waiting():
         raise Clash(f"{name} is in the queue already.")
     path = Path(name)
-    if state.kind in AUTHORED and run.layout.journal.is_file():
+    if state.kind in AUTHORED and "arguments" not in run.environment():  # it keeps its run itself
         command = [str(word) for word in (run.environment().get("command") or [])[1:]]
         if not command:
             raise Clash("This run does not say how it was started.", hint="Start it anew.")
-        return begin_authoring(studio, path, command, {"TUNESMITH_API_KEY": api_key} if api_key else {})
+        secrets = {"TUNESMITH_API_KEY": api_key} if api_key else {}
+        return begin_authoring(studio, path, command, secrets, local=not asks_a_server(run))
     if state.kind == EVAL:
         taken = _known(chosen) or [device.id for device in devices()]
         return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
@@ -122,9 +123,27 @@ def begin_command(
     return _enqueue(studio, path, RECORDED, [path.as_posix(), *given], devices_taken, dict(secrets or {}))
 
 
-def begin_authoring(studio: Studio, run: Path, command: Sequence[str], secrets: Mapping[str, str]) -> str:
+def begin_authoring(
+    studio: Studio,
+    run: Path,
+    command: Sequence[str],
+    secrets: Mapping[str, str],
+    *,
+    local: bool,
+    asked: Mapping[str, Any] | None = None,
+) -> str:
     """Start a job that keeps a run directory of its own; its id, once it has taken up its run. UserError where it ends
-    before that, in its own words."""
+    before that, in its own words.
+
+    local: it loads a model of this machine, for which it waits in the queue while the devices are taken. asked: what
+    the run is listed with until then.
+    """
+    if local and studio.devices_taken():
+        if not is_run(run):
+            text = flat_yaml(asked or {})
+            Run.create(run, text, text, kind=" ".join(command[:2])).add_environment(command=["tunesmith", *command])
+        taken = [device.id for device in devices()]
+        return _enqueue(studio, run, "tunesmith", list(command), taken, dict(secrets))
     layout = RunLayout(run)
     log_from = layout.launch_log.stat().st_size if layout.launch_log.is_file() else 0
     before = (read_json(layout.state) or {}).get("attempt", 0)
@@ -182,7 +201,7 @@ def _enqueue(
     studio: Studio, run: Path, module: str, arguments: list[str], chosen: list[str], environment: dict[str, str]
 ) -> str:
     name = studio.workspace.relative(run)
-    studio.queue.add(Job(run.as_posix(), module, arguments, chosen), environment)
+    studio.queue.add(Job(name, module, arguments, chosen), environment)
     studio.changed()
     return name
 

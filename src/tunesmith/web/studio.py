@@ -6,9 +6,13 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from tunesmith.errors import UserError
+from tunesmith.runs.read import RunReader
 from tunesmith.runs.state import process_lives
+from tunesmith.web import forms
 from tunesmith.web.children import Children
 from tunesmith.web.previews import Previews
 from tunesmith.web.queue import Queue
@@ -17,6 +21,7 @@ from tunesmith.web.shelf import Shelf
 from tunesmith.web.summaries import Summaries, Summary
 from tunesmith.web.workspace import Workspace
 
+AUTHORED = ("data make", "data roles")
 _TICK_SECONDS = 0.5
 
 
@@ -79,19 +84,36 @@ class Studio:
 
     def _keep_going(self) -> None:
         while not self._ended.wait(_TICK_SECONDS):
-            try:
-                if self.queue.tick():
-                    self.summaries.forget_search()
-                self.look()
-                self.children.end_idle()
-            except Exception as error:  # a full disk or a damaged folder must not stop the queue for good
-                print(f"studio: {type(error).__name__}: {error}", flush=True)
+            for task in (self._tick, self.look, self.children.end_idle):
+                try:
+                    task()
+                except Exception as error:  # a full disk or a damaged folder must not stop the others for good
+                    print(f"studio: {type(error).__name__}: {error}", flush=True)
+
+    def _tick(self) -> None:
+        if self.queue.tick():
+            self.summaries.forget_search()
+
+    def devices_taken(self) -> bool:
+        """Whether what needs a device has to wait its turn."""
+        return self.queue.holds_devices() or bool(self._at_work())
 
     def _at_work(self) -> list[str]:
-        """Ids of the runs whose process lives, whoever started it."""
+        """Ids of the runs whose process lives and may hold a device, whoever started it."""
         return [summary.id for summary in self._listed.runs if self._works(summary)]
 
     def _works(self, summary: Summary) -> bool:
         if summary.status not in ("running", "stopping"):
             return False
-        return process_lives(self.workspace.run(summary.id).state())
+        try:
+            run = self.workspace.run(summary.id)
+            return process_lives(run.state()) and not (summary.kind in AUTHORED and asks_a_server(run))
+        except UserError:
+            return False  # its folder was deleted or moved since it was listed
+
+
+def asks_a_server(run: RunReader) -> bool:
+    """Whether an authoring job has its model elsewhere, so that it needs no device of this machine."""
+    config = forms.mapping_in(run.layout.resolved)
+    model = config.get("model")
+    return bool(config.get("base_url")) or not (isinstance(model, str) and model and Path(model).expanduser().exists())

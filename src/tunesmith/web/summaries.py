@@ -18,6 +18,7 @@ from tunesmith.web.queue import Place, Queue
 from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
+_ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
 _SEARCH_SECONDS = 10.0
 
 
@@ -78,7 +79,8 @@ class Summaries:
         place = self._queue.place(name)
         mark = (*_marks(run), place)
         before = self._known.get(name)
-        if before is not None and before[0] == mark and before[1].status not in ("running", "stopping", "starting"):
+        # A process may die without changing a file, so what is active is read each time.
+        if before is not None and before[0] == mark and before[1].status not in _ACTIVE:
             return before[1]
         fresh = self._read(name, run, place)
         self._known[name] = (mark, fresh)
@@ -97,7 +99,7 @@ class Summaries:
                 status, position = "queued", place.number
             elif (not state.active or state.pid is None) and (state.ended or 0.0) < place.began:
                 status = "starting"  # what its state says is of the time before
-        active = status in ("queued", "starting", "running", "stopping")
+        active = status in _ACTIVE
         error = {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
         return Summary(

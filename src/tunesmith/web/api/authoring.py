@@ -18,7 +18,7 @@ from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -132,7 +132,15 @@ def make_data(verb: Verb, asked: Asked, studio: TheStudio) -> Id:
         return Id(id=starting.begin_command(studio, f"data {verb}", [*sources, *arguments], title=out, asked=told))
     secrets = {"TUNESMITH_API_KEY": asked.api_key} if asked.api_key else {}
     command = ["data", verb, *sources, *arguments]
-    return Id(id=starting.begin_authoring(studio, Path("saves") / "data" / out, command, secrets))
+    folder = Path("saves") / "data" / out
+    local = _is_local(str(given.get("model") or ""), str(given.get("base_url") or ""))
+    told = {"sources": sources, **given}
+    return Id(id=starting.begin_authoring(studio, folder, command, secrets, local=local, asked=told))
+
+
+def _is_local(model: str, base_url: str) -> bool:
+    """Whether a model of this machine is to be loaded."""
+    return bool(model) and not base_url and Path(model).expanduser().exists()
 
 
 def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -151,6 +159,8 @@ def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[
         for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
             if place and Path(place).exists():
                 studio.workspace.inside(place, field=field)
+        if studio.exposed and _is_local(options.model, options.base_url):
+            studio.workspace.inside(options.model, field="model")
         if "@" in urlsplit(options.base_url).netloc:  # flags are seen by everybody on the machine
             raise UserError("The address holds a password.", hint="Enter it as the API key.", field="base_url")
     _checked_out(studio, given)
@@ -182,7 +192,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             if isinstance(record, dict):
                 if isinstance(record.get("reason"), str):
                     record["reason"] = said(record["reason"])
-                yield record
+                yield writable(record)
 
 
 def _sources(studio: Studio, asked: list[str]) -> list[str]:

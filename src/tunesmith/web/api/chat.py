@@ -113,7 +113,9 @@ def load_model(asked: ToLoad, studio: TheStudio) -> Session:
     settings = {key: value for key, value in asked.settings.items() if value not in (None, "")}
     forms.load("ask", settings)  # what is wrong with them shows at once
     files, keys = configuration_of(asked.model, asked.adapter)
-    ask_for_trust(load_job(files, {**keys, **settings}, verb="chat").job.model, asked.trusted)
+    job = load_job(files, {**keys, **settings}, verb="chat").job
+    forms.confine_model(job, studio.workspace, exposed=studio.exposed)
+    ask_for_trust(job.model, asked.trusted)
     return studio.sessions.load(asked.model, asked.adapter, settings)
 
 

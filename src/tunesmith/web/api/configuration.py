@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from tunesmith.config.describe import help_text
 from tunesmith.config.load import to_flat
-from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
@@ -79,12 +78,7 @@ def key_help(key: str) -> Help:
 @router.post("/config/check")
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
-    resolved, errors = forms.check(asked.verb, asked.settings)
-    if resolved is not None and not errors:
-        try:
-            forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-        except UserError as error:
-            errors = [error]
+    resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, exposed=studio.exposed)
     problems = [Problem(field=error.field, message=error.message, hint=error.hint) for error in errors]
     return Checked(
         ok=not problems,

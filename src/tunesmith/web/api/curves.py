@@ -13,7 +13,7 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.diagnosis import Word, diagnose
 from tunesmith.web.events import log_of
 from tunesmith.web.metrics import Columns, thinned
@@ -21,6 +21,7 @@ from tunesmith.web.metrics import Columns, thinned
 router = router_of("curves")
 _MOST_LOG_BYTES = 4 << 20
 _CSV_ROWS = 5000
+_BLOCK = 1 << 16
 
 
 class Curves(BaseModel):
@@ -94,14 +95,13 @@ def run_log(run: str, studio: TheStudio, query: str = "", tail: Annotated[int, Q
 @router.get("/runs/{run:path}/samples")
 def run_samples(run: str, studio: TheStudio, most: Annotated[int, Query(ge=1, le=1000)] = 100) -> Samples:
     """The first rendered examples with their masks, and what was generated at evaluations."""
-    return Samples(samples=studio.workspace.run(run).samples_tail.read_new()[-most:])
+    return Samples(samples=writable(studio.workspace.run(run).samples_tail.read_new()[-most:]))
 
 
 def _lines(path: Path, *, from_end: bool) -> tuple[int, Iterator[str]]:
-    """(bytes of the log, its lines); of a long one only the end, unless all of it is searched."""
-    try:
-        size = path.stat().st_size
-    except OSError:
+    """(bytes of the log's whole lines, and these); of a long one only the end, unless all of it is searched."""
+    size = _whole(path)
+    if not size:
         return 0, iter(())
 
     def read() -> Iterator[str]:
@@ -113,6 +113,22 @@ def _lines(path: Path, *, from_end: bool) -> tuple[int, Iterator[str]]:
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
 
     return size, read()
+
+
+def _whole(path: Path) -> int:
+    """Bytes up to the last end of a line: half a line is told when it is whole."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, io.SEEK_END)
+            while end:
+                start = max(0, end - _BLOCK)
+                file.seek(start)
+                if (found := file.read(end - start).rfind(b"\n")) >= 0:
+                    return start + found + 1
+                end = start
+    except OSError:
+        pass
+    return 0
 
 
 def _csv(columns: Columns) -> Iterator[str]:

@@ -7,19 +7,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import anyio
 from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
-from tunesmith.authoring.catalog_file import check_name, edited
-from tunesmith.data.catalog import Catalog
+from tunesmith.authoring.catalog_file import edited
+from tunesmith.data.catalog import INFO, Catalog
 from tunesmith.data.sources import SUFFIXES
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS
+from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.children import Child
 from tunesmith.web.language import Told as Words
 from tunesmith.web.studio import Studio
-from tunesmith.web.uploads import receive
+from tunesmith.web.uploads import receive, register
 from tunesmith.web.workspace import Clash, Missing
 
 router = router_of("datasets")
@@ -226,9 +228,13 @@ async def upload_dataset(
     """The request's body is the file called `name`. It is put into the folder and registered."""
     if Path(name).suffix.lower() not in SUFFIXES:
         raise UserError(f"{name} is not a kind of file that rows are read from.", hint=f"Known: {', '.join(SUFFIXES)}.")
+    if Path(name.replace("\\", "/")).name.strip().casefold() == INFO:
+        raise UserError(f"{INFO} lists the data sets; it is none.", hint="Upload the file with the rows.", field="name")
     folder = studio.workspace.inside(dataset_dir, field="dataset_dir")
     path = await receive(request, folder, name, studio)
-    return Added(name=_register(folder, path.stem, {"file_name": path.name}))
+    # It waits for whoever else changes the list, and meanwhile others are to be answered.
+    known = await anyio.to_thread.run_sync(register, folder, path.stem, {"file_name": path.name})
+    return Added(name=known)
 
 
 @router.post("/datasets/add", status_code=201)
@@ -240,14 +246,14 @@ def add_dataset(asked: ToAdd, studio: TheStudio) -> Added:
             raise UserError(f"{asked.hub!r} is no repository.", hint="For example: tatsu-lab/alpaca", field="hub")
         entry: dict[str, Any] = {"ms_hub_url" if asked.modelscope else "hf_hub_url": asked.hub}
         entry |= {key: value for key, value in (("subset", asked.subset), ("split", asked.split)) if value}
-        return Added(name=_register(folder, asked.name or asked.hub.split("/")[1], entry))
+        return Added(name=register(folder, asked.name or asked.hub.split("/")[1], entry))
     if not asked.path:
         raise UserError("A file or a repository is missing.", field="path")
     path = studio.workspace.inside(asked.path, field="path")
     if not path.exists():
         raise UserError(f"There is no file or folder {asked.path} in the workspace.", field="path")
     file_name = Path(os.path.relpath(path, folder)).as_posix()
-    return Added(name=_register(folder, asked.name or path.stem, {"file_name": file_name}))
+    return Added(name=register(folder, asked.name or path.stem, {"file_name": file_name}))
 
 
 @router.delete("/datasets/{name}", status_code=204)
@@ -339,6 +345,8 @@ def _ask(studio: Studio, do: str, name: str, asked: Reading, **more: Any) -> dic
     """Have a question about a data set of the workspace answered by the process that knows how to read it."""
     settings = {key: value for key, value in asked.settings.items() if key in _READING_KEYS and value not in (None, "")}
     folder = studio.workspace.inside(str(settings.get("dataset_dir") or _FOLDER), field="dataset_dir")
+    if studio.exposed:
+        forms.confine_model(forms.load("ask", settings).job, studio.workspace, exposed=True)
     catalog = Catalog.load(folder)
     if name in catalog:
         entry = catalog.entry(name)
@@ -384,17 +392,3 @@ def _listed(studio: Studio, catalog: Catalog, name: str) -> Listed:
     shown = studio.workspace.relative(path)
     size = path.stat().st_size if path.is_file() else None
     return found.model_copy(update={"location": shown, "bytes": size, "missing": not path.exists()})
-
-
-def _register(folder: Path, wanted: str, entry: dict[str, Any]) -> str:
-    """Add an entry under the name, or the next that is free."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with edited(folder) as catalog:
-        for known, before in catalog.entries.items():
-            if before == entry:
-                return known
-        name, number = check_name(re.sub(r'[,/\\:*?"<>|=]', "-", wanted).strip() or "data"), 2
-        while name in catalog.entries:
-            name, number = f"{wanted}_{number}", number + 1
-        catalog.put(name, entry)
-    return name

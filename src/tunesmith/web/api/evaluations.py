@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
-from tunesmith.web import starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web import forms, starting
+from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
@@ -147,15 +147,12 @@ def list_predictions(
     """The answers of an evaluation: in the order of the data, or by the mean of their scores."""
     predictions = studio.shelf.predictions(studio.workspace.run(run).layout.predictions)
     found, total = predictions.page(offset, limit, search=search, sort=sort)
-    return Page(rows=[Prediction.model_validate(row) for row in found], total=total)
+    return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
 
 
 def _asked(reader: RunReader) -> dict[str, Any]:
     """The configuration as it ran. Missing for a run that evaluates nothing."""
-    import yaml
-
     state = reader.state()
     if state.kind != "eval" and not reader.layout.predictions.is_file():
         raise Missing(f"{reader.path} is no evaluation.")
-    config = yaml.safe_load(reader.layout.resolved.read_text(encoding="utf-8"))
-    return config if isinstance(config, dict) else {}
+    return forms.mapping_in(reader.layout.resolved)

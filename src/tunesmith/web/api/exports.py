@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.config.load import dump_yaml
 from tunesmith.errors import UserError
-from tunesmith.i18n import IN_ENGLISH
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
@@ -24,7 +22,6 @@ from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
 router = router_of("exports")
-_SECONDS = 600
 
 
 class Source(BaseModel):
@@ -103,19 +100,15 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 
 @router.post("/export/preview")
 def preview_export(asked: Asked, studio: TheStudio) -> Preview:
-    """Nothing is written. UserError where the disk would not do, or the export can't be made."""
+    """Nothing is written. UserError where the disk would not do, or the export can't be made. A preview that is asked
+    for while another is made ends that one."""
     settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
     resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "export.yaml"
         config.write_text(dump_yaml(resolved.job), encoding="utf-8")
-        command = [sys.executable, "-m", "tunesmith", "export", str(config), "--dry-run"]
-        try:
-            told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                                  timeout=_SECONDS, env={**os.environ, **IN_ENGLISH})  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise UserError("The preview took too long.", hint="Start the export: it shows its progress.") from None
+        told = studio.previews.run(["export", str(config), "--dry-run"])
     if told.returncode:
         raise last_error(told.stderr.splitlines(), "The export can't be made.")
     return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
@@ -141,12 +134,10 @@ def verify_export(asked: ToVerify, studio: TheStudio) -> Id:
 @router.get("/runs/{run:path}/exported")
 def exported(run: str, studio: TheStudio) -> Exported:
     """What an export wrote, with sizes and verdicts."""
-    import yaml
-
     reader = studio.workspace.run(run)
-    config = yaml.safe_load(reader.layout.resolved.read_text(encoding="utf-8")) or {}
+    config = forms.mapping_in(reader.layout.resolved)
     folder = config.get("export_dir") or config.get("place")
-    if not folder:
+    if not folder or not isinstance(folder, str):
         raise Missing(f"{run} is no export.")
     return _written(studio, studio.workspace.inside(folder))
 
@@ -159,6 +150,13 @@ def _written(studio: Studio, place: Path) -> Exported:
     return Exported(
         folder=studio.workspace.relative(folder),
         files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],
-        verified=[ExportedFile(**row) for row in record.get("files", [])],
+        verified=list(_verdicts(record.get("files"))),
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
     )
+
+
+def _verdicts(rows: Any) -> Iterator[ExportedFile]:
+    """Those of a quality.json that are ours: others write files of that name too."""
+    for row in rows if isinstance(rows, list) else ():
+        with suppress(ValidationError):
+            yield ExportedFile.model_validate(row)

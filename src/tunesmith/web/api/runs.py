@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
-from tunesmith.web import starting
+from tunesmith.web import forms, starting
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
@@ -27,7 +28,6 @@ from tunesmith.web.summaries import Summary, tags_of
 from tunesmith.web.workspace import Clash, Missing
 
 router = router_of("runs")
-_MOST_CONFIG = 1 << 20
 _MOST_EVENTS = 500
 Word = Annotated[str, Field(max_length=60, min_length=1)]
 NOT_LISTED = frozenset({"step", "time", "attempt", "epoch"})
@@ -167,7 +167,7 @@ def compare_runs(
         runs=[_summary(studio, name) for name in runs],
         config=[
             Difference(key=row.key, values=list(row.values))
-            for row in compare(*(_configuration(run) for run in readers))
+            for row in compare(*(forms.mapping_in(run.layout.resolved) for run in readers))
         ],
         metrics={name: [last.get(name) for last in lasts] for name in names},
         series={
@@ -180,14 +180,15 @@ def compare_runs(
 @router.post("/runs/{run:path}/stop", status_code=202)
 def stop_run(run: str, studio: TheStudio) -> Summary:
     """Ask a run to save and end; one that waits is taken out of the queue."""
-    reader = studio.workspace.run(run)
+    reader, run = studio.workspace.run(run), _id(studio, run)
     state = reader.state()
-    if studio.queue.remove(run):
-        if state.active and state.pid is None:
-            Run.open(reader.path).finish("stopped")
-    elif state.active or studio.queue.launcher(run):
+    waited = studio.queue.remove(run)
+    works = (state.active and state.pid is not None) or studio.queue.launcher(run) is not None
+    if works or (state.active and not waited):
         reader.layout.stop.touch()
-    else:
+    elif state.active:
+        Run.open(reader.path).finish("stopped")
+    elif not waited:
         raise Clash(f"{run} is not running: it is {state.status}.")
     studio.changed()
     return _summary(studio, run)
@@ -196,22 +197,26 @@ def stop_run(run: str, studio: TheStudio) -> Summary:
 @router.post("/runs/{run:path}/kill", status_code=202)
 def kill_run(run: str, studio: TheStudio) -> Summary:
     """End the processes of a run at once; what came after its last checkpoint is lost."""
-    reader = studio.workspace.run(run)
+    reader, run = studio.workspace.run(run), _id(studio, run)
     state = reader.state()
     pids = {state.pid if state.active else None, studio.queue.launcher(run)} - {None}
     if not pids:
         raise Clash(f"{run} is not running: it is {state.status}.")
     if state.active and state.host not in (None, _this_host()):
         raise Clash(f"{run} runs on {state.host}, and from here it can only be stopped.")
+    studio.queue.let_go(run)
     for pid in pids:
         assert pid is not None
         _kill_tree(pid)
-    if reader.state().status == "killed":
+    state = reader.state()
+    if state.status == "killed" or (state.active and state.pid is None):
         told = UserError("Ended at once; steps since the last checkpoint are lost.")
         if reader.layout.journal.is_file():
             told = UserError("Ended at once; what was answered is kept.")
         elif state.kind != "train":
             told = UserError("Ended at once; what it was at is lost.")
+        elif not state.attempt:
+            told = UserError("Ended before it began.")
         Run.open(reader.path).finish("stopped", told)
     studio.changed()
     return _summary(studio, run)
@@ -252,7 +257,7 @@ def run_file(run: str, path: str, studio: TheStudio) -> FileResponse:
 @router.delete("/runs/{run:path}", status_code=204)
 def delete_run(run: str, studio: TheStudio) -> None:
     """Delete what the run wrote. Files of anyone else in its directory stay."""
-    reader = studio.workspace.run(run)
+    reader, run = studio.workspace.run(run), _id(studio, run)
     state = reader.state()
     if (state.active and state.pid is not None) or studio.queue.launcher(run):
         raise Clash(f"{run} is at work.", hint="Stop it first.")
@@ -269,13 +274,13 @@ def show_run(run: str, studio: TheStudio) -> Detail:
     state = reader.state()
     events = reader.events()[-_MOST_EVENTS:]
     summary = _summary(studio, run)
-    config = _configuration(reader)
+    config = forms.mapping_in(reader.layout.resolved)
     error = (state.error or {}) if summary.status == "failed" else {}
     return Detail(
         summary=summary,
         remedies=remedies(error, config, state.kind),
         room=room_of(studio, reader.path) if cause_of(error) == "disk_full" else None,
-        asked=_mapping(layout.asked),
+        asked=forms.mapping_in(layout.asked),
         config=config,
         environment=reader.environment(),
         last=_last_values(reader),
@@ -293,13 +298,18 @@ def show_run(run: str, studio: TheStudio) -> Detail:
 
 
 def _summary(studio: Studio, name: str) -> Summary:
-    wanted = studio.workspace.relative(Path(name))
+    wanted = _id(studio, name)
     for _ in range(2):
         for summary in studio.look().runs:
             if summary.id == wanted:
                 return summary
         studio.summaries.forget_search()
     raise Missing(f"There is no run {name}.")
+
+
+def _id(studio: Studio, name: str) -> str:
+    """The run's one name, by which list and queue know it, however the address spells it."""
+    return studio.workspace.relative(Path(name))
 
 
 def _checkpoints(studio: Studio, run: RunReader) -> list[CheckpointInfo]:
@@ -333,23 +343,6 @@ def _last_values(run: RunReader) -> dict[str, float | None]:
     return newest
 
 
-def _configuration(run: RunReader) -> dict[str, Any]:
-    return _mapping(run.layout.resolved)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file; empty where it is missing or damaged."""
-    import yaml
-
-    try:
-        if path.stat().st_size > _MOST_CONFIG:
-            return {}
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
-
-
 def _files(run: RunReader) -> list[FileInfo]:
     return [FileInfo(path=path.name, bytes=path.stat().st_size) for path in run.layout.own_files() if path.is_file()]
 
@@ -379,9 +372,10 @@ def _kill_tree(pid: int) -> None:
     """End a process and all that it started; of a group of workers the one that started them too."""
     try:
         process = psutil.Process(pid)
-        parent = process.parent()
-        if parent is not None and any("tunesmith.jobs.torchrun" in part for part in parent.cmdline()):
-            process = parent
+        with suppress(psutil.AccessDenied):  # a parent that is not ours to read is none of our launchers
+            parent = process.parent()
+            if parent is not None and any("tunesmith.jobs.torchrun" in part for part in parent.cmdline()):
+                process = parent
         family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
@@ -390,6 +384,8 @@ def _kill_tree(pid: int) -> None:
             one.kill()
         except psutil.NoSuchProcess:
             continue
+        except psutil.AccessDenied:
+            raise Clash(f"Process {one.pid} belongs to somebody else, and can't be ended from here.") from None
     psutil.wait_procs(family, timeout=5)
 
 
