@@ -118,9 +118,8 @@ class Child:
         for line in self._process.stdout:
             with suppress(ValueError):
                 answer = json.loads(line)
-                if not isinstance(answer, dict):
-                    continue
-                if (waiting := self._waiting.get(answer.get("id"))) is not None:
+                number = answer.get("id") if isinstance(answer, dict) else None
+                if isinstance(number, int) and (waiting := self._waiting.get(number)) is not None:
                     waiting.put(answer)
         self._process.wait()
         self._words_keeper.join(timeout=5)  # what it said last is in the pipe still
