@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -268,17 +269,53 @@ def test_a_stop_file_ends_it_and_the_folder_keeps_to_its_settings(
     assert sorted(row["index"] for row in lines(out)) == list(range(HELD_BACK))
 
 
-def test_a_row_that_was_changed_meanwhile_is_asked_again(evaluated: Evaluated, tmp_path: Path) -> None:
-    data = tmp_path / "mine.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS[:3]), encoding="utf-8")
-    run = evaluated(dataset=data)
+def test_a_second_process_does_not_mark_the_run_of_the_first_as_failed(
+    rows_file: Path, tiny_model_dir: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.jobs import evaluate
+    from tunesmith.runs import run as runs
+
+    _, keys = evaluate.configuration(str(tiny_model_dir("llama")), None, str(rows_file))
+    resolved = load_job([], {**keys, "output_dir": str(tmp_path / "one")}, verb="eval")
+    second = runs.Run.open(evaluate.queue(resolved).root)
+    runs.Run.open(second.path).begin_attempt()
+    monkeypatch.setattr(runs.os, "getpid", lambda: -1)
+    monkeypatch.setattr(evaluate, "_open_run", lambda resolved: second)
+    with pytest.raises(UserError, match="A run is at work"):
+        evaluate.evaluate(resolved)
+    assert RunReader(second.path).state().status == "running"
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def end_early(run: Path) -> None:
     state = json.loads((run / "state.json").read_text(encoding="utf-8"))
     (run / "state.json").write_text(json.dumps({**state, "status": "stopped"}), encoding="utf-8")
-    changed = [ROWS[0], {**ROWS[1], "output": "Changed."}, ROWS[2]]
-    data.write_text("".join(json.dumps(row) + "\n" for row in changed), encoding="utf-8")
-    evaluated(dataset=data)
-    assert [row["index"] for row in lines(run)] == [0, 1, 2, 1]
-    assert lines(run)[-1]["label"] == "Changed."
+
+
+def test_what_is_of_changed_data_or_of_a_changed_model_does_not_count(
+    evaluated: Evaluated, trained: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(trained, adapter)
+    data = write_rows(tmp_path / "mine.jsonl", ROWS[:4])
+    run = evaluated(adapter, data)
+    first = results(run)
+    end_early(run)
+    write_rows(data, [ROWS[0], {**ROWS[1], "output": "Changed."}])
+    evaluated(adapter, data)
+    assert [row["index"] for row in lines(run)] == [0, 1] and lines(run)[1]["label"] == "Changed."
+    second = results(run)
+    assert (second["predict_samples"], second["predict_answered"]) == (2, 2)
+    assert second["eval_loss"] != first["eval_loss"], "the loss is of the rows that are there now"
+    end_early(run)
+    os.utime(adapter / "adapter_model.safetensors", (1, 1))
+    evaluated(adapter, data)
+    assert "2 earlier answers are left out" in (run / "logs" / "attempt_3.log").read_text(encoding="utf-8")
+    assert results(run)["eval_loss"] == second["eval_loss"] and len(lines(run)) == 2
 
 
 def test_answers_after_a_training_that_asks_for_them(

@@ -32,6 +32,16 @@ def test_a_growing_file_is_read_once_and_half_a_line_waits(tmp_path: Path) -> No
     assert [row["index"] for row in read.refresh().page(0, 10)[0]] == [5], "a file that was begun anew"
 
 
+def test_another_run_in_the_same_folder_is_read_anew(tmp_path: Path) -> None:
+    path, state = tmp_path / "p.jsonl", tmp_path / "state.json"
+    state.write_text('{"created": 1.0}', encoding="utf-8")
+    append(path, line(0, 10))
+    read = Predictions(path).refresh()
+    state.write_text('{"created": 2.0}', encoding="utf-8")
+    path.write_text(line(3, 30) + line(4, 50), encoding="utf-8")  # the inode is the same
+    assert [row["index"] for row in read.refresh().page(0, 10)[0]] == [3, 4]
+
+
 def test_pages_in_every_order_and_by_words(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     append(path, "".join(line(index, score) for index, score in enumerate((50, 10, 90, 30))) + "damaged\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tunesmith.config import GenerationConfig
+from tunesmith.config import GenerationConfig, Job
 from tunesmith.config.load import load_job
 from tunesmith.inference.engine import ChatEngine
 from tunesmith.inference.load import load_engine
@@ -24,10 +24,14 @@ GREEDY = GenerationConfig(do_sample=False, max_new_tokens=24)
 @pytest.fixture
 def engine(tiny_model_dir: Callable[..., Path]) -> Callable[..., ChatEngine]:
     def load(architecture: str, **config: Any) -> ChatEngine:
-        keys = {"model_name_or_path": str(tiny_model_dir(architecture, **config)), "infer_dtype": "float32"}
-        return load_engine(load_job([], {**keys, "use_cpu": True}, verb="chat").job, note=lambda sentence: None)
+        return load_engine(_job(tiny_model_dir(architecture, **config)), note=lambda sentence: None)
 
     return load
+
+
+def _job(model: Path, **keys: Any) -> Job:
+    given = {"model_name_or_path": str(model), "infer_dtype": "float32", "use_cpu": True, **keys}
+    return load_job([], given, verb="chat").job
 
 
 def asked(engine: ChatEngine, settings: GenerationConfig) -> list[Asked]:
@@ -63,6 +67,22 @@ def test_a_stop_word_of_several_tokens_ends_one_and_the_others_go_on(engine: Cal
     ended = replace(model, template=_StopsAt(model.template, stop))
     found = [answer.text for answer in answer_together(ended, asked(ended, GREEDY), GREEDY, stopping=lambda: False)]
     assert found == [text.partition(stop)[0] for text in whole]
+
+
+def test_a_row_at_its_end_takes_no_position_beyond_the_models(
+    tiny_model_dir: Callable[..., Path], tmp_path: Path
+) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_model_dir("llama"))
+    shape = {"n_positions": 96, "n_embd": 32, "n_layer": 1, "n_head": 2, "eos_token_id": tokenizer.eos_token_id}
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = load_engine(_job(tmp_path, template="chatml"), note=lambda sentence: None)
+    long = replace(GREEDY, max_new_tokens=90)
+    found = answer_together(model, asked(model, long), long, stopping=lambda: False)
+    assert [answer.text for answer in found] == [model.chat(each.conversation, long) for each in asked(model, long)]
+    assert answer_together(model, [], long, stopping=lambda: False) == [], "every question may be too long"
 
 
 class _StopsAt:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,19 @@ def test_a_live_run_is_not_overwritten_nor_begun_twice(tmp_path: Path) -> None:
     assert state.status == "killed"
     assert state.error is not None and "gone" in state.error["message"]
     assert Run.create(path, ASKED, ASKED, overwrite=True).state.attempt == 0
+
+
+def test_two_threads_of_a_process_write_its_state(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", ASKED, ASKED)
+    run.begin_attempt()
+
+    def work(number: int) -> None:
+        for step in range(20):
+            run.update(steps=step)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [None] * 4, "none stands in another's way"
+    assert RunReader(run.path).state().steps == 19
 
 
 def test_a_pid_that_now_belongs_to_another_process_reads_as_killed(tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ def test_a_file_that_was_started_afresh_is_read_afresh(tmp_path: Path) -> None:
     assert values_of(columns.refresh()) == [(1, 2.0)]
 
 
+def test_the_file_of_another_run_is_read_afresh_though_it_has_grown(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    (tmp_path / "state.json").write_text('{"created": 1.0}', encoding="utf-8")
+    write(path, [report(1, loss=1.0)])
+    columns = Columns(path).refresh()
+    (tmp_path / "state.json").write_text('{"created": 2.0}', encoding="utf-8")
+    write(path, [report(step, loss=2.0) for step in (1, 2, 3)])  # the inode is the same
+    assert values_of(columns.refresh()) == [(1, 2.0), (2, 2.0), (3, 2.0)]
+
+
 def test_thinning_keeps_ends_peaks_and_gaps() -> None:
     steps = np.arange(1, 100_001)
     values = np.sin(steps / 5000)

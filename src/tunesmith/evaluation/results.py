@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
+
+from tunesmith.runs.files import replace_text
+from tunesmith.runs.read import Identity, identity_of
 
 Sort = Literal["order", "worst", "best"]
 Scores = Mapping[str, float]
@@ -39,18 +43,34 @@ class Predictions:
         self.path = path
         self._read = 0
         self._places: dict[int, Place] = {}
+        self._identity: Identity | None = None
         self._lock = threading.Lock()
 
     def refresh(self) -> Predictions:
         with self._lock:
-            size = self.path.stat().st_size if self.path.is_file() else 0
-            known, places = (self._read, dict(self._places)) if size >= self._read else (0, {})  # else: begun anew
+            size, identity = 0, None
+            with suppress(OSError):  # there is none
+                size, identity = self.path.stat().st_size, identity_of(self.path)
+            same = size >= self._read and identity == self._identity
+            known, places = (self._read, dict(self._places)) if same else (0, {})
             for offset, end, record in _lines(self.path, known):
                 scores, base = record.get("scores") or {}, record.get("base_scores") or {}
                 places[int(record["index"])] = Place(offset, scores, base)
                 known = end
-            self._read, self._places = known, places
+            self._read, self._places, self._identity = known, places, identity
         return self
+
+    def keep(self, indices: Collection[int]) -> None:
+        """Leave in the file the answers to these questions alone."""
+        places = [self._places[index] for index in sorted(set(indices) & self._places.keys())]
+        lines = []
+        if places:
+            with self.path.open("rb") as file:
+                for place in places:
+                    file.seek(place.offset)
+                    lines.append(file.readline().decode("utf-8"))
+        replace_text(self.path, "".join(lines))
+        self.refresh()
 
     def __len__(self) -> int:
         return len(self._places)

@@ -46,6 +46,8 @@ def answer_together(
 
     stopping: asked before every token; KeyboardInterrupt where it says so. UserError where the memory is not enough.
     """
+    if not asked:
+        return []
     rows = [
         _Row(each.prompted.ids.tolist(), each.prompted.longest, torch.Generator().manual_seed(each.seed))
         for each in asked
@@ -81,7 +83,7 @@ def can_answer_together(engine: ChatEngine) -> bool:
 def _scores_of(engine: ChatEngine, rows: Sequence[list[int]]) -> Tensor:
     """float32 [B, 2, V]: after these rows, and after one more token in each."""
     batch = _Batch(engine, rows)
-    return torch.stack([batch.scores, batch.step([row[0] for row in rows])], dim=1)
+    return torch.stack([batch.scores, batch.step([row[0] for row in rows], range(len(rows)))], dim=1)
 
 
 class _Batch:
@@ -100,11 +102,12 @@ class _Batch:
         ids = self._tensor([[0] * pad + list(row) for pad, row in zip(pads, rows, strict=True)])
         self.scores = self._forward(ids, (self._mask.cumsum(dim=1) - 1).clamp(min=0))
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """The scores after one more token in each row."""
+    def step(self, tokens: Sequence[int], live: Sequence[int]) -> Tensor:
+        """The scores after one more token in each row. live: rows that go on; the others stay at their position, as
+        the next one may be more than the model has."""
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
         self.scores = self._forward(self._tensor(tokens)[:, None], self._lengths[:, None])
-        self._lengths = self._lengths + 1
+        self._lengths[list(live)] += 1
         return self.scores
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:
@@ -137,7 +140,7 @@ def _generate(
         live = [at for at in live if not _is_at_its_end(engine, rows[at], ends.ids, ends.texts)]
         if not live:
             return
-        batch.step([row.answer[-1] for row in rows])
+        batch.step([row.answer[-1] for row in rows], live)
 
 
 def _is_at_its_end(engine: ChatEngine, row: _Row, ids: frozenset[int], texts: tuple[str, ...]) -> bool:

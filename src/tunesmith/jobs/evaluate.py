@@ -12,6 +12,7 @@ from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.config.reading import SUFFIXES
 from tunesmith.errors import UserError
+from tunesmith.evaluation.results import Predictions
 from tunesmith.jobs.places import Configuration, configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.files import read_json
@@ -34,8 +35,9 @@ def evaluate(resolved: Resolved) -> Path:
     job = resolved.job
     must_be_there(job)
     run = _open_run(resolved)
+    # Refused where another process was faster: that one's run must not be marked as failed.
+    run.begin_attempt(from_step=len(Predictions(run.layout.predictions).refresh()))
     with _recorded(run):
-        run.claim()
         from tunesmith.jobs.evaluated import evaluate_in  # torch and transformers come in here, which takes seconds
 
         evaluate_in(run, job, resolved.notes)

@@ -20,6 +20,7 @@ from tunesmith.evaluation.questions import Question, questions_of
 from tunesmith.evaluation.results import Predictions
 from tunesmith.evaluation.words import is_chinese, knows_chinese
 from tunesmith.i18n import tr
+from tunesmith.jobs.evaluation_basis import keep_what_is_of, mark_of_model, mark_of_rows
 from tunesmith.jobs.evaluation_watch import EvaluationWatch
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.run import Run
@@ -47,10 +48,9 @@ class _Ground:
 
 
 def evaluate_in(run: Run, job: Job, notes: Sequence[str]) -> None:
-    """Evaluate the job, recording into `run`. KeyboardInterrupt where somebody asked to end, when what there is has
-    been written."""
+    """Evaluate the job, recording into `run`, whose attempt has begun. KeyboardInterrupt where somebody asked to end,
+    when what there is has been written."""
     written = Predictions(run.layout.predictions).refresh()
-    run.begin_attempt(from_step=len(written))
     watch = EvaluationWatch(run)
     for note in notes:
         run.run_log(note)
@@ -73,6 +73,10 @@ def _work(run: Run, job: Job, written: Predictions, watch: EvaluationWatch) -> N
 
     ground = _prepare(run, job, watch)
     watch.must_go_on()
+    rows = None if ground.prepared is None else mark_of_rows(ground.prepared.evals)
+    marks = mark_of_model(job, ground.found.located.path), rows
+    for sentence in keep_what_is_of(run, *marks, ground.questions, written, compared=job.evaluation.predict_base):
+        watch.say(sentence)
     model = load_tuned(job, ground.found, watch.say)
     watch.must_go_on()
     if ground.prepared is not None:

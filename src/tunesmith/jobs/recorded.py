@@ -50,7 +50,8 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
     asked_at: float | None = None
     while child.poll() is None:
         time.sleep(_POLL_SECONDS)
-        run.update(step=run.state.step)  # a heartbeat
+        with suppress(UserError):  # the disk may be full for a while
+            run.update()  # a heartbeat
         if asked_at is None and run.stop_asked():
             asked_at = time.monotonic()
             _interrupt(child)
@@ -65,14 +66,15 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
 
 
 def _listen(stream: IO[bytes], run: Run, words: deque[str]) -> None:
-    """Keep the lines; a share of a whole in one is the progress."""
+    """Keep the lines; a share of a whole in one is the progress. What can't be written is left: else the command would
+    wait for its reader."""
     for line in stream:
         text = line.decode("utf-8", "replace").rstrip()
         words.append(text)
         with suppress(UserError):
             run.run_log(text)
-        if share := _SHARE.search(text):
-            run.update(step=min(99, max(run.state.step, int(share[1]))))
+            if share := _SHARE.search(text):
+                run.update(step=min(99, max(run.state.step, int(share[1]))))
 
 
 def _interrupt(child: subprocess.Popen[bytes]) -> None:

@@ -18,6 +18,7 @@ _DEPTH, _DEPTH_HERE = 6, 3
 _PACE = {"loss", "calls", "answered"}
 """What a report of steps that were taken one by one holds: of a training, of questions, of an evaluation."""
 Point = Mapping[str, Any]
+Identity = tuple[int, float | None]
 
 
 class RunReader:
@@ -71,6 +72,13 @@ class RunReader:
         if self.checkpoints() or state.kind == "eval":
             return f"Continue it: tunesmith runs resume {self.path}"
         return "It had no checkpoint yet: train it again, with save_steps lower if that was late."
+
+
+def identity_of(file: Path) -> Identity:
+    """What tells a file in a run's folder from another that was there before: its inode, which a file system gives
+    again, and when the run was made. OSError where there is none."""
+    record = read_json(RunLayout(file.parent).state) or {}
+    return file.stat().st_ino, record.get("created")
 
 
 def list_runs(root: Path | None = None) -> list[RunReader]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +28,10 @@ _PROGRESS_SECONDS = 1.0
 
 
 class Run:
-    """Records what a run does. Everything that can't be written raises UserError naming the path and the remedy."""
+    """Records what a run does. Everything that can't be written raises UserError naming the path and the remedy.
+
+    Several threads of the run's process may share one.
+    """
 
     def __init__(self, layout: RunLayout, state: RunState) -> None:
         self.layout = layout
@@ -35,6 +39,7 @@ class Run:
         self._first_step = state.step
         self._finished = state if state.status == "finished" else None
         self._written = 0.0
+        self._lock = threading.RLock()
 
     @classmethod
     def create(
@@ -146,15 +151,16 @@ class Run:
 
     def update(self, **fields: Any) -> None:
         """Change fields of the state. Progress (step, epoch) reaches the disk at most once a second."""
-        before = self.state
-        self.state = replace(before, **fields, heartbeat=time.time())
-        if self.state.step > before.step == self._first_step:
-            let_go(self.layout)
-        only_progress = set(fields) <= {"step", "epoch"}
-        if not only_progress:
-            self._write_state()
-        elif time.monotonic() - self._written >= _PROGRESS_SECONDS:
-            self._write_state(durable=False)
+        with self._lock:
+            before = self.state
+            self.state = replace(before, **fields, heartbeat=time.time())
+            if self.state.step > before.step == self._first_step:
+                let_go(self.layout)
+            only_progress = set(fields) <= {"step", "epoch"}
+            if not only_progress:
+                self._write_state()
+            elif time.monotonic() - self._written >= _PROGRESS_SECONDS:
+                self._write_state(durable=False)
 
     def metric(self, step: int, **values: Any) -> None:
         """Record one report: a line in metrics.jsonl and its translation in trainer_log.jsonl.
@@ -201,7 +207,10 @@ class Run:
         A run that ends before its first step leaves the run that it would have replaced as it was, and one that had
         finished before it was to go on stays finished.
         """
-        told = _tell(error) if error is not None else None
+        with self._lock:
+            self._finish(status, _tell(error) if error is not None else None)
+
+    def _finish(self, status: Literal["finished", "failed", "stopped"], told: dict[str, str] | None) -> None:
         if status != "finished" and self.state.step == self._first_step and self._previous_is_back(status, told):
             return
         if status != "finished" and self.state.step == self._first_step and self._finished is not None:

@@ -6,11 +6,12 @@ import io
 import json
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tunesmith.runs.read import Identity, identity_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ NOT_METRICS = frozenset({"step", "time", "attempt"})
 _AT_ONCE = 2 << 20
 """Bytes from which a block is read by pyarrow, which is loaded for that: it reads twenty times faster."""
 _BLOCK = 8 << 20
-_KEPT = 8
 _MAY_BE_NO_NUMBER = frozenset({"loss", "grad_norm"})
 
 
@@ -66,18 +66,18 @@ class Columns:
         self.offset = 0
         self.series: dict[str, Series] = {}
         self._attempt: Any = None
-        self._identity: int | None = None
+        self._identity: Identity | None = None
         self._lock = threading.Lock()
 
     def refresh(self) -> Columns:
         with self._lock:
             try:
-                facts = self.path.stat()
+                facts, identity = self.path.stat(), identity_of(self.path)
             except OSError:
                 return self
-            if facts.st_size < self.offset or (self._identity not in (None, facts.st_ino)):
+            if facts.st_size < self.offset or self._identity not in (None, identity):
                 self.offset, self.series, self._attempt = 0, {}, None
-            self._identity = facts.st_ino
+            self._identity = identity
             large = facts.st_size - self.offset >= _AT_ONCE
             with self.path.open("rb") as file:
                 while self._read(file):
@@ -167,23 +167,6 @@ class Columns:
     def _cut(self, step: int) -> None:
         for series in self.series.values():
             series.cut(step)
-
-
-@dataclass(slots=True)
-class Shelf:
-    """The columns of the runs that were looked at last."""
-
-    _columns: OrderedDict[Path, Columns] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def columns(self, path: Path) -> Columns:
-        """Those of a metrics file, up to date."""
-        with self._lock:
-            columns = self._columns.pop(path, None) or Columns(path)
-            self._columns[path] = columns
-            while len(self._columns) > _KEPT:
-                self._columns.popitem(last=False)
-        return columns.refresh()
 
 
 Thinned = Mapping[str, list[tuple[int, float | None]]]

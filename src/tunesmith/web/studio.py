@@ -14,10 +14,10 @@ from tunesmith.runs.read import RunReader
 from tunesmith.runs.state import process_lives
 from tunesmith.web import forms
 from tunesmith.web.children import Children
-from tunesmith.web.metrics import Shelf
 from tunesmith.web.previews import Previews
 from tunesmith.web.queue import Queue
 from tunesmith.web.sessions import Sessions
+from tunesmith.web.shelf import Shelf
 from tunesmith.web.summaries import Summaries, Summary
 from tunesmith.web.workspace import Workspace
 

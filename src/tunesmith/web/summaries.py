@@ -48,15 +48,12 @@ class Summary(BaseModel):
 
 
 class Summaries:
-    """version grows whenever something in the list is not as it was."""
-
     def __init__(self, workspace: Workspace, queue: Queue) -> None:
         self._workspace, self._queue = workspace, queue
         self._runs: dict[str, RunReader] = {}
         self._known: dict[str, tuple[tuple[Any, ...], Summary]] = {}
         self._searched = -_SEARCH_SECONDS
         self._lock = threading.Lock()
-        self.version = 0
 
     def forget_search(self) -> None:
         """Look for runs anew at the next call: one was made or deleted."""
@@ -71,10 +68,8 @@ class Summaries:
                 self._runs = {self._workspace.relative(run.path): run for run in list_runs()}
             listed = [self._summary(name, run) for name, run in self._runs.items() if is_run(run.path)]
             names = {summary.id for summary in listed}
-            if gone := self._known.keys() - names:
-                self.version += 1
-                for name in gone:
-                    del self._known[name]
+            for name in self._known.keys() - names:
+                del self._known[name]
         waiting = [summary for summary in listed if summary.queue_position is not None]
         others = [summary for summary in listed if summary.queue_position is None]
         waiting.sort(key=lambda summary: summary.queue_position or 0)
@@ -88,8 +83,6 @@ class Summaries:
         if before is not None and before[0] == mark and before[1].status not in _ACTIVE:
             return before[1]
         fresh = self._read(name, run, place)
-        if before is None or before[1] != fresh:
-            self.version += 1
         self._known[name] = (mark, fresh)
         return fresh
 

@@ -27,7 +27,7 @@ _BLOCK = 1 << 16
 class Curves(BaseModel):
     """series: metric → [step, value or null where it was no number]. total: points before thinning.
 
-    cursor: where the page's event stream goes on from.
+    offset: bytes, where the page's event stream goes on from.
     """
 
     series: dict[str, list[tuple[int, float | None]]]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from tunesmith.evaluation.results import Predictions
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import forms, starting
@@ -114,7 +111,7 @@ def evaluation_source(asked: Evaluated, studio: TheStudio) -> Known:
 def show_evaluation(run: str, studio: TheStudio) -> Evaluation:
     """What an evaluation came to, or has come to so far."""
     reader = studio.workspace.run(run)
-    predictions = _predictions(reader)
+    predictions = studio.shelf.predictions(reader.layout.predictions)
     asked = _asked(reader)
     base = predictions.base_means()
     losses = read_json(reader.layout.results("eval")) or {}
@@ -148,18 +145,9 @@ def list_predictions(
     sort: Literal["order", "worst", "best"] = "order",
 ) -> Page:
     """The answers of an evaluation: in the order of the data, or by the mean of their scores."""
-    found, total = _predictions(studio.workspace.run(run)).page(offset, limit, search=search, sort=sort)
+    predictions = studio.shelf.predictions(studio.workspace.run(run).layout.predictions)
+    found, total = predictions.page(offset, limit, search=search, sort=sort)
     return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
-
-
-def _predictions(reader: RunReader) -> Predictions:
-    return _kept(reader.layout.predictions).refresh()
-
-
-@lru_cache(maxsize=16)
-def _kept(path: Path) -> Predictions:
-    """What was read of a file stays read, so that a page of a long one costs a page."""
-    return Predictions(path)
 
 
 def _asked(reader: RunReader) -> dict[str, Any]:

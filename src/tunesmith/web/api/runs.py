@@ -263,6 +263,7 @@ def delete_run(run: str, studio: TheStudio) -> None:
         raise Clash(f"{run} is at work.", hint="Stop it first.")
     studio.queue.remove(run)
     _delete(reader.layout)
+    studio.shelf.forget(reader.path)
     studio.changed()
 
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { segment, splitEvents, url } from "./client";
-import { merged } from "./events";
+import { grown, merged } from "./events";
 import { href, parseRoute } from "../router";
 import type { Run } from "./types";
 
@@ -22,4 +22,12 @@ test("news of some runs change those alone", () => {
   const run = (id: string, step: number) => ({ id, step }) as Run;
   expect(merged([run("a", 1), run("b", 1)], { complete: false, runs: [run("b", 2)] })).toEqual([run("a", 1), run("b", 2)]);
   expect(merged([run("a", 1)], { complete: true, runs: [] })).toEqual([]);
+});
+
+test("a log that was fetched anew takes only the lines that it does not hold", () => {
+  const log = { lines: ["a", "é"], attempt: 2, offset: 5, complete: true }; // "a\né\n"
+  const news = { lines: ["a", "é", "b"], cursor: "-.0.2.7" };
+  expect(grown(log, news)).toMatchObject({ lines: ["a", "é", "b"], offset: 7 });
+  expect(grown(grown(log, news), news).lines).toEqual(["a", "é", "b"]);
+  expect(grown(log, { lines: ["x"], cursor: "-.0.1.90" })).toBe(log);
 });

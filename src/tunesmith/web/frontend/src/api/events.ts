@@ -4,16 +4,17 @@
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { useLanguage } from "../i18n";
 import { get, spoken, url } from "./client";
-import type { Run } from "./types";
+import type { Log, Run } from "./types";
 
 export type Row = { step: number } & Record<string, number | null>;
-export interface RunNews { id: string; metrics?: Row[]; log?: string[]; reload_metrics?: boolean; reload_log?: boolean }
+export interface RunNews { id: string; metrics?: Row[]; log?: string[]; reload_metrics?: boolean; reload_log?: boolean; cursor: string }
 export interface ListNews { complete: boolean; runs: Run[] }
 export type Link = "connecting" | "live" | "polling" | "lost";
 interface Polled { cursor: string; events: { type: string; data: unknown }[] }
 
 const DEAF_AFTER = 6_000;
 const TRY_AGAIN_AFTER = 60_000;
+const MOST_LINES = 6_000;
 const watchers = new Set<() => void>();
 const followers = new Set<(news: RunNews) => void>();
 let link: Link = "connecting";
@@ -48,11 +49,29 @@ export function merged(before: Run[] | undefined, news: ListNews): Run[] {
   return before.map((run) => changed.get(run.id) ?? run);
 }
 
+/** Lines of a log, and the cursor after them. */
+export interface LogNews { lines: string[]; cursor: string }
+
+const place = (cursor: string) => cursor.split(".").slice(2).map(Number) as [attempt: number, end: number];
+const bytes = new TextEncoder();
+
+/** Whether news are of the same attempt's log. */
+export const isOf = (log: Log, news: LogNews) => place(news.cursor)[0] === log.attempt;
+
+/** The log with the news that it does not hold yet: after it was fetched anew, some of them are in it already. */
+export function grown(log: Log, news: LogNews): Log {
+  const [, end] = place(news.cursor);
+  if (!isOf(log, news) || end <= log.offset) return log;
+  let first = news.lines.length;
+  for (let at = end; first > 0 && at > log.offset; first--) at -= bytes.encode(news.lines[first - 1]).length + 1;
+  return { ...log, lines: [...log.lines, ...news.lines.slice(first)].slice(-MOST_LINES), offset: end };
+}
+
 function take(type: string, data: unknown) {
   if (type === "runs") {
     runs = merged(runs, data as ListNews);
     told();
-  } else if (type === "run") followers.forEach((follow) => follow(data as RunNews));
+  } else if (type === "run") followers.forEach((follow) => follow({ ...(data as RunNews), cursor }));
 }
 
 function start() {

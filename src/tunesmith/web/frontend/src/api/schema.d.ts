@@ -153,7 +153,7 @@ export interface components {
          * Curves
          * @description series: metric → [step, value or null where it was no number]. total: points before thinning.
          *
-         *     cursor: where the page's event stream goes on from.
+         *     offset: bytes, where the page's event stream goes on from.
          */
         Curves: {
             /** Series */

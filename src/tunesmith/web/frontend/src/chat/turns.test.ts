@@ -25,6 +25,7 @@ test("calls of tools are sent back as calls, not as text", () => {
 
 test("a conversation is called after its first question", () => {
   expect(titleOf([{ role: "user", text: "  What is it?\nmore" }])).toBe("What is it?");
+  expect(titleOf([{ role: "user", text: "x".repeat(59) + "😀 and so on" }])).toBe("x".repeat(59) + "😀");
   expect(titleOf([])).toBe("");
 });
 

@@ -38,9 +38,11 @@ export function messagesOf(turns: Turn[], end = turns.length): ChatMessage[] {
   });
 }
 
+/** Cut between characters, never within one. */
 export const titleOf = (turns: Turn[]): string => {
   const first = turns.find((turn) => turn.role === "user");
-  return first && first.role === "user" ? first.text.trim().split("\n")[0]!.slice(0, 60) : "";
+  const line = first && first.role === "user" ? first.text.trim().split("\n")[0]! : "";
+  return [...line].slice(0, 60).join("");
 };
 
 /** The tools in a text, or why it is no list of tools. */

@@ -14,7 +14,9 @@ import { SendToDataset } from "./chat-send";
 interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
 const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
 
-const newId = () => `c${Date.now().toString(36)}`;
+/** A conversation as it is kept. gone: deleted, so that an answer that still comes in does not bring it back. */
+interface Place { id: string; revision: string; gone?: boolean }
+const fresh = (): Place => ({ id: `c${Date.now().toString(36)}`, revision: "" });
 const numeric = (text: string): Json => (text.trim() === "" ? null : Number(text));
 
 function settingsOf(asking: Asking): Settings {
@@ -29,7 +31,8 @@ export function ChatPage() {
   const [asking, setAsking] = useKept<Asking>("asking", ASKING);
   const [compare, setCompare] = useKept("chat.compare", true);
   const [turns, setTurns] = useState<Turn[]>([]);
-  const [conversation, setConversation] = useState<{ id: string; revision: string } | null>(null);
+  const place = useRef<Place | null>(null);
+  const here = (place.current ??= fresh());
   const [control, setControl] = useState<AbortController | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
@@ -48,46 +51,70 @@ export function ChatPage() {
     setControl(own);
     setError(null);
     let now: Turn[] = [...before, opened(both)];
-    setTurns(now);
+    const show = () => { if (place.current === here) setTurns(now); };
+    show();
     const seed = numeric(asking.seed) ?? Math.floor(Math.random() * 2 ** 31);
     const question = { messages: messagesOf(before), system: asking.system.trim() || null, tools: tools.tools, settings: settingsOf(asking), seed };
     try {
       for (const side of both ? (["answer", "base"] as const) : (["answer"] as const)) {
         for await (const part of stream<ChatPart>(`chat/${ready.session}/answer`, { ...question, base: side === "base" }, own.signal)) {
           now = heard(now, part, side);
-          setTurns(now);
+          show();
         }
       }
     } catch (reason) {
       if (!own.signal.aborted) setError(told(reason));
     }
-    setControl(null);
-    await keep(now);
+    setControl((control) => (control === own ? null : control));
+    await keep(now, here);
   };
   /** A conversation that another tab went on with stays as it is; this one then becomes one of its own. */
-  const keep = async (now: Turn[], as = conversation ?? { id: newId(), revision: "" }): Promise<void> => {
+  const keep = async (now: Turn[], as: Place): Promise<void> => {
+    if (as.gone) return;
     try {
-      const { id, revision } = await put<Conversation>(`conversations/${as.id}`, { title: titleOf(now), content: { system: asking.system, turns: now }, revision: as.revision });
-      setConversation({ id, revision });
+      const { revision } = await put<Conversation>(`conversations/${as.id}`, { title: titleOf(now), content: { system: asking.system, turns: now }, revision: as.revision });
+      as.revision = revision;
       saved.reload();
     } catch (reason) {
-      if (told(reason).field !== "revision") return;
-      say(t("chat.forked"));
-      await keep(now, { id: newId(), revision: "" });
+      const error = told(reason);
+      if (error.field === "revision") {
+        say(t("chat.forked"));
+        Object.assign(as, fresh());
+        await keep(now, as);
+      } else if (place.current === as) setError(error);
+      else say(error.message, "bad", error.hint);
     }
   };
   const stop = () => control?.abort();
-  const begin = () => { setTurns([]); setConversation(null); setError(null); };
+  /** To another conversation; what was said in this one so far is kept. */
+  const turnTo = (next: Place, now: Turn[]) => {
+    control?.abort();
+    setControl(null);
+    place.current = next;
+    setTurns(now);
+    setError(null);
+  };
+  const begin = () => turnTo(fresh(), []);
   const open = (id: string) => attempt(async () => {
+    if (id === here.id && control) return;
     const { content, revision } = await get<Conversation>(`conversations/${id}`);
-    setTurns((content.turns ?? []) as unknown as Turn[]);
     setAsking({ ...asking, system: content.system ?? "" });
-    setConversation({ id, revision });
+    turnTo({ id, revision }, (content.turns ?? []) as unknown as Turn[]);
   });
+  const forget = async (id: string) => {
+    const own = id === here.id;
+    if (own) here.gone = true;
+    const done = await attempt(() => remove(`conversations/${id}`));
+    if (own && done) begin();
+    else if (own) here.gone = false;
+    if (done) saved.reload();
+  };
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
-    if (turn.role === "assistant") setTurns(turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text } } : one)));
-    else void answer([...turns.slice(0, at), { role: turn.role, text }]);
+    if (turn.role !== "assistant") return void answer([...turns.slice(0, at), { role: turn.role, text }]);
+    const now = turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text } } : one));
+    setTurns(now);
+    void keep(now, here);
   };
   return (
     <Page title={t("chat.title")} lead={t("chat.lead")} actions={turns.length > 0 && <Button icon="plus" onClick={begin}>{t("chat.new")}</Button>}>
@@ -126,8 +153,8 @@ export function ChatPage() {
             <section className="card"><header><h2>{t("chat.saved")}</h2></header>
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
                 <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
-                  <button type="button" className="plain grow" aria-current={one.id === conversation?.id || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
-                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void attempt(async () => { await remove(`conversations/${one.id}`); saved.reload(); if (one.id === conversation?.id) begin(); })} />
+                  <button type="button" className="plain grow" aria-current={one.id === here.id || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
+                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void forget(one.id)} />
                 </li>
               ))}</ul>
             </section>

@@ -1,6 +1,6 @@
-import { useRef, useState } from "react";
+import { useEffect, useReducer, useRef, useState } from "react";
 import { get, segment, url } from "../api/client";
-import { useRuns, useRunNews } from "../api/events";
+import { grown, isOf, useRuns, useRunNews, type LogNews } from "../api/events";
 import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
@@ -18,6 +18,7 @@ import { AUTHORING, Summary } from "./run-summary";
 import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
+const MOST_HEARD = 50;
 const TABS = ["answers", "curve", "rows", "log", "samples", "config", "files"] as const;
 
 export function RunPage() {
@@ -33,10 +34,24 @@ export function RunPage() {
   const newest = useRef({ id, values: {} as Record<string, number | null> });
   if (newest.current.id !== id) newest.current = { id, values: {} };
   if (metrics.data && !range) for (const [name, points] of Object.entries(metrics.data.series)) newest.current.values[name] = points.at(-1)?.[1] ?? null;
+  // News of the log wait while it is fetched.
+  const heard = useRef({ id, lines: [] as LogNews[] });
+  const [, hear] = useReducer((n: number) => n + 1, 0);
+  if (heard.current.id !== id) heard.current = { id, lines: [] };
+  useEffect(() => {
+    const { data, loading, set } = log;
+    if (!data || loading || heard.current.lines.length === 0) return;
+    const now = heard.current.lines.reduce(grown, data);
+    heard.current.lines = heard.current.lines.filter((news) => !isOf(data, news));
+    if (now !== data) set(now);
+  });
   useRunNews(id, from, (news) => {
     for (const row of news.metrics ?? []) Object.assign(newest.current.values, row);
     if (news.reload_log) log.reload();
-    else if (news.log && log.data) log.set({ ...log.data, lines: [...log.data.lines, ...news.log].slice(-6000) });
+    if (news.log) {
+      heard.current.lines = [...heard.current.lines.slice(-MOST_HEARD), { lines: news.log, cursor: news.cursor }];
+      hear();
+    }
     if (news.reload_metrics) metrics.reload();
     else if (news.metrics && metrics.data && !range) {
       const series = extended(metrics.data.series, news.metrics);
