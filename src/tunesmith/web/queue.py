@@ -71,7 +71,7 @@ class Queue:
         """Have a job wait. Clash while a process that was started for its run lives: two would write one directory."""
         with self._lock:
             name = job.run
-            if self.launcher(name) is not None:
+            if self.at_work(name):
                 raise Clash(f"{name} is at work already.")
             self._waiting = [other for other in self._waiting if other.run != job.run]
             self._waiting.append(job)
@@ -129,6 +129,13 @@ class Queue:
         with self._lock:
             return next((job.pid for job in self._started if job.run == run and _lives(job)), None)
 
+    def at_work(self, run: str) -> bool:
+        """Whether a process that was started for a run may still write to it: one that has told how it ended only
+        leaves, and what waits for the run begins after it."""
+        with self._lock:
+            job = next((job for job in self._started if job.run == run and _lives(job)), None)
+            return job is not None and not _has_ended(job)
+
     def let_go(self, run: str) -> None:
         """Its process is about to be ended by a person: how it ended is theirs to tell."""
         with self._lock:
@@ -156,6 +163,8 @@ class Queue:
         began = False
         for job in list(self._waiting):
             # Somebody else's training may hold any device, so whoever needs one waits for its end.
+            if job.run in own:  # the process before is leaving
+                continue
             if job.devices and (foreign or taken & set(job.devices)):
                 taken |= set(job.devices)  # nobody overtakes on the same device
                 continue
@@ -205,6 +214,14 @@ class Queue:
 
 def _lives(job: Job) -> bool:
     return job.pid is not None and is_alive(job.pid, job.born)
+
+
+def _has_ended(job: Job) -> bool:
+    """Whether the run says that it ended since the job began."""
+    try:
+        return (RunReader(Path(job.run)).state().ended or 0.0) >= job.began
+    except UserError:
+        return False
 
 
 def _job_from(record: Any) -> Job | None:

@@ -61,7 +61,7 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_
     name = studio.workspace.relative(Path(name))
     run = studio.workspace.run(name)
     state = run.state()
-    if (state.active and state.pid is not None) or studio.queue.launcher(name):
+    if (state.active and state.pid is not None) or studio.queue.at_work(name):
         raise Clash(f"{name} is at work already.")
     if name in studio.queue.waiting():
         raise Clash(f"{name} is in the queue already.")

@@ -183,7 +183,7 @@ def stop_run(run: str, studio: TheStudio) -> Summary:
     reader, run = studio.workspace.run(run), _id(studio, run)
     state = reader.state()
     waited = studio.queue.remove(run)
-    works = (state.active and state.pid is not None) or studio.queue.launcher(run) is not None
+    works = (state.active and state.pid is not None) or studio.queue.at_work(run)
     if works or (state.active and not waited):
         reader.layout.stop.touch()
     elif state.active:
