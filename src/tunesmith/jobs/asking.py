@@ -6,8 +6,6 @@ import asyncio
 import math
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from tunesmith.i18n import in_english, tr, translated
 from tunesmith.runs.files import replace_json, replace_text, told_plainly
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.run import Run, flat_yaml
+from tunesmith.runs.signals import ENDING, handled
 
 _FOLDERS = ("dataset_dir", "run_dir", "prompts")
 _NAMES_OR_PATHS = frozenset({"model", "tokenizer"})
@@ -73,7 +72,7 @@ def at_work(command: str, sources: Sequence[Path], options: JobOptions, console:
             run.begin_attempt(from_step=0)
             watch = Watch(run, journal, options, console)
             try:
-                with _ending_recorded(watch), watch.signals():
+                with _ending_recorded(watch), handled(watch.interrupt, *ENDING):
                     replace_text(layout.resolved, resolved)
                     yield watch
             finally:
@@ -141,7 +140,6 @@ class Watch:
         self._what, self._total, self._tally = "", 0, Tally()
         self._recorded = self._said = self._drawn = _Shown(time.monotonic())
         self._began = time.monotonic()
-        self._previous: dict[int, Any] = {}
         self._awaits = False
         self._written = 0
         self._troubles: dict[str, tuple[int, float]] = {}
@@ -158,18 +156,6 @@ class Watch:
         self._console.print(Text(translated(line) if isinstance(line, str) else line()))
         with in_english():
             self.run.run_log(line if isinstance(line, str) else line())
-
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Within this context Ctrl-C and the terminate signal ask the job to end."""
-        in_main = threading.current_thread() is threading.main_thread()  # elsewhere signals can't be caught
-        for each in (signal.SIGINT, signal.SIGTERM) if in_main else ():
-            self._previous[each] = signal.signal(each, self._interrupt)
-        try:
-            yield
-        finally:
-            for number, handler in self._previous.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def asking(self, what: str, total: int) -> Iterator[Callable[[Tally], None]]:
@@ -293,7 +279,7 @@ class Watch:
         seconds = int((time.monotonic() - self._began) / fresh * (self._total - self._tally.done))
         return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
         self.stop.ask()
         if not self._awaits:  # documents are read, or rows written: nothing is on its way
             raise KeyboardInterrupt

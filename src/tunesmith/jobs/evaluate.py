@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from tunesmith.config.load import Resolved, dump_yaml, load_job
 from tunesmith.config.reading import SUFFIXES
 from tunesmith.errors import UserError
 from tunesmith.evaluation.results import Predictions
+from tunesmith.jobs.ending import ending_recorded
 from tunesmith.jobs.places import Configuration, configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.files import read_json
@@ -37,7 +37,7 @@ def evaluate(resolved: Resolved) -> Path:
     run = _open_run(resolved)
     # Refused where another process was faster: that one's run must not be marked as failed.
     run.begin_attempt(from_step=len(Predictions(run.layout.predictions).refresh()))
-    with _recorded(run):
+    with ending_recorded(run, interrupted=lambda: _interrupted(run), full=_memory_is_full):
         from tunesmith.jobs.evaluated import evaluate_in  # torch and transformers come in here, which takes seconds
 
         evaluate_in(run, job, resolved.notes)
@@ -128,31 +128,12 @@ def _same_settings(layout: RunLayout, resolved: str) -> bool:
         return False
 
 
-@contextmanager
-def _recorded(run: Run) -> Iterator[None]:
-    """Whatever ends the evaluation is written to the run before it goes on upwards."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.finish("stopped", UserError("Stopped; what was answered is kept.", hint=_way_on(run)))
-        raise
-    except BaseException as error:
-        told = _out_of_memory(error) or error
-        run.finish("failed", told)
-        if told is error:
-            raise
-        raise told from error
+def _interrupted(run: Run) -> UserError:
+    way_on = f"Go on with: tunesmith runs resume {run.path}"
+    return UserError("Stopped; what was answered is kept.", hint=way_on)
 
 
-def _way_on(run: Run) -> str:
-    return f"Go on with: tunesmith runs resume {run.path}"
-
-
-def _out_of_memory(error: BaseException) -> UserError | None:
-    """torch's out-of-memory errors in words, recognized without importing torch here."""
-    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if not full and "can't allocate memory" not in str(error):
-        return None
+def _memory_is_full(said: str) -> UserError:
     return UserError(
         "The memory is not enough for this evaluation.",
         hint="Lower per_device_eval_batch_size, cutoff_len or max_new_tokens, or set quantization_bit: 4.",

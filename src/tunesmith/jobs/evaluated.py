@@ -24,6 +24,7 @@ from tunesmith.jobs.evaluation_basis import keep_what_is_of, mark_of_model, mark
 from tunesmith.jobs.evaluation_watch import EvaluationWatch
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.run import Run
+from tunesmith.runs.signals import ENDING, handled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,7 +56,7 @@ def evaluate_in(run: Run, job: Job, notes: Sequence[str]) -> None:
     for note in notes:
         run.run_log(note)
     try:
-        with watch.signals():
+        with handled(watch.interrupt, *ENDING):
             _work(run, job, written, watch)
     except KeyboardInterrupt:
         watch.say(tr("Stopped. Go on with: tunesmith runs resume {path}").format(path=run.path))

@@ -3,9 +3,7 @@ end."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,18 +37,6 @@ class EvaluationWatch:
             self._console.quiet = True
         self._run.run_log(text)
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Within this context Ctrl-C and the terminate signal ask the evaluation to end."""
-        in_main = threading.current_thread() is threading.main_thread()  # elsewhere signals can't be caught
-        numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
-        before = {number: signal.signal(number, self._interrupt) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def stopping(self) -> bool:
         """Whether somebody asked to end. Cheap enough to be asked at every token."""
         now = time.monotonic()
@@ -73,7 +59,7 @@ class EvaluationWatch:
         finally:
             counting.close()
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         if self._signals > 1:
             raise KeyboardInterrupt

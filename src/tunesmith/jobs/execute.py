@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from tunesmith.config import Job
 from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
+from tunesmith.jobs.ending import ending_recorded
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.runs.follower import Follower
 from tunesmith.runs.layout import RunLayout
@@ -36,7 +35,7 @@ def train(resolved: Resolved, *, resume: Path | None = None) -> Path:
     must_be_there(job)
     checkpoint = resume or asked_checkpoint(job)
     run = _open_run(resolved, checkpoint)
-    with _recorded(run):
+    with ending_recorded(run, interrupted=lambda: _interrupted(run), full=_memory_is_full):
         run.claim()
         from tunesmith.training.session import train_in  # torch and transformers come in here, which takes seconds
 
@@ -82,38 +81,18 @@ def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
     return Run.create(path, secrets_removed, dump_yaml(resolved.job), overwrite=resolved.job.run.overwrite_output_dir)
 
 
-@contextmanager
-def _recorded(run: Run) -> Iterator[None]:
-    """Whatever ends the job is written to the run before it goes on upwards."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        begun = run.state.status == "running"
-        lost = "Stopped at once; steps since the last checkpoint are lost." if begun else "Stopped before it began."
-        run.finish("stopped", UserError(lost))
-        raise
-    except MemoryError as error:
-        full = UserError(
-            "The memory is not enough for this run.",
-            hint="Lower per_device_train_batch_size or cutoff_len, or set gradient_checkpointing: true.",
-        )
-        run.finish("failed", full)
-        raise full from error
-    except BaseException as error:
-        told: BaseException = _out_of_memory(error) or error
-        run.finish("failed", told)
-        if told is error:
-            raise
-        raise told from error
+def _interrupted(run: Run) -> UserError:
+    begun = run.state.status == "running"
+    lost = "Stopped at once; steps since the last checkpoint are lost."
+    return UserError(lost if begun else "Stopped before it began.")
 
 
-def _out_of_memory(error: BaseException) -> UserError | None:
-    """torch's out-of-memory errors in words, recognized without importing torch here."""
-    name, text = type(error).__name__, str(error)
-    if name != "OutOfMemoryError" and "can't allocate memory" not in text:
-        return None
+def _memory_is_full(said: str) -> UserError:
+    message = "The memory is not enough for this run."
+    if said:
+        message = f"The memory of the device is not enough for this run ({said})."
     return UserError(
-        f"The memory of the device is not enough for this run ({text.splitlines()[0]}).",
+        message,
         hint="Lower per_device_train_batch_size (and raise gradient_accumulation_steps to make up), lower cutoff_len, "
         "set gradient_checkpointing: true, or take quantization_bit: 4. `tunesmith plan` tells what fits.",
     )

@@ -14,10 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tunesmith.i18n import IN_ENGLISH
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.read import RunReader
+from tunesmith.runs.signals import handled
 from tunesmith.runs.state import RunState
 
 # How a process is started that the terminal's signals don't reach.
@@ -98,7 +98,9 @@ def run_spread(arguments: Sequence[str], wanted: Spread, run: Path) -> int:
     # libuv is missing from torch's Windows builds, and torchrun's store asks for it by default.
     environment = {**os.environ, "USE_LIBUV": "0"} if os.name == "nt" else dict(os.environ)
     began = time.time()
-    with _signals_interrupt(), subprocess.Popen(command, env=environment, **_APART) as group:
+    # The end of the terminal is an interrupt too: the workers would outlive this process.
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+    with handled(signal.default_int_handler, *numbers), subprocess.Popen(command, env=environment, **_APART) as group:
         try:
             return group.wait() or (_INTERRUPTED if _stopped(run, began) else 0)
         except KeyboardInterrupt:
@@ -124,21 +126,6 @@ def _stopped(run: Path, since: float) -> bool:
         return False
     state = RunReader(run).state()
     return state.status == "stopped" and (state.started or 0.0) >= since
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """A terminate signal, or the end of the terminal, is an interrupt too: the workers would outlive this process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def start_detached(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from tunesmith.errors import UserError
+from tunesmith.jobs.ending import is_out_of_memory
 
 Question = Mapping[str, Any]
 Operation = Callable[[Question, threading.Event], Iterator[dict[str, Any]]]
@@ -92,5 +93,5 @@ def _say(out: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 def _hint(error: Exception) -> str:
-    full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return "The memory is not enough: take a smaller model, or quantization_bit: 4." if full else ""
+    told = "The memory is not enough: take a smaller model, or quantization_bit: 4."
+    return told if is_out_of_memory(error) else ""

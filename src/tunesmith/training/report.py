@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
 
 import psutil
 import torch
@@ -29,6 +26,7 @@ from torch import Tensor
 from tunesmith.batch import LossSum
 from tunesmith.i18n import translated
 from tunesmith.runs.run import Run
+from tunesmith.runs.signals import ENDING, handled
 from tunesmith.training.checkpoints import Pending
 from tunesmith.training.checkpoints import Progress as TrainingProgress
 from tunesmith.training.engine import Engine
@@ -140,16 +138,14 @@ class Watch:
         self._console = speaker.console
         self._bar: Progress | None = None
         self._began = time.monotonic()
-        self._previous: dict[int, Any] = {}
+        self._held = ExitStack()
         self._tracker_failed = False
         self.last: dict[str, float] = {}
         self._asked = False
         self._signals = 0
 
     def __enter__(self) -> Watch:
-        in_main = threading.current_thread() is threading.main_thread()  # elsewhere signals can't be caught
-        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
-            self._previous[number] = signal.signal(number, self._interrupt)
+        self._held.enter_context(handled(self._interrupt, *ENDING))
         if self._engine.world.is_main and self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -163,8 +159,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._held.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1

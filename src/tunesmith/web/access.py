@@ -22,6 +22,12 @@ class Refusal(BaseModel):
     field: str | None = None
 
 
+class Id(BaseModel):
+    """The run that was begun, or that something was done to: its folder as the workspace calls it."""
+
+    id: str
+
+
 def _refused(description: str) -> dict[str, Any]:
     # FastAPI would make a validator of a model here for every endpoint and status: a tenth of the studio's start.
     schema = {"$ref": f"#/components/schemas/{Refusal.__name__}"}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +52,13 @@ def run(arguments: list[str]) -> int:
     if not local:
         names.add(socket.gethostname().lower())
     door = Door(token, frozenset(names), addresses=not local)
-    with _lean_loading():
-        import uvicorn
 
-        from tunesmith.web.app import NO_PAGE, PAGE, create_app
-        from tunesmith.web.studio import Studio
+    import uvicorn
 
-        app = create_app(Studio(workspace, exposed=not local), door)
+    from tunesmith.web.app import NO_PAGE, PAGE, create_app
+    from tunesmith.web.studio import Studio
+
+    app = create_app(Studio(workspace, exposed=not local), door)
     if not (PAGE / "index.html").is_file():
         print(tr(NO_PAGE), file=sys.stderr)
     replace_json(mark, {**this_process(), "url": _address(options.host, port, None)})  # others may read it
@@ -79,19 +76,6 @@ def run(arguments: list[str]) -> int:
     finally:
         mark.unlink(missing_ok=True)
     return 0
-
-
-@contextmanager
-def _lean_loading() -> Iterator[None]:
-    """Leave out of loading what the studio has no use for: a fifth of the start."""
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looked for in every installed package
-    sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]  # FastAPI asks whether models are such old ones
-    gc.disable()  # what is loaded stays
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _parser() -> argparse.ArgumentParser:

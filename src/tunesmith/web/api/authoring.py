@@ -18,7 +18,7 @@ from tunesmith.config.fields import fields_of, helps_of
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import starting
-from tunesmith.web.access import TheStudio, router_of, writable
+from tunesmith.web.access import Id, TheStudio, router_of, writable
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -55,10 +55,6 @@ class Asked(BaseModel):
 
 class Uploaded(BaseModel):
     path: str
-
-
-class Id(BaseModel):
-    id: str
 
 
 class Preview(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio, router_of, writable
+from tunesmith.web.access import Id, TheStudio, router_of, writable
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
@@ -26,10 +26,6 @@ class NewEvaluation(BaseModel):
     settings: Annotated[dict[str, Any], Field(max_length=500)]
     devices: Annotated[list[str], Field(max_length=64)] | None = None
     trusted: bool = False
-
-
-class Id(BaseModel):
-    id: str
 
 
 class Evaluated(BaseModel):

@@ -15,7 +15,7 @@ from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import Id, TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
@@ -83,10 +83,6 @@ class ToVerify(BaseModel):
     place: Annotated[str, Field(min_length=1, max_length=1000)]
     run: Annotated[str, Field(max_length=1000)] | None = None
     devices: Annotated[list[str], Field(max_length=64)] = []
-
-
-class Id(BaseModel):
-    id: str
 
 
 @router.post("/export/source")

@@ -18,7 +18,7 @@ from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
 from tunesmith.web import forms, starting
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import Id, TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
 from tunesmith.web.remedies import Remedy, cause_of, remedies
@@ -44,10 +44,6 @@ class NewRun(BaseModel):
     devices: Annotated[list[str], Field(max_length=64)] | None = None
     trusted: bool = False
     free_port: bool = False
-
-
-class Id(BaseModel):
-    id: str
 
 
 class Order(BaseModel):

@@ -442,7 +442,10 @@ export interface components {
             /** Text */
             text: string;
         };
-        /** Id */
+        /**
+         * Id
+         * @description The run that was begun, or that something was done to: its folder as the workspace calls it.
+         */
         Id: {
             /** Id */
             id: string;
