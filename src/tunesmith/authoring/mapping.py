@@ -153,9 +153,11 @@ def _guessed(part: str, columns: Sequence[str], where: str) -> tuple[str, ...]:
     found = _find(part, columns)
     if found is None:
         first, last = columns[0], columns[-1]
+        named = ", ".join(columns)
+        question = f"{where}: the headers don't tell which column is the question: {named}."
+        answer = f"{where}: the headers don't tell which column is the answer: {named}."
         raise UserError(
-            f"{where}: the headers don't tell which column is the {'question' if part == 'instruction' else 'answer'}: "
-            f"{', '.join(columns)}.",
+            question if part == "instruction" else answer,
             hint=f"Name them, for example: --instruction '{{{first}}}' --output '{{{last}}}'",
             field=part,
         )

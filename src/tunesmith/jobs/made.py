@@ -152,7 +152,10 @@ def write(question: Question, stopped: threading.Event) -> Iterator[dict[str, An
     with Journal(layout.journal) as journal:
         written = write_rows(layout, journal, options, model, own, replace=bool(changed))
     if not written.sets:
-        raise UserError("Every row is held back, so the data set stays as it was.", hint="Accept a row, then write it.")
+        raise UserError(
+            "Every row is held back, and a data set can't be empty: it stays as it was.",
+            hint="Accept a row, or remove the data set on the page Data.",
+        )
     replace_json(layout.report, {**report, **written.facts()})
     yield {"rows": written.facts()["rows"]}
 

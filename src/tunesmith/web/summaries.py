@@ -99,6 +99,8 @@ class Summaries:
                 status, position = "queued", place.number
             elif (not state.active or state.pid is None) and (state.ended or 0.0) < place.began:
                 status = "starting"  # what its state says is of the time before
+        if status == "queued" and position is None and state.pid is not None:
+            status = "starting"  # its process is there, and gets ready
         active = status in _ACTIVE
         error = {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None

@@ -1,12 +1,15 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useLanguage } from "../i18n";
 import { ApiError } from "./client";
+import { useLink } from "./events";
 
-export interface Resource<T> { data: T | undefined; error: ApiError | null; loading: boolean; reload: () => void; set: (value: T) => void }
+/** stale: whether the data are still those of an earlier key. */
+export interface Resource<T> { data: T | undefined; error: ApiError | null; loading: boolean; stale: boolean; reload: () => void; set: (value: T) => void }
 
-/** What a request answers, asked again when `key` or the page's language changes or on reload; the old answer stays until the new is there. */
+/** What a request answers, asked again when `key` or the page's language changes, on reload, and when a server that did
+ * not answer is back; the old answer stays until the new is there. */
 export function useResource<T>(key: string | null, ask: (signal: AbortSignal) => Promise<T>): Resource<T> {
-  const [state, setState] = useState<{ key: string | null; data?: T; error: ApiError | null; loading: boolean }>({ key, error: null, loading: key !== null });
+  const [state, setState] = useState<{ of: string | null; data?: T; error: ApiError | null; loading: boolean }>({ of: key, error: null, loading: key !== null });
   const [turn, setTurn] = useState(0);
   const language = useLanguage();
   const asking = useRef(ask);
@@ -14,16 +17,20 @@ export function useResource<T>(key: string | null, ask: (signal: AbortSignal) =>
   useEffect(() => {
     if (key === null) return;
     const control = new AbortController();
-    setState((old) => ({ key, data: old.key === key || old.data !== undefined ? old.data : undefined, error: null, loading: true }));
+    setState((old) => ({ ...old, error: null, loading: true }));
     asking.current(control.signal).then(
-      (data) => !control.signal.aborted && setState({ key, data, error: null, loading: false }),
-      (reason: unknown) => !control.signal.aborted && setState((old) => ({ key, data: old.data, error: told(reason), loading: false })),
+      (data) => !control.signal.aborted && setState({ of: key, data, error: null, loading: false }),
+      (reason: unknown) => !control.signal.aborted && setState((old) => ({ ...old, error: told(reason), loading: false })),
     );
     return () => control.abort();
   }, [key, turn, language]);
   const reload = useCallback(() => setTurn((n) => n + 1), []);
+  const link = useLink();
+  const unreachable = useRef(false);
+  unreachable.current = state.error?.status === 0;
+  useEffect(() => { if (unreachable.current && (link === "live" || link === "polling")) reload(); }, [link, reload]);
   const set = useCallback((data: T) => setState((old) => ({ ...old, data, error: null })), []);
-  return { data: state.data, error: state.error, loading: state.loading, reload, set };
+  return { data: state.data, error: state.error, loading: state.loading, stale: state.of !== key, reload, set };
 }
 
 export function told(reason: unknown): ApiError {

@@ -60,7 +60,7 @@ export const words: Words = {
   "authoring.make": "文書から", "authoring.make.text": "PDF、Word、EPUB、Markdown、テキストから質問と回答を作ります。", "authoring.make.note": "モデルが質問を書きます。回答は届くたびに保存されるので、停止しても再開できます。",
   "authoring.roles": "小説や脚本から", "authoring.roles.text": "1人の登場人物のせりふと、その人物に向けられたせりふを集めます。", "authoring.roles.note": "モデルは不要です。会話は書き方から見つけます。",
   "authoring.convert": "表から", "authoring.convert.text": "ExcelやCSVの行を質問と回答にします。", "authoring.convert.note": "列は自動で判別します。違っている列だけ指定してください。",
-  "authoring.sources": "文書", "authoring.sources.help": "ワークスペースのファイルまたはフォルダーを1行に1つ書きます。", "authoring.key": "APIキー", "authoring.key.help": "このジョブだけに使い、保存しません。", "authoring.upload": "文書をアップロード", "authoring.start": "作成",
+  "authoring.sources": "文書", "authoring.sources.help": "ワークスペースのファイルまたはフォルダーを1行に1つ書きます。", "authoring.key": "APIキー", "authoring.key.help": "このジョブだけに使い、保存しません。", "authoring.upload": "文書をアップロード", "authoring.need.sources": "文書を選んでください。", "authoring.need.out": "データセットに名前を付けてください。", "authoring.need.role": "登場人物の名前を入れてください。", "authoring.start": "作成",
   "authoring.preview.none": "文書を選ぶと、必要な量が表示されます。",
   "review.which": "表示する行", "review.state.all": "すべて", "review.state.kept": "採用済み", "review.state.held": "保留", "review.state.decided": "判断済み", "review.search": "行を検索", "review.newest": "新しい順", "review.nothing": "該当する行がありません",
   "review.none": "まだ行がありません", "review.none.soon": "最初の回答が届くと表示されます。", "review.none.text": "回答が届く前にジョブが終了しました。再開するか、ログを確認してください。", "review.range": "{from}〜{to} 行目（全 {all} 行）", "review.keys": "行を選んで：A 採用、R 却下、E 編集、U 取り消し、↑ ↓ 移動",

@@ -60,7 +60,7 @@ export const words: Words = {
   "authoring.make": "문서에서", "authoring.make.text": "PDF, Word, EPUB, Markdown, 텍스트 파일에서 질문과 답변을 만듭니다.", "authoring.make.note": "모델이 질문을 씁니다. 답변은 도착하는 대로 저장되므로 중지했다가 재개할 수 있습니다.",
   "authoring.roles": "소설이나 대본에서", "authoring.roles.text": "한 등장인물의 대사와 그 인물에게 한 말을 모읍니다.", "authoring.roles.note": "모델이 필요 없습니다. 대화는 글의 형식으로 찾습니다.",
   "authoring.convert": "표에서", "authoring.convert.text": "Excel이나 CSV 파일의 행을 질문과 답변으로 만듭니다.", "authoring.convert.note": "열은 자동으로 알아봅니다. 틀린 열만 지정하세요.",
-  "authoring.sources": "문서", "authoring.sources.help": "작업 공간의 파일이나 폴더를 한 줄에 하나씩 적으세요.", "authoring.key": "API 키", "authoring.key.help": "이 작업에만 쓰고 저장하지 않습니다.", "authoring.upload": "문서 업로드", "authoring.start": "만들기",
+  "authoring.sources": "문서", "authoring.sources.help": "작업 공간의 파일이나 폴더를 한 줄에 하나씩 적으세요.", "authoring.key": "API 키", "authoring.key.help": "이 작업에만 쓰고 저장하지 않습니다.", "authoring.upload": "문서 업로드", "authoring.need.sources": "문서를 선택하세요.", "authoring.need.out": "데이터셋 이름을 입력하세요.", "authoring.need.role": "인물 이름을 입력하세요.", "authoring.start": "만들기",
   "authoring.preview.none": "문서를 고르면 얼마나 드는지 보여 줍니다.",
   "review.which": "표시할 행", "review.state.all": "전체", "review.state.kept": "데이터셋에 있음", "review.state.held": "보류", "review.state.decided": "직접 결정", "review.search": "행 검색", "review.newest": "최신순", "review.nothing": "맞는 행이 없습니다",
   "review.none": "아직 행이 없습니다", "review.none.soon": "첫 답변이 오면 나타납니다.", "review.none.text": "답변을 받기 전에 작업이 끝났습니다. 이어서 실행하거나 로그를 확인하세요.", "review.range": "전체 {all}개 중 {from}–{to}", "review.keys": "행에서: A 채택, R 거절, E 편집, U 취소, ↑ ↓ 이동",

@@ -60,7 +60,7 @@ export const words: Words = {
   "authoring.make": "从文档制作", "authoring.make.text": "从 PDF、Word、EPUB、Markdown 与文本文件生成问答。", "authoring.make.note": "由模型出题作答。每个回答收到后立即保存，可随时停止再继续。",
   "authoring.roles": "从小说或剧本制作", "authoring.roles.text": "某个角色说的话，以及别人对他说的话。", "authoring.roles.note": "不需要模型：对话按书写形式找出。",
   "authoring.convert": "从表格制作", "authoring.convert.text": "把 Excel 或 CSV 的每一行变成问答。", "authoring.convert.note": "字段会自动识别；猜错时请自行指定。",
-  "authoring.sources": "文档", "authoring.sources.help": "工作区里的文件或文件夹，一行一个。", "authoring.key": "API 密钥", "authoring.key.help": "只用于这次任务，不会保存。", "authoring.upload": "上传文档", "authoring.start": "开始制作",
+  "authoring.sources": "文档", "authoring.sources.help": "工作区里的文件或文件夹，一行一个。", "authoring.key": "API 密钥", "authoring.key.help": "只用于这次任务，不会保存。", "authoring.upload": "上传文档", "authoring.need.sources": "请选择文档。", "authoring.need.out": "请为数据集命名。", "authoring.need.role": "请填角色的名字。", "authoring.start": "开始制作",
   "authoring.preview.none": "选择文档，看看需要多少资源。",
   "review.which": "显示哪些行", "review.state.all": "全部", "review.state.kept": "在数据集中", "review.state.held": "拦下", "review.state.decided": "已由你决定", "review.search": "搜索数据行", "review.newest": "最新的在前", "review.nothing": "没有匹配的行",
   "review.none": "还没有数据行", "review.none.soon": "收到第一批回答后就会出现。", "review.none.text": "任务在收到回答前就结束了。可以继续运行，或查看日志。", "review.range": "第 {from} 到 {to} 行，共 {all} 行", "review.keys": "选中一行后：A 采用、R 舍弃、E 编辑、U 撤回、↑ ↓ 移动",

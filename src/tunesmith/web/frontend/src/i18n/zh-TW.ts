@@ -60,7 +60,7 @@ export const words: Words = {
   "authoring.make": "從文件製作", "authoring.make.text": "從 PDF、Word、EPUB、Markdown 與文字檔產生問答。", "authoring.make.note": "由模型出題作答。每個回答一到就存下，隨時可以停止再繼續。",
   "authoring.roles": "從小說或劇本製作", "authoring.roles.text": "某個角色說的話，以及別人對他說的話。", "authoring.roles.note": "不需要模型：對話依書寫形式找出。",
   "authoring.convert": "從表格製作", "authoring.convert.text": "把 Excel 或 CSV 的每一列變成問答。", "authoring.convert.note": "欄位會自動辨識；猜錯時請自行指定。",
-  "authoring.sources": "文件", "authoring.sources.help": "工作區裡的檔案或資料夾，一行一個。", "authoring.key": "API 金鑰", "authoring.key.help": "只用於這次工作，不會保存。", "authoring.upload": "上傳文件", "authoring.start": "開始製作",
+  "authoring.sources": "文件", "authoring.sources.help": "工作區裡的檔案或資料夾，一行一個。", "authoring.key": "API 金鑰", "authoring.key.help": "只用於這次工作，不會保存。", "authoring.upload": "上傳文件", "authoring.need.sources": "請選擇文件。", "authoring.need.out": "請為資料集命名。", "authoring.need.role": "請填角色的名字。", "authoring.start": "開始製作",
   "authoring.preview.none": "選擇文件，看看需要多少資源。",
   "review.which": "顯示哪些列", "review.state.all": "全部", "review.state.kept": "在資料集中", "review.state.held": "擋下", "review.state.decided": "已由你決定", "review.search": "搜尋資料列", "review.newest": "最新的在前", "review.nothing": "沒有符合的列",
   "review.none": "還沒有資料列", "review.none.soon": "收到第一批回答後就會出現。", "review.none.text": "任務在收到回答前就結束了。可以繼續執行，或查看日誌。", "review.range": "第 {from} 到 {to} 列，共 {all} 列", "review.keys": "選取一列後：A 採用、R 捨棄、E 編輯、U 復原、↑ ↓ 移動",

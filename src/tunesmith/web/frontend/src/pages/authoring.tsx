@@ -54,6 +54,8 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
   const groups: Group[] = [{ name: "making", open: true, keys: FIRST[kind] }];
   const wrong = error ?? preview.error;
   const placed = wrong?.field && fields.some((field) => field.name === wrong.field);
+  const given = (name: string) => (name === "sources" ? listed.length > 0 : Boolean(texts[name]?.trim()));
+  const missing = (["sources", "out", ...(kind === "roles" ? ["role" as const] : [])] as const).find((name) => !given(name));
   const start = async () => {
     setBusy(true);
     setError(null);
@@ -72,7 +74,8 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
-          <Button kind="primary" icon="play" busy={busy} disabled={!listed.length || !texts["out"]?.trim()} onClick={() => void start()}>{t("authoring.start")}</Button>
+          <Button kind="primary" icon="play" busy={busy} disabled={missing !== undefined} onClick={() => void start()}>{t("authoring.start")}</Button>
+          {missing && <p className="small">{t(`authoring.need.${missing}`)}</p>}
           {error && <Failure error={error} />}
           <p className="small muted">{t(`authoring.${kind}.note`)}</p>
           {kind !== "convert" && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}

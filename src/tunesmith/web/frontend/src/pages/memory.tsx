@@ -1,19 +1,24 @@
 import { post } from "../api/client";
 import type { Estimate, Settings } from "../api/types";
-import { useResource, useRested } from "../api/use";
+import { useResource, useRested, type Resource } from "../api/use";
 import { bytes, named, t } from "../i18n";
 
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
 
-/** How much memory the training would take, against what the device has free. */
-export function Memory({ settings, devices }: { settings: Settings; devices: string[] | null }) {
+/** What the training would take, once the settings rest. */
+export function useEstimate(settings: Settings, devices: string[] | null): Resource<Estimate> & { model: boolean } {
   const key = useRested(JSON.stringify({ settings, devices }), 500);
   const model = Boolean((JSON.parse(key) as { settings: Settings }).settings["model_name_or_path"]);
-  const estimate = useResource<Estimate>(model ? key : null, (signal) => post("estimate", JSON.parse(key), signal));
+  return { ...useResource<Estimate>(model ? key : null, (signal) => post("estimate", JSON.parse(key), signal)), model };
+}
+
+/** How much memory the training would take, against what the device has free; pale while it is of earlier settings. */
+export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> }) {
+  const { model } = estimate;
   const data = model && !estimate.error ? estimate.data : undefined;
   const room = data ? Math.max(data.available, data.total, 1) : 1;
   return (
-    <section className="card stack tight" aria-busy={estimate.loading} aria-label={t("memory.title")}>
+    <section className={`card stack tight${data && estimate.stale ? " stale" : ""}`} aria-busy={estimate.loading} aria-label={t("memory.title")}>
       <div className="row apart"><h2>{t("memory.title")}</h2>{data && <strong className={data.fits ? undefined : "bad"}>{bytes(data.total)}</strong>}</div>
       <div className="memory" role="img" aria-label={data ? t("memory.told", { total: bytes(data.total), free: bytes(data.available) }) : t("memory.none")}>
         {data && Object.entries(data.parts).map(([part, size], n) => <i key={part} style={{ width: `${(100 * size) / room}%`, background: `var(${COLOURS[n % 6]})` }} />)}
@@ -26,7 +31,7 @@ export function Memory({ settings, devices }: { settings: Settings; devices: str
               <li key={part}><i style={{ background: `var(${COLOURS[Object.keys(data.parts).indexOf(part) % 6]})` }} />{named("memory.part", part)}<span>{bytes(size)}</span></li>
             ))}
           </ul>
-          <p className={`small ${data.fits ? "muted" : "bad"}`}>{data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}</p>
+          <p className={`small ${data.fits || estimate.stale ? "muted" : "bad"}`}>{estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}</p>
           {data.note && <p className="small muted">{data.note}</p>}
         </>
       ) : <p className="small muted">{estimate.error ? estimate.error.message : model ? t("memory.counting") : t("memory.none")}</p>}

@@ -21,7 +21,7 @@ export function useWriting(run: string, written: boolean, done: () => void): Wri
     timer.current = null;
     setBusy(true);
     setError(null);
-    post(`runs/${segment(run)}/made/write`, { anyway }).then(done, (reason: unknown) => setError(told(reason))).finally(() => setBusy(false));
+    post(`runs/${segment(run)}/made/write`, { anyway }).catch((reason: unknown) => setError(told(reason))).finally(() => { setBusy(false); done(); });
   }, [run, done]);
   const later = useCallback(() => {
     if (timer.current !== null) clearTimeout(timer.current);

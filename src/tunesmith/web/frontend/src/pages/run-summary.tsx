@@ -1,5 +1,5 @@
 import { isActive, type Run } from "../api/types";
-import { duration, measure, percent, t } from "../i18n";
+import { duration, measure, number, percent, t } from "../i18n";
 import { Bar } from "../ui/parts";
 
 /** Jobs that make data sets. */
@@ -49,7 +49,7 @@ function Making({ run, last, spent }: { run: Run; last: (name: string) => number
     ...(asked ? [[t("fact.questions"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : "–"]] : []),
     ...(failed ? [[t("metric.failed"), measure(failed)]] : []),
     ...(asked ? [[t("metric.prompt_tokens"), measure(prompt)], [t("metric.completion_tokens"), measure(answers ?? 0)]] : []),
-    ...(money === null ? [] : [[t("metric.money"), measure(money)]]),
+    ...(money === null ? [] : [[t("metric.money"), number(money)]]),
     [t("fact.time"), spent === null ? "–" : duration(spent)],
     ...(isActive(run.status) ? [[t("fact.left"), run.eta === null ? "–" : duration(run.eta)]] : []),
   ] as [string, string][];

@@ -57,7 +57,7 @@ const mentions = (run: Run, query: string) =>
   query.toLowerCase().split(/\s+/).every((word) => `${run.id} ${run.name} ${run.kind} ${run.model} ${run.tags.join(" ")}`.toLowerCase().includes(word));
 
 function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: boolean; choose: (on: boolean) => void }) {
-  const queue = all.filter((one) => one.status === "queued");
+  const queue = all.filter((one) => one.status === "queued" && one.queue_position !== null);
   const place = queue.findIndex((one) => one.id === run.id);
   const move = (by: number) => {
     const seen = queue.map((one) => one.id);
@@ -80,7 +80,7 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
         <StatusBadge status={run.status} />
         {busy && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
         {busy && <span className="muted small nowrap">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
-        {run.status === "queued" && <span className="muted small">{t("run.place", { place: run.queue_position ?? place + 1 })}</span>}
+        {run.queue_position !== null && <span className="muted small">{t("run.place", { place: run.queue_position })}</span>}
         {!busy && run.message && <span className="muted small clip" title={run.message}>{run.message}</span>}
         {!busy && !run.message && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
       </div>
@@ -91,8 +91,8 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
       <div className="run-foot">
         <span className="run-when muted small">{when(run.created)}</span>
         <div className="run-actions">
-          {run.status === "queued" && place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
-          {run.status === "queued" && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
+          {place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
+          {place >= 0 && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
           <RunActions run={run} small />
         </div>
       </div>

@@ -13,7 +13,7 @@ import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
-import { Memory } from "./memory";
+import { Memory, useEstimate } from "./memory";
 import { useModels } from "./models";
 import { useStart } from "./trust";
 
@@ -65,6 +65,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
   const check = useCheck("train", settings);
   const models = useModels();
   const [devices, setDevices] = useState<string[] | null>(null);
+  const estimate = useEstimate(settings, devices);
   const [open, setOpen] = useState<"command" | "save" | "load" | "import" | null>(null);
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const take = (next: Settings) => { setTexts(textsOf(next)); setOpen(null); };
@@ -96,12 +97,12 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
               {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></>}</li>)}
             </ul>
           )}
-          {check?.ok && <p className="small good">{t("train.ok")}</p>}
+          {check?.ok && (estimate.error ? <p className="small warn">{estimate.error.message} <span className="muted">{estimate.error.hint}</span></p> : <p className="small good">{t("train.ok")}</p>)}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
-        <Memory settings={settings} devices={devices} />
+        <Memory estimate={estimate} />
         <section className="card stack tight">
           <Button icon="copy" onClick={() => setOpen("command")}>{t("train.command")}</Button>
           <div className="stack tight">
