@@ -185,7 +185,7 @@ def test_a_run_that_dies_while_it_prepares_is_listed_as_killed(
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     run.update(pid=program.pid, born=birth(program.pid), host=socket.gethostname())
     studio.changed()
-    assert [one["status"] for one in client.get("/api/runs").json()] == ["queued"]
+    assert [one["status"] for one in client.get("/api/runs").json()] == ["starting"]
     program.kill()
     program.wait()
     assert [one["status"] for one in client.get("/api/runs").json()] == ["killed"]
