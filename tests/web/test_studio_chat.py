@@ -1,5 +1,6 @@
 """Chat: a model in a process of its own, that answers, stops, and is gone when it is unloaded."""
 
+import asyncio
 import json
 import os
 import textwrap
@@ -10,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.web.serving import wait_for
 
+from tunesmith.jobs import lines
 from tunesmith.runs.run import Run
 from tunesmith.web.children import Child, Gone
 from tunesmith.web.sessions import Session
@@ -124,7 +126,14 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
             os._exit(3)
             yield {}
 
-        serve({"count": count, "die": die})
+        def look(question, stopped):
+            while not stopped.wait(0.01):
+                yield {}
+
+        def rows(question, stopped):
+            yield {"rows": [], "editable": True, "revision": "1"}
+
+        serve({"count": count, "die": die, "look": look, "rows": rows})
     """
     (tmp_path / "counting_child.py").write_text(textwrap.dedent(module), encoding="utf-8")
     source = Path(__file__).parents[2] / "src"
@@ -141,6 +150,34 @@ def test_an_answer_is_left_off_when_its_reader_leaves(counting: Child) -> None:
     assert [part["number"] for part in counting.stream("count", to=3) if "number" in part] == [0, 1, 2]
     counting.end()
     assert not counting.alive
+
+
+def test_a_look_at_data_ends_with_the_browser_that_asked_for_it(
+    counting: Child, client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio.children, "asked", lambda: counting)
+    heard = iter([{"type": "http.request", "body": b"{}"}])
+
+    async def receive() -> dict[str, object]:
+        return next(heard, {"type": "http.disconnect"})
+
+    async def send(message: object) -> None: ...
+
+    scope = {"type": "http", "method": "POST", "path": "/api/datasets/numbers/look", "query_string": b"", "headers": []}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert client.post("/api/datasets/numbers/rows", json={}).json()["revision"] == "1"
+    counting.end()
+
+
+def test_a_question_that_was_answered_can_be_called_off_without_a_trace() -> None:
+    desk = lines._Desk()
+    desk.take(1)
+    desk.take(2)
+    desk.stop(1)
+    assert desk.event(1).is_set() and not desk.event(2).is_set()
+    desk.done(1)
+    desk.stop(1)
+    assert list(desk._due) == [2]
 
 
 def test_a_child_that_dies_says_its_last_words(counting: Child) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.editing import keep_rows, put_back, replace_row, taken_out
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
+from tunesmith.jobs.lines import CalledOff
+from tunesmith.jobs.questions import OPERATIONS
 from tunesmith.text.rows import RowError
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -201,6 +204,15 @@ def test_a_file_of_the_workspace_or_a_hub_is_added(client: TestClient, workspace
     assert client.post("/api/datasets/add", json={"hub": "no repository"}).status_code == 400
     assert client.delete("/api/datasets/x").status_code == 204
     assert (workspace / "elsewhere" / "x.jsonl").exists()
+
+
+@pytest.mark.parametrize("do", ["look", "rows", "mask"])
+def test_reading_ends_between_two_rows_where_nobody_waits(workspace: Path, tiny_model: str, do: str) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    asked = {"dataset": "numbers", "settings": {"model_name_or_path": tiny_model, "dataset_dir": "data"}}
+    with pytest.raises(CalledOff):
+        list(OPERATIONS[do](asked, stopped))
 
 
 def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:

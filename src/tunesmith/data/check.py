@@ -7,7 +7,7 @@ import itertools
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +75,19 @@ def check_dataset(
     cutoff: int = 2048,
     against: Sequence[DatasetEntry] = (),
     max_samples: int | None = None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> CheckReport:
-    """Read a whole data set and report on it. encoder: one without a cutoff. against: eval sets to look for overlap."""
+    """Read a whole data set and report on it. encoder: one without a cutoff. against: eval sets to look for overlap.
+
+    before_batch: what it raises ends the reading.
+    """
     files = locate(entry, cache_dir)
     layout, rows = open_dataset(entry, files, stage)
     reader, refusals, seen = ExampleReader(layout, placeholders), Refusals(), _Twins()
     left, lengths = Counter[str](), array("q")
     count = usable = 0
     for batch in _batches(itertools.islice(rows, max_samples)):
+        before_batch()
         count += len(batch)
         read = [one for one in map(reader.read, batch) if _kept(one, refusals)]
         examples = [one for one in read if isinstance(one, ReadExample)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,7 +108,13 @@ def _entries(job: Job) -> tuple[list[DatasetEntry], list[DatasetEntry]]:
     return trained, held
 
 
-def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: list[DatasetEntry]) -> CheckReport:
+def checked(
+    job: Job,
+    entry: DatasetEntry,
+    reader: TextReader | None,
+    against: list[DatasetEntry],
+    before_batch: Callable[[], None] = lambda: None,
+) -> CheckReport:
     return check_dataset(
         entry,
         stage=job.objective.stage,
@@ -117,6 +124,7 @@ def checked(job: Job, entry: DatasetEntry, reader: TextReader | None, against: l
         cutoff=job.data.cutoff_len,
         against=against,
         max_samples=job.data.max_samples,
+        before_batch=before_batch,
     )
 
 

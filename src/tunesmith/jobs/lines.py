@@ -1,8 +1,8 @@
 """A process that answers questions in JSON lines: on stdin `{"id": 1, "do": "name", …}`, on stdout `{"id": 1, …}`.
 
 An answer may come in parts; its last line has `end`, or `error` with message, hint and field. `{"do": "stop"}` asks to
-leave off the answer that is being given (with its `id`) or all that wait. The end of stdin ends the process. What
-libraries print goes to stderr.
+leave off one answer (by its `id`), or all that are due. The end of stdin ends the process. What libraries print goes
+to stderr.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from tunesmith.errors import UserError
@@ -21,6 +22,16 @@ from tunesmith.jobs.ending import is_out_of_memory
 Question = Mapping[str, Any]
 Operation = Callable[[Question, threading.Event], Iterator[dict[str, Any]]]
 """Takes the question and an event that is set when the rest is not wanted; gives the parts of the answer."""
+
+
+class CalledOff(Exception):
+    """The rest of an answer is not wanted any more."""
+
+
+def go_on(stopped: threading.Event) -> None:
+    """CalledOff where the answer was: an operation that takes long asks between two rows or batches."""
+    if stopped.is_set():
+        raise CalledOff
 
 
 def serve(operations: Mapping[str, Operation]) -> None:
@@ -32,46 +43,51 @@ def serve(operations: Mapping[str, Operation]) -> None:
     threading.Thread(target=_listen, args=(waiting, desk), daemon=True).start()
     while (question := waiting.get()) is not None:
         number = question.get("id")
-        stopped = desk.begin(number)
+        stopped = desk.event(number)
         try:
             operation = operations.get(str(question.get("do")))
             if operation is None:
                 raise UserError(f"There is no operation {question.get('do')!r}.")
-            for part in operation(question, stopped) if not stopped.is_set() else ():
-                _say(out, {"id": number, **part})
+            with suppress(CalledOff):
+                for part in operation(question, stopped) if not stopped.is_set() else ():
+                    _say(out, {"id": number, **part})
             _say(out, {"id": number, "end": True, "stopped": stopped.is_set()})
         except UserError as error:
             _say(out, {"id": number, "error": {"message": error.message, "hint": error.hint, "field": error.field}})
         except Exception as error:
             told = UserError(f"{type(error).__name__}: {error}", hint=_hint(error))
             _say(out, {"id": number, "error": {"message": told.message, "hint": told.hint, "field": None}})
+        finally:
+            desk.done(number)
     # What a library still does in threads of its own must not keep the memory.
     os._exit(0)
 
 
 class _Desk:
-    """Which question is being answered, and which were called off."""
+    """The questions that are not answered yet, each with the event that calls it off."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._number: Any = None
-        self._stopped = threading.Event()
-        self._called_off: set[Any] = set()
+        self._due: dict[Any, threading.Event] = {}
 
-    def begin(self, number: Any) -> threading.Event:
+    def take(self, number: Any) -> None:
         with self._lock:
-            self._number, self._stopped = number, threading.Event()
-            if number in self._called_off:
-                self._called_off.discard(number)
-                self._stopped.set()
-            return self._stopped
+            self._due[number] = threading.Event()
+
+    def event(self, number: Any) -> threading.Event:
+        with self._lock:
+            return self._due[number]
+
+    def done(self, number: Any) -> None:
+        with self._lock:
+            del self._due[number]
 
     def stop(self, number: Any) -> None:
+        """Call off one question, or all; one that was answered meanwhile is left alone."""
         with self._lock:
-            if number in (None, self._number):
-                self._stopped.set()
-            else:
-                self._called_off.add(number)
+            for due, stopped in self._due.items():
+                if number in (None, due):
+                    stopped.set()
 
 
 def _listen(waiting: queue.SimpleQueue[dict[str, Any] | None], desk: _Desk) -> None:
@@ -83,6 +99,7 @@ def _listen(waiting: queue.SimpleQueue[dict[str, Any] | None], desk: _Desk) -> N
         if question.get("do") == "stop":
             desk.stop(question.get("id"))
         else:
+            desk.take(question.get("id"))
             waiting.put(question)
     desk.stop(None)
     waiting.put(None)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
-from tunesmith.jobs.lines import Operation, Question, serve
+from tunesmith.jobs.lines import Operation, Question, go_on, serve
 
 if TYPE_CHECKING:
     from tunesmith.data.catalog import DatasetEntry
@@ -68,7 +69,7 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
     reader = ExampleReader(layout, job.data.placeholders) if layout else None
     first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
     listed = []
-    for number, row in enumerate(itertools.islice(read_rows(files), first, first + most), first):
+    for number, row in enumerate(itertools.islice(_wanted(read_rows(files), stopped), first, first + most), first):
         read = reader.read(row) if reader else None
         refused = read.reason if isinstance(read, Refusal) else None
         listed.append(_shown(number, row) | {"problem": refused})
@@ -102,7 +103,7 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     reader: TextReader | None = None
     if job.model.model_name_or_path:
         reader = text_reader(job)
-    report = checked(job, entry, reader, against=[])
+    report = checked(job, entry, reader, against=[], before_batch=partial(go_on, stopped))
     yield facts | {
         "format": report.format,
         "columns": _named(layout.columns),
@@ -136,7 +137,7 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
     examples = ExampleReader(layout, job.data.placeholders)
     first, most = int(question.get("offset", 0)), int(question.get("limit", 5))
     samples: list[Part] = []
-    for number, row in enumerate(itertools.islice(source, first, first + most), first):
+    for number, row in enumerate(itertools.islice(_wanted(source, stopped), first, first + most), first):
         read = examples.read(row)
         sample: Any = RowError(read.reason) if isinstance(read, Refusal) else whole.encode([read.example])[0]
         if isinstance(sample, RowError):
@@ -160,6 +161,13 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "notes": [*reader.notes, *whole.notes],
         "template": getattr(reader.template, "name", None),
     }
+
+
+def _wanted(rows: Iterator[SourceRow], stopped: threading.Event) -> Iterator[SourceRow]:
+    """The rows for as long as somebody wants them, also while those before the first one are passed over."""
+    for row in rows:
+        go_on(stopped)
+        yield row
 
 
 def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any, Part | None]:

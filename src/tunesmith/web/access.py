@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import anyio.from_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -82,6 +83,14 @@ class _Route(APIRoute):
 def _operation_id(route: APIRoute) -> str:
     """The function's name: what the front end's types are called by."""
     return route.name
+
+
+def _listening(request: Request) -> Callable[[], bool]:
+    return lambda: not anyio.from_thread.run(request.is_disconnected)
+
+
+Listening = Annotated[Callable[[], bool], Depends(_listening)]
+"""Whether the browser still waits for the answer; asked in the thread of the endpoint."""
 
 
 def _studio(request: Request) -> Studio:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,13 @@ from tunesmith.i18n import IN_ENGLISH
 
 _IDLE_SECONDS = 180.0
 _KEPT_WORDS = 20
+_LISTEN_SECONDS = 0.2
+
+Wanted = Callable[[], bool]
+
+
+class Unwanted(UserError):
+    """Nobody waits for the answer any more."""
 
 
 class Gone(UserError):
@@ -58,14 +65,14 @@ class Child:
         """Seconds since it was last asked; 0 while it answers."""
         return 0.0 if self._waiting else time.monotonic() - self.used
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """One question, one answer."""
+    def ask(self, do: str, wanted: Wanted | None = None, **arguments: Any) -> dict[str, Any]:
+        """One question, one answer. wanted: asked now and then; once it says no, the question is called off."""
         answer: dict[str, Any] = {}
-        for part in self.stream(do, **arguments):
+        for part in self.stream(do, wanted, **arguments):
             answer |= part
         return answer
 
-    def stream(self, do: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def stream(self, do: str, wanted: Wanted | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The parts of an answer as they come, the last one with `end`. Leaving off early asks the child to stop."""
         number = next(self._numbers)
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -75,7 +82,7 @@ class Child:
         try:
             self._say({"id": number, "do": do, **arguments})
             while not ended:
-                answer = answers.get()
+                answer = _next(answers, wanted)
                 if "error" in answer:
                     ended = True
                     raise _error_of(answer["error"])
@@ -182,6 +189,15 @@ class Children:
     def end_all(self) -> None:
         for name in list(self._named):
             self.end(name)
+
+
+def _next(answers: queue.SimpleQueue[dict[str, Any]], wanted: Wanted | None) -> dict[str, Any]:
+    while wanted is not None:
+        with suppress(queue.Empty):
+            return answers.get(timeout=_LISTEN_SECONDS)
+        if not wanted():
+            raise Unwanted("The answer was called off.")
+    return answers.get()
 
 
 def _error_of(told: dict[str, Any]) -> UserError:

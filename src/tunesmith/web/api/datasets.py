@@ -17,7 +17,7 @@ from tunesmith.data.sources import SUFFIXES
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import Listening, TheStudio, router_of
 from tunesmith.web.children import Child
 from tunesmith.web.language import Told as Words
 from tunesmith.web.studio import Studio
@@ -266,16 +266,16 @@ def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> 
 
 
 @router.post("/datasets/{name}/look")
-def look_at_dataset(name: str, asked: Reading, studio: TheStudio) -> Look:
+def look_at_dataset(name: str, asked: Reading, studio: TheStudio, wanted: Listening) -> Look:
     """How it is read, what can't be used and why; lengths where the settings name a model."""
-    found = _ask(studio, "look", name, asked)
+    found = _ask(studio, "look", name, asked, wanted=wanted)
     found["files"] = [{**file, "path": studio.workspace.relative(Path(file["path"]))} for file in found["files"]]
     return Look(name=name, **found)
 
 
 @router.post("/datasets/{name}/rows")
-def dataset_rows(name: str, asked: Reading, studio: TheStudio) -> Rows:
-    return Rows(**_ask(studio, "rows", name, asked))
+def dataset_rows(name: str, asked: Reading, studio: TheStudio, wanted: Listening) -> Rows:
+    return Rows(**_ask(studio, "rows", name, asked, wanted=wanted))
 
 
 @router.put("/datasets/{name}/rows/{number}")
@@ -336,9 +336,9 @@ def fix_dataset(name: str, fix: Fix, studio: TheStudio, dataset_dir: Dir = _FOLD
 
 
 @router.post("/datasets/{name}/mask")
-def dataset_mask(name: str, asked: Reading, studio: TheStudio) -> Mask:
+def dataset_mask(name: str, asked: Reading, studio: TheStudio, wanted: Listening) -> Mask:
     """Samples as the model sees them, token by token."""
-    return Mask(**_ask(studio, "mask", name, asked))
+    return Mask(**_ask(studio, "mask", name, asked, wanted=wanted))
 
 
 def _ask(studio: Studio, do: str, name: str, asked: Reading, **more: Any) -> dict[str, Any]:
