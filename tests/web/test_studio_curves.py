@@ -78,6 +78,30 @@ def test_the_file_of_another_run_is_read_afresh_though_it_has_grown(tmp_path: Pa
     assert values_of(columns.refresh()) == [(1, 2.0), (2, 2.0), (3, 2.0)]
 
 
+def test_a_page_is_told_to_read_anew_where_another_run_took_the_folder(client: TestClient, workspace: Path) -> None:
+    def run_of(loss: float, **more: bool) -> None:
+        run = Run.create(Path("saves/a"), {}, "stage: sft\n", **more)
+        run.begin_attempt()
+        run.run_log(f"loss {loss}")
+        for step in (1, 2):
+            run.metric(step, loss=loss)
+        run.finish("finished")
+
+    def news(cursor: str) -> tuple[str, dict[str, object]]:
+        told = client.get("/api/poll", params={"run": "saves/a", "cursor": cursor}).json()
+        return told["cursor"], next((event["data"] for event in told["events"] if event["type"] == "run"), {})
+
+    run_of(1.0)
+    seen, log = client.get("/api/runs/saves/a/metrics").json(), client.get("/api/runs/saves/a/log").json()
+    cursor = f"-.{seen['offset']}.{log['attempt']}.{log['offset']}"
+    assert news(cursor)[1] == {}
+    run_of(2.0, overwrite=True)  # its files are as long, and its attempt has the same number
+    cursor, told = news(cursor)
+    assert told["reload_metrics"] and told["reload_log"]
+    assert client.get("/api/runs/saves/a/metrics").json()["series"]["loss"] == [[1, 2.0], [2, 2.0]]
+    assert news(cursor)[1] == {}
+
+
 def test_thinning_keeps_ends_peaks_and_gaps() -> None:
     steps = np.arange(1, 100_001)
     values = np.sin(steps / 5000)

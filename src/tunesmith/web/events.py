@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import anyio
 
 from tunesmith.errors import UserError
-from tunesmith.runs.files import JsonlTail
+from tunesmith.runs.files import JsonlTail, read_json
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader
 from tunesmith.web.studio import Studio
@@ -21,27 +23,31 @@ _SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
 _MOST_ROWS, _MOST_BYTES = 400, 200_000
 """Beyond these a page that fell behind is told to fetch anew instead."""
+_CURSOR = re.compile(r"([^.]*)\.([0-9]{1,17})(?:-([0-9a-f]{1,32}))?\.([0-9]{1,17})\.([0-9]{1,17})")
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """digest: of the list of runs. metrics, log: bytes read of the watched run's files; attempt: whose log."""
+    """digest: of the list of runs. metrics, log: bytes read of the watched run's files; made: which run's these were,
+    as another may have taken its folder since; attempt: whose log."""
 
     digest: str = ""
     metrics: int = 0
+    made: str = ""
     attempt: int = 0
     log: int = 0
 
     def __str__(self) -> str:
-        return f"{self.digest or '-'}.{self.metrics}.{self.attempt}.{self.log}"
+        return f"{self.digest or '-'}.{place_in(self.metrics, self.made)}.{self.attempt}.{self.log}"
 
     @classmethod
     def read(cls, text: str) -> Cursor:
         """UserError for what is no cursor."""
-        parts = text.split(".")
-        if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 18 for part in parts[1:]):
+        found = _CURSOR.fullmatch(text)
+        if found is None:
             raise UserError(f"{text[:80]!r} is no cursor of this stream.", hint="Leave it out to begin anew.")
-        return cls("" if parts[0] == "-" else parts[0], *map(int, parts[1:]))
+        digest, metrics, made, attempt, log = found.groups("")
+        return cls("" if digest == "-" else digest, int(metrics), made, int(attempt), int(log))
 
 
 Event = tuple[str, dict[str, Any]]
@@ -96,8 +102,11 @@ def _list_event(before: dict[str, Summary] | None, now: dict[str, Summary]) -> d
 
 def _run_event(run: RunReader, name: str, cursor: Cursor) -> tuple[dict[str, Any], Cursor]:
     event: dict[str, Any] = {}
+    made = made_mark((read_json(run.layout.state) or {}).get("created")) or cursor.made
+    replaced = bool(cursor.made) and made != cursor.made
+    cursor = replace(cursor, made=made)
     size = _size(run.layout.metrics)
-    if size < cursor.metrics or size - cursor.metrics > _MOST_BYTES:
+    if replaced or size < cursor.metrics or size - cursor.metrics > _MOST_BYTES:
         event["reload_metrics"] = True
         cursor = replace(cursor, metrics=size)
     elif size > cursor.metrics:
@@ -109,7 +118,7 @@ def _run_event(run: RunReader, name: str, cursor: Cursor) -> tuple[dict[str, Any
         elif rows:
             event["metrics"] = rows
     attempt, log = log_of(run.layout)
-    if attempt != cursor.attempt:
+    if replaced or attempt != cursor.attempt:
         if cursor.attempt and attempt:  # the attempt before may have taken the same steps
             event["reload_metrics"] = True
         cursor = replace(cursor, attempt=attempt, log=0)
@@ -123,6 +132,16 @@ def _run_event(run: RunReader, name: str, cursor: Cursor) -> tuple[dict[str, Any
         cursor = replace(cursor, log=end)
         event |= {"log": lines} if lines else {}
     return ({"id": name, **event} if event else {}), cursor
+
+
+def made_mark(created: float | None) -> str:
+    """What tells a run from another that had its folder before: of when it was made. Empty where that is not known."""
+    return "" if created is None else hashlib.blake2b(repr(created).encode(), digest_size=6).hexdigest()
+
+
+def place_in(metrics: int, made: str) -> str:
+    """A place in a run's metrics as cursors have it."""
+    return f"{metrics}-{made}" if made else str(metrics)
 
 
 def log_of(layout: RunLayout) -> tuple[int, Path]:

@@ -66,7 +66,7 @@ class Columns:
         self.offset = 0
         self.series: dict[str, Series] = {}
         self._attempt: Any = None
-        self._identity: Identity | None = None
+        self.identity: Identity | None = None
         self._lock = threading.Lock()
 
     def refresh(self) -> Columns:
@@ -75,9 +75,9 @@ class Columns:
                 facts, identity = self.path.stat(), identity_of(self.path)
             except OSError:
                 return self
-            if facts.st_size < self.offset or self._identity not in (None, identity):
+            if facts.st_size < self.offset or self.identity not in (None, identity):
                 self.offset, self.series, self._attempt = 0, {}, None
-            self._identity = identity
+            self.identity = identity
             large = facts.st_size - self.offset >= _AT_ONCE
             with self.path.open("rb") as file:
                 while self._read(file):

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from tunesmith.web.access import TheStudio, router_of, writable
 from tunesmith.web.diagnosis import Word, diagnose
-from tunesmith.web.events import log_of
+from tunesmith.web.events import log_of, made_mark, place_in
 from tunesmith.web.metrics import Columns, thinned
 
 router = router_of("curves")
@@ -27,13 +27,13 @@ _BLOCK = 1 << 16
 class Curves(BaseModel):
     """series: metric → [step, value or null where it was no number]. total: points before thinning.
 
-    offset: bytes, where the page's event stream goes on from.
+    offset: where the page's event stream goes on from, as a cursor has it.
     """
 
     series: dict[str, list[tuple[int, float | None]]]
     total: dict[str, int]
     words: list[Word]
-    offset: int
+    offset: str
 
 
 class Log(BaseModel):
@@ -64,7 +64,7 @@ def run_metrics(
         series=thinned(columns, points, first=first, last=last),  # type: ignore[arg-type]
         total={name: series.used for name, series in columns.series.items()},
         words=diagnose(columns, [checkpoint.step for checkpoint in reader.checkpoints()]),
-        offset=columns.offset,
+        offset=place_in(columns.offset, made_mark(columns.identity[1]) if columns.identity else ""),
     )
 
 

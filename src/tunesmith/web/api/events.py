@@ -34,7 +34,7 @@ def events(
 ) -> StreamingResponse:
     """`event: runs` `{complete, runs}` when the list changed (all of it, or the runs that changed), `event: run`
     `{id, metrics?, log?, reload_metrics?, reload_log?}` of the run that is followed. The id of an event is the cursor
-    `digest.metrics.attempt.log` to go on from; Last-Event-ID wins over `cursor`.
+    `digest.metrics-run.attempt.log` to go on from; Last-Event-ID wins over `cursor`.
     """
     start = Cursor.read(last_event_id or cursor) if last_event_id or cursor else Cursor()
     stream = _stream(studio, run)

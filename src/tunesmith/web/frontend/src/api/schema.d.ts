@@ -153,7 +153,7 @@ export interface components {
          * Curves
          * @description series: metric → [step, value or null where it was no number]. total: points before thinning.
          *
-         *     offset: bytes, where the page's event stream goes on from.
+         *     offset: where the page's event stream goes on from, as a cursor has it.
          */
         Curves: {
             /** Series */
@@ -170,7 +170,7 @@ export interface components {
             /** Words */
             words: components["schemas"]["Word"][];
             /** Offset */
-            offset: number;
+            offset: string;
         };
         /**
          * Cutoff
