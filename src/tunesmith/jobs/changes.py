@@ -106,7 +106,10 @@ def restore(question: Question, stopped: threading.Event) -> Iterator[Part]:
 
     _, _, files = dataset_of(question)
     _must_be_unchanged(files, question)
-    put_back(files[int(question["file"])], question["line"])
+    number = int(question["file"])
+    if number >= len(files):
+        raise UserError(f"The data set has no file {number}.", hint="Look at it anew.", field="file")
+    put_back(files[number], question["line"])
     yield {"revision": ",".join(revision(file.path) for file in files)}
 
 
