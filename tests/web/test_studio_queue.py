@@ -21,6 +21,9 @@ from tunesmith.web.queue import Job, Queue
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Clash
 
+NOBODY = (1 << 22) + 1
+"""No process has this number."""
+
 
 def waiting(name: str, *devices: str) -> Job:
     Run.create(Path(name), {"name": name}, f"name: {name}\n")
@@ -101,6 +104,38 @@ def test_secrets_go_to_the_process_and_to_no_file(workspace: Path, monkeypatch: 
     assert "hf_secret" not in (workspace / "queue.json").read_text(encoding="utf-8")
     queue.tick()
     assert given == {"CUDA_VISIBLE_DEVICES": "3", "HF_TOKEN": "hf_secret"}
+
+
+def test_a_token_that_went_with_the_server_is_asked_for_again(
+    client: TestClient, studio: Studio, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, dict[str, str]] = {}
+
+    def start(run: Path, arguments: list[str], *, module: str, environment: dict[str, str]) -> int:
+        given[run.name] = environment
+        return NOBODY
+
+    monkeypatch.setattr(queue_module, "start_detached", start)
+    token = {"HF_TOKEN": "hf_secret", "MASTER_PORT": ""}
+    before = Queue(workspace / "queue.json")
+    for name in ("saves/a", "saves/b"):
+        before.add(waiting(name, "0"), token)
+    before.add(waiting("saves/c", "0"))
+    assert "hf_secret" not in (workspace / "queue.json").read_text(encoding="utf-8")
+
+    studio.queue = studio.summaries._queue = Queue(workspace / "queue.json")
+    studio.changed()
+    assert list(given) == ["c"]
+    held = next(run for run in client.get("/api/runs").json() if run["id"] == "saves/a")
+    assert (held["status"], held["queue_position"], held["missing"]) == ("queued", 1, ["HF_TOKEN"])
+    assert "entered again" in held["message"]
+    assert client.post("/api/runs/saves/a/tokens", json={"tokens": {"PATH": "x"}}).status_code == 400
+    assert client.post("/api/runs/saves/a/tokens", json={"tokens": {"HF_TOKEN": "hf_again"}}).status_code == 202
+    assert client.post("/api/runs/saves/b/tokens", json={}).json()["missing"] == []
+    studio.changed()
+    assert given["a"] == {"CUDA_VISIBLE_DEVICES": "0", "HF_TOKEN": "hf_again", "MASTER_PORT": ""}
+    assert given["b"] == {"CUDA_VISIBLE_DEVICES": "0", "MASTER_PORT": ""}
+    assert not [path for path in workspace.rglob("*") if path.is_file() and b"hf_" in path.read_bytes()]
 
 
 def test_a_process_that_ends_before_its_run_began_is_told_of(workspace: Path) -> None:

@@ -23,8 +23,8 @@ from tunesmith.web.workspace import Clash, Missing
 PAGE = Path(__file__).with_name("frontend") / "dist"
 # Runs have their folder in the address, so what stands below a run is matched first.
 SUBJECTS = (
-    "about", "configuration", "arguments", "estimates", "curves", "exports", "evaluations", "made", "runs", "events",
-    "datasets", "chat", "authoring", "models",
+    "about", "configuration", "arguments", "estimates", "curves", "exports", "evaluations", "made", "queue", "runs",
+    "events", "datasets", "chat", "authoring", "models",
 )  # fmt: skip
 NO_PAGE = "The studio's page is not built: run `make page` (it needs Node.js), or install Tunesmith from its wheel."
 _FOREVER = "public, max-age=31536000, immutable"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.errors import UserError
 from tunesmith.jobs.launch import start_detached
 from tunesmith.jobs.recorded import last_error
+from tunesmith.runs.environment import is_secret
 from tunesmith.runs.files import read_json, replace_json
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
@@ -30,14 +31,17 @@ _TOLD = 4000
 class Job:
     """run: its directory relative to the workspace. module, arguments: what is started.
 
-    devices: those it takes for itself; none for work that needs no device and starts at once. pid, born: its process,
-    once it was started.
+    devices: those it takes for itself; none for work that needs no device and starts at once. environment: variables
+    for its process; secrets: the names of those that are kept in memory alone. pid, born: its process, once it was
+    started.
     """
 
     run: str
     module: str
     arguments: list[str]
     devices: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list)
     pid: int | None = None
     born: str | None = None
     began: float = 0.0
@@ -46,11 +50,15 @@ class Job:
 
 
 class Place(NamedTuple):
-    """number: from 1 while it waits, None once it was started, which was at `began` (seconds since the epoch)."""
+    """number: from 1 while it waits, None once it was started, which was at `began` (seconds since the epoch).
+
+    missing: the names of secrets that went with an earlier server; it waits until they are given again.
+    """
 
     number: int | None
     devices: list[str]
     began: float
+    missing: tuple[str, ...] = ()
 
 
 class Queue:
@@ -61,30 +69,48 @@ class Queue:
         self._path = path
         self._busy = busy
         self._lock = threading.RLock()
-        # Variables for one process, such as tokens that a form brought along: never written anywhere.
-        self._environments: dict[str, dict[str, str]] = {}
+        # What a form brought along for one process, such as tokens: never written anywhere.
+        self._secrets: dict[str, dict[str, str]] = {}
         record = read_json(path) or {}
         self._waiting = [job for item in record.get("waiting", []) if (job := _job_from(item))]
         self._started = [job for item in record.get("started", []) if (job := _job_from(item))]
 
     def add(self, job: Job, environment: dict[str, str] | None = None) -> None:
-        """Have a job wait. Clash while a process that was started for its run lives: two would write one directory."""
+        """Have a job wait. Clash while a process that was started for its run lives: two would write one directory.
+
+        environment: variables for its process; of the secrets among them the file holds the names.
+        """
         with self._lock:
             name = job.run
             if self.at_work(name):
                 raise Clash(f"{name} is at work already.")
             self._waiting = [other for other in self._waiting if other.run != job.run]
             self._waiting.append(job)
-            if environment:
-                self._environments[job.run] = environment
+            given = environment or {}
+            self._secrets[name] = {key: value for key, value in given.items() if is_secret(key)}
+            job.secrets = list(self._secrets[name])
+            job.environment = {key: value for key, value in given.items() if not is_secret(key)}
             self._write()
+
+    def give(self, run: str, secrets: Mapping[str, str]) -> bool:
+        """Hand a waiting job the secrets that it lost; without those that are not given it starts as it is. False
+        where it does not wait."""
+        with self._lock:
+            job = next((job for job in self._waiting if job.run == run), None)
+            if job is None:
+                return False
+            held = self._secrets.setdefault(run, {})
+            held |= {name: value for name, value in secrets.items() if name in job.secrets and value}
+            job.secrets = list(held)
+            self._write()
+            return True
 
     def remove(self, run: str) -> bool:
         """Take a waiting job out; whether it was there."""
         with self._lock:
             before = len(self._waiting)
             self._waiting = [job for job in self._waiting if job.run != run]
-            self._environments.pop(run, None)
+            self._secrets.pop(run, None)
             if len(self._waiting) == before:
                 return False
             self._write()
@@ -113,7 +139,7 @@ class Queue:
         with self._lock:
             for number, job in enumerate(self._waiting, 1):
                 if job.run == run:
-                    return Place(number, job.devices, 0.0)
+                    return Place(number, job.devices, 0.0, self._missing(job))
             for job in self._started:
                 if job.run == run:
                     return Place(None, job.devices, job.began)
@@ -163,7 +189,7 @@ class Queue:
         began = False
         for job in list(self._waiting):
             # Somebody else's training may hold any device, so whoever needs one waits for its end.
-            if job.run in own:  # the process before is leaving
+            if job.run in own or self._missing(job):  # the process before is leaving; a person has to come
                 continue
             if job.devices and (foreign or taken & set(job.devices)):
                 taken |= set(job.devices)  # nobody overtakes on the same device
@@ -180,7 +206,7 @@ class Queue:
         log = RunLayout(Path(job.run)).launch_log
         job.log_from = log.stat().st_size if log.is_file() else 0
         self._note_start(job)
-        environment = {**environment_for(job.devices), **self._environments.pop(job.run, {})}
+        environment = {**environment_for(job.devices), **job.environment, **self._secrets.pop(job.run, {})}
         try:
             job.pid = start_detached(Path(job.run), job.arguments, module=job.module, environment=environment)
         except (OSError, ValueError, UserError) as error:
@@ -190,6 +216,10 @@ class Queue:
             return
         job.born = birth(job.pid)
         self._write()
+
+    def _missing(self, job: Job) -> tuple[str, ...]:
+        held = self._secrets.get(job.run, {})
+        return tuple(name for name in job.secrets if name not in held)
 
     def _note_start(self, job: Job) -> None:
         """On disk it is started before it is: a server that is killed in between must not start it a second time."""

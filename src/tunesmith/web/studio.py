@@ -19,7 +19,7 @@ from tunesmith.web.queue import Queue
 from tunesmith.web.sessions import Sessions
 from tunesmith.web.shelf import Shelf
 from tunesmith.web.summaries import Summaries, Summary
-from tunesmith.web.workspace import Workspace
+from tunesmith.web.workspace import Missing, Workspace
 
 AUTHORED = ("data make", "data roles")
 _TICK_SECONDS = 0.5
@@ -75,6 +75,16 @@ class Studio:
             text = "\n".join(repr(run) for run in runs)
             self._listed = Listed(runs, hashlib.blake2b(text.encode("utf-8"), digest_size=6).hexdigest())
         return self._listed
+
+    def summary(self, name: str) -> Summary:
+        """Of one run as it is now, however its name is spelled."""
+        wanted = self.workspace.relative(Path(name))
+        for _ in range(2):
+            for summary in self.look().runs:
+                if summary.id == wanted:
+                    return summary
+            self.summaries.forget_search()
+        raise Missing(f"There is no run {name}.")
 
     def changed(self) -> None:
         """A run was made, queued or deleted: start what can start, and show it at once."""

@@ -20,10 +20,15 @@ from tunesmith.web.workspace import Workspace
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
 _ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
 _SEARCH_SECONDS = 10.0
+_HELD = {
+    "message": "Its token has to be entered again: the studio was restarted, and tokens are kept nowhere.",
+    "hint": "Enter it, or start the run without it.",
+}
 
 
 class Summary(BaseModel):
-    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1."""
+    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1. missing: tokens that
+    it waits for, by the names of their environment variables."""
 
     id: str
     name: str
@@ -40,6 +45,7 @@ class Summary(BaseModel):
     started: float | None = None
     ended: float | None = None
     queue_position: int | None = None
+    missing: list[str] = []
     devices: list[str] = []
     model: str = ""
     resumable: bool = False
@@ -102,7 +108,8 @@ class Summaries:
         if status == "queued" and position is None and state.pid is not None:
             status = "starting"  # its process is there, and gets ready
         active = status in _ACTIVE
-        error = {} if active else state.error or {}
+        missing = list(place.missing) if place is not None else []
+        error = _HELD if missing else {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
         return Summary(
             id=name,
@@ -120,6 +127,7 @@ class Summaries:
             started=state.started,
             ended=state.ended,
             queue_position=position,
+            missing=missing,
             devices=devices,
             model=_model_of(run),
             resumable=not active

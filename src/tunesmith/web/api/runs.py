@@ -46,13 +46,6 @@ class NewRun(BaseModel):
     free_port: bool = False
 
 
-class Order(BaseModel):
-    """seen: the order that the person changed; it is refused where the queue has another by now."""
-
-    ids: Annotated[list[str], Field(max_length=10_000)]
-    seen: Annotated[list[str], Field(max_length=10_000)] | None = None
-
-
 class Again(BaseModel):
     """api_key: for a job that asks a server; handed to the process in its environment, never kept."""
 
@@ -137,18 +130,6 @@ def begin_run(asked: NewRun, studio: TheStudio) -> Id:
     return Id(id=starting.begin_training(studio, asked.settings, asked.devices, **shared))
 
 
-@router.post("/queue/order")
-def order_queue(order: Order, studio: TheStudio) -> Order:
-    """The waiting runs in a new order; the answer is the whole queue."""
-    ordered = studio.queue.order(order.ids, seen=order.seen)
-    if ordered is None:
-        raise Clash(
-            "The queue was changed meanwhile, perhaps in another tab.", hint="Look at its order, and move again."
-        )
-    studio.changed()
-    return Order(ids=ordered)
-
-
 @router.get("/compare")
 def compare_runs(
     studio: TheStudio,
@@ -160,7 +141,7 @@ def compare_runs(
     lasts = [_last_values(run) for run in readers]
     names = dict.fromkeys(name for last in lasts for name in last)
     return Comparison(
-        runs=[_summary(studio, name) for name in runs],
+        runs=[studio.summary(name) for name in runs],
         config=[
             Difference(key=row.key, values=list(row.values))
             for row in compare(*(forms.mapping_in(run.layout.resolved) for run in readers))
@@ -187,7 +168,7 @@ def stop_run(run: str, studio: TheStudio) -> Summary:
     elif not waited:
         raise Clash(f"{run} is not running: it is {state.status}.")
     studio.changed()
-    return _summary(studio, run)
+    return studio.summary(run)
 
 
 @router.post("/runs/{run:path}/kill", status_code=202)
@@ -215,7 +196,7 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
             told = UserError("Ended before it began.")
         Run.open(reader.path).finish("stopped", told)
     studio.changed()
-    return _summary(studio, run)
+    return studio.summary(run)
 
 
 @router.post("/runs/{run:path}/resume", status_code=202)
@@ -234,7 +215,7 @@ def tag_run(run: str, tags: Tags, studio: TheStudio) -> Summary:
         others = [tag for tag in now if tag not in tags.seen and tag not in wanted]
         wanted = [tag for tag in wanted if tag in now or tag not in tags.seen] + others
     replace_json(reader.layout.tags, {"tags": wanted})
-    return _summary(studio, run)
+    return studio.summary(run)
 
 
 @router.get("/runs/{run:path}/files/{path:path}")
@@ -269,7 +250,7 @@ def show_run(run: str, studio: TheStudio) -> Detail:
     layout = reader.layout
     state = reader.state()
     events = reader.events()[-_MOST_EVENTS:]
-    summary = _summary(studio, run)
+    summary = studio.summary(run)
     config = forms.mapping_in(reader.layout.resolved)
     error = (state.error or {}) if summary.status == "failed" else {}
     return Detail(
@@ -291,16 +272,6 @@ def show_run(run: str, studio: TheStudio) -> Detail:
         pid=state.pid,
         host=state.host,
     )
-
-
-def _summary(studio: Studio, name: str) -> Summary:
-    wanted = _id(studio, name)
-    for _ in range(2):
-        for summary in studio.look().runs:
-            if summary.id == wanted:
-                return summary
-        studio.summaries.forget_search()
-    raise Missing(f"There is no run {name}.")
 
 
 def _id(studio: Studio, name: str) -> str:

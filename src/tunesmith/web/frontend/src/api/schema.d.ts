@@ -1244,7 +1244,8 @@ export interface components {
         };
         /**
          * Summary
-         * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+         * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1. missing: tokens that
+         *     it waits for, by the names of their environment variables.
          */
         Summary: {
             /** Id */
@@ -1292,6 +1293,11 @@ export interface components {
             ended?: number | null;
             /** Queue Position */
             queue_position?: number | null;
+            /**
+             * Missing
+             * @default []
+             */
+            missing: string[];
             /**
              * Devices
              * @default []
@@ -1503,6 +1509,19 @@ export interface components {
              * @default false
              */
             anyway: boolean;
+        };
+        /**
+         * Tokens
+         * @description tokens: by the names that the run is `missing`; handed to its process in its environment, never kept.
+         */
+        Tokens: {
+            /**
+             * Tokens
+             * @default {}
+             */
+            tokens: {
+                [key: string]: string;
+            };
         };
         /** Told */
         Told: {

@@ -20,6 +20,7 @@ export const words: Words = {
   "run.loss": "损失", "run.left": "剩余 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的进度", "run.earlier": "往前排", "run.later": "往后排",
   "run.stop": "停止", "run.stopping": "{name} 正在保存并结束。", "run.unqueue": "移出队列", "run.kill": "强制结束", "run.kill.title": "强制结束 {name}？", "run.kill.text": "任务会立刻结束，上一个检查点之后的进度会丢失；若用“停止”则会先保存。",
   "run.resume": "继续", "run.resumed": "{name} 继续进行。", "run.kill.text.asking": "立即结束。已收到的回答会保留。", "run.kill.text.other": "立即结束，进行中的工作会丢失。", "run.key.title": "继续 {name}", "run.key.help": "之前没有保存。服务器不需要时留空即可。", "run.delete": "删除", "run.delete.title": "删除 {name}？", "run.delete.text": "{id} 内的权重、检查点与记录都会删除，无法恢复。",
+  "run.tokens": "输入令牌", "run.tokens.title": "{name} 的令牌", "run.tokens.text": "令牌不会保存，而工作室此后重启过。任务在等它。", "run.tokens.without": "不用令牌开始", "run.tokens.give": "交给任务", "run.tokens.given": "{name} 重新排队。",
   "run.tags": "标签", "run.tags.title": "{name} 的标签", "run.tags.help": "以逗号分隔。", "run.chat": "与它对话", "run.export": "导出", "run.change": "修改设置后重试", "run.again": "再次使用这些设置",
   "run.summary": "进度", "run.views": "任务的各个视图", "run.tab.curve": "曲线", "run.tab.rows": "数据行", "run.tab.log": "日志", "run.tab.samples": "样本", "run.tab.config": "设置", "run.tab.files": "文件",
   "run.asked": "指定的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",

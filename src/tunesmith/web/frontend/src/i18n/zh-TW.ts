@@ -20,6 +20,7 @@ export const words: Words = {
   "run.loss": "損失", "run.left": "剩餘 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的進度", "run.earlier": "往前排", "run.later": "往後排",
   "run.stop": "停止", "run.stopping": "{name} 正在儲存並結束。", "run.unqueue": "移出佇列", "run.kill": "強制結束", "run.kill.title": "強制結束 {name}？", "run.kill.text": "任務會立刻結束，上一個檢查點之後的進度會遺失；若用「停止」則會先儲存。",
   "run.resume": "繼續", "run.resumed": "{name} 繼續進行。", "run.kill.text.asking": "立即結束。已收到的回答會保留。", "run.kill.text.other": "立即結束，進行中的工作會遺失。", "run.key.title": "繼續 {name}", "run.key.help": "先前沒有保存。伺服器不需要時留空即可。", "run.delete": "刪除", "run.delete.title": "刪除 {name}？", "run.delete.text": "{id} 內的權重、檢查點與紀錄都會刪除，無法復原。",
+  "run.tokens": "輸入權杖", "run.tokens.title": "{name} 的權杖", "run.tokens.text": "權杖不會儲存，而工作室此後重新啟動過。任務在等它。", "run.tokens.without": "不用權杖開始", "run.tokens.give": "交給任務", "run.tokens.given": "{name} 重新排隊。",
   "run.tags": "標籤", "run.tags.title": "{name} 的標籤", "run.tags.help": "以逗號分隔。", "run.chat": "與它對話", "run.export": "匯出", "run.change": "修改設定後重試", "run.again": "再次使用這些設定",
   "run.summary": "進度", "run.views": "任務的各個檢視", "run.tab.curve": "曲線", "run.tab.rows": "資料列", "run.tab.log": "日誌", "run.tab.samples": "樣本", "run.tab.config": "設定", "run.tab.files": "檔案",
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",

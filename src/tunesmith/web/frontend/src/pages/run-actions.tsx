@@ -1,12 +1,15 @@
 import { useState } from "react";
 import { post, put, remove, segment } from "../api/client";
 import { isActive, type Run } from "../api/types";
+import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { Confirm, Dialog, type Question } from "../ui/dialog";
 import { Button, Labelled } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { go, href } from "../router";
 
+/** The settings that hold what a run gets as a variable. */
+const HUBS: Record<string, string> = { HF_TOKEN: "hf_hub_token", MODELSCOPE_API_TOKEN: "ms_hub_token" };
 const ASKING = /^data (make|roles)$/;
 
 /** What can be done with a run, as buttons; what can't be taken back asks first. */
@@ -14,6 +17,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
   const [question, setQuestion] = useState<Question | null>(null);
   const [tagging, setTagging] = useState(false);
   const [resuming, setResuming] = useState(false);
+  const [giving, setGiving] = useState(false);
   const path = `runs/${segment(run.id)}`;
   const name = { name: run.name };
   const active = isActive(run.status);
@@ -22,6 +26,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       {(run.status === "running" || run.status === "starting") && (
         <Button small={small} icon="stop" onClick={() => void attempt(() => post(`${path}/stop`), t("run.stopping", name))}>{t("run.stop")}</Button>
       )}
+      {run.missing.length > 0 && <Button small={small} icon="play" onClick={() => setGiving(true)}>{t("run.tokens")}</Button>}
       {run.status === "queued" && (
         <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`))}>{t("run.unqueue")}</Button>
       )}
@@ -42,6 +47,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
       {resuming && <Resuming run={run} onClose={() => setResuming(false)} />}
+      {giving && <Giving run={run} onClose={() => setGiving(false)} />}
       {tagging && <Tagging run={run} onClose={() => setTagging(false)} />}
     </>
   );
@@ -59,6 +65,25 @@ function Resuming({ run, onClose }: { run: Run; onClose: () => void }) {
       <Button kind="primary" onClick={() => void resume()}>{t("run.resume")}</Button>
     </>}>
       <Labelled label={t("authoring.key")} help={t("run.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>
+    </Dialog>
+  );
+}
+
+/** Tokens are kept nowhere, so one that waited with its run while the studio was restarted is asked for again. */
+function Giving({ run, onClose }: { run: Run; onClose: () => void }) {
+  const [tokens, setTokens] = useState<Record<string, string>>({});
+  const give = async (given: Record<string, string>) => {
+    if (await attempt(() => post(`runs/${segment(run.id)}/tokens`, { tokens: given }), t("run.tokens.given", { name: run.name }))) onClose();
+  };
+  return (
+    <Dialog narrow title={t("run.tokens.title", { name: run.name })} onClose={onClose} footer={<>
+      <Button onClick={() => void give({})}>{t("run.tokens.without")}</Button>
+      <Button kind="primary" disabled={!run.missing.every((name) => tokens[name]?.trim())} onClick={() => void give(tokens)}>{t("run.tokens.give")}</Button>
+    </>}>
+      <p>{t("run.tokens.text")}</p>
+      {run.missing.map((name) => (
+        <Labelled key={name} label={name in HUBS ? labelOf(HUBS[name]!) : t("authoring.key")}>{(id) => <input id={id} type="password" autoComplete="off" value={tokens[name] ?? ""} onChange={(event) => setTokens({ ...tokens, [name]: event.target.value.trim() })} />}</Labelled>
+      ))}
     </Dialog>
   );
 }
