@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 from tunesmith.runs.run import Run
 from tunesmith.web import metrics
 from tunesmith.web.diagnosis import of_evaluation, of_loss
-from tunesmith.web.metrics import Columns, fewer, last_rows, thinned
+from tunesmith.web.metrics import Columns, MetricsFile, fewer, last_rows, thinned
 
 
 def write(path: Path, rows: list[dict[str, object]], mode: str = "w") -> None:
@@ -38,7 +39,7 @@ def test_reading_by_rows_and_at_once_give_the_same(
     rows[49]["loss"] = None
     rows.insert(100, {"step": 100, "attempt": 1, "time": 1.0, "eval_loss": 0.5})
     write(path, rows)
-    columns = Columns(path).refresh()
+    columns = MetricsFile(path).columns()
     loss = values_of(columns)
     assert len(loss) == 199 and loss[0] == (1, 10.0) and math.isnan(loss[49][1])
     assert values_of(columns, "eval_loss") == [(100, 0.5)]
@@ -48,34 +49,37 @@ def test_reading_by_rows_and_at_once_give_the_same(
 def test_only_what_is_new_is_read_and_retaken_steps_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, [report(step, loss=float(step)) for step in range(1, 11)])
-    columns = Columns(path).refresh()
-    with path.open("a", encoding="utf-8") as file:
-        file.write('{"step": 11, "attempt": 1, "lo')  # half a line
+    file = MetricsFile(path)
+    columns = file.columns()
+    with path.open("a", encoding="utf-8") as growing:
+        growing.write('{"step": 11, "attempt": 1, "lo')  # half a line
     before = columns.offset
-    assert columns.refresh().offset == before
-    with path.open("a", encoding="utf-8") as file:
-        file.write('ss": 11.0, "time": 0}\n')
-    assert values_of(columns.refresh())[-1] == (11, 11.0)
+    assert file.columns().offset == before
+    with path.open("a", encoding="utf-8") as growing:
+        growing.write('ss": 11.0, "time": 0}\n')
+    assert values_of(file.columns())[-1] == (11, 11.0)
     write(path, [report(6, attempt=2, loss=0.5)], "a")
-    assert values_of(columns.refresh()) == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0), (6, 0.5)]
+    assert values_of(file.columns()) == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0), (6, 0.5)]
 
 
 def test_a_file_that_was_started_afresh_is_read_afresh(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, [report(step, loss=1.0) for step in range(1, 50)])
-    columns = Columns(path).refresh()
+    file = MetricsFile(path)
+    file.columns()
     write(path, [report(1, loss=2.0)])
-    assert values_of(columns.refresh()) == [(1, 2.0)]
+    assert values_of(file.columns()) == [(1, 2.0)]
 
 
 def test_the_file_of_another_run_is_read_afresh_though_it_has_grown(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     (tmp_path / "state.json").write_text('{"created": 1.0}', encoding="utf-8")
     write(path, [report(1, loss=1.0)])
-    columns = Columns(path).refresh()
+    file = MetricsFile(path)
+    file.columns()
     (tmp_path / "state.json").write_text('{"created": 2.0}', encoding="utf-8")
     write(path, [report(step, loss=2.0) for step in (1, 2, 3)])  # the inode is the same
-    assert values_of(columns.refresh()) == [(1, 2.0), (2, 2.0), (3, 2.0)]
+    assert values_of(file.columns()) == [(1, 2.0), (2, 2.0), (3, 2.0)]
 
 
 def test_a_page_is_told_to_read_anew_where_another_run_took_the_folder(client: TestClient, workspace: Path) -> None:
@@ -102,6 +106,20 @@ def test_a_page_is_told_to_read_anew_where_another_run_took_the_folder(client: T
     assert news(cursor)[1] == {}
 
 
+def test_columns_that_are_looked_at_stay_while_others_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, [report(step, loss=1.0) for step in range(1, 51)])
+    file = MetricsFile(path)
+    before = file.columns()
+    write(path, [report(step, attempt=2, loss=2.0, later=1.0) for step in range(11, 31)], "a")  # in the same places
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda _: file.columns(), range(32)))
+    assert list(before.series) == ["learning_rate", "loss"]
+    assert values_of(before) == [(step, 1.0) for step in range(1, 51)]
+    taken_again = [(step, 1.0 if step < 11 else 2.0) for step in range(1, 31)]
+    assert all(values_of(columns) == taken_again for columns in seen)
+
+
 def test_thinning_keeps_ends_peaks_and_gaps() -> None:
     steps = np.arange(1, 100_001)
     values = np.sin(steps / 5000)
@@ -117,7 +135,7 @@ def test_thinning_keeps_ends_peaks_and_gaps() -> None:
 def test_a_range_is_thinned_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, [report(step, loss=float(step)) for step in range(1, 5001)])
-    columns = Columns(path).refresh()
+    columns = MetricsFile(path).columns()
     assert len(thinned(columns, 100)["loss"]) <= 100
     part = thinned(columns, 100, first=1000, last=1050)["loss"]
     assert [step for step, _ in part] == list(range(1000, 1051))

@@ -30,9 +30,9 @@ def diagnose(columns: Columns, checkpoints: Sequence[int] = ()) -> list[Word]:
     """What is to be said of a run's curves, the gravest first. checkpoints: steps of those that are complete."""
     losses, evaluations = columns.series.get("loss"), columns.series.get("eval_loss")
     words: list[Word] = []
-    if losses is not None and losses.used:
+    if losses is not None and len(losses):
         words += of_loss(*losses.between(None, None))
-    if evaluations is not None and evaluations.used:
+    if evaluations is not None and len(evaluations):
         words += of_evaluation(*evaluations.between(None, None), checkpoints)
     rank = {"error": 0, "warning": 1, "info": 2}
     return sorted(words, key=lambda word: rank[word.level])

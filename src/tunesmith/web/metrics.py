@@ -24,9 +24,36 @@ _BLOCK = 8 << 20
 _MAY_BE_NO_NUMBER = frozenset({"loss", "grad_norm"})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Series:
-    """One metric. steps never decrease; a value that is no number is NaN."""
+    """One metric. steps never decrease; a value that is no number is NaN. Nothing writes to the arrays any more."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def between(self, first: int | None, last: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        import numpy as np
+
+        low = 0 if first is None else int(np.searchsorted(self.steps, first))
+        high = len(self) if last is None else int(np.searchsorted(self.steps, last, side="right"))
+        return self.steps[low:high], self.values[low:high]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All metrics of one run as its file was at one moment. offset: bytes that were read."""
+
+    series: Mapping[str, Series]
+    offset: int
+    identity: Identity | None
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A metric with room for more. What was shown of it stays as it is: only places behind that are written to."""
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -48,54 +75,57 @@ class Series:
         import numpy as np
 
         self.used = int(np.searchsorted(self.steps[: self.used], step))
+        self.steps, self.values = self.steps[: self.used].copy(), self.values[: self.used].copy()
 
-    def between(self, first: int | None, last: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        import numpy as np
-
-        steps = self.steps[: self.used]
-        low = 0 if first is None else int(np.searchsorted(steps, first))
-        high = self.used if last is None else int(np.searchsorted(steps, last, side="right"))
-        return steps[low:high], self.values[low:high]
+    def shown(self) -> Series:
+        return Series(self.steps[: self.used], self.values[: self.used])
 
 
-class Columns:
-    """All metrics of one run. `refresh` reads on; the file may be started afresh or grow while it is read."""
+class MetricsFile:
+    """The metrics of one run, read on when they are asked for; the file may be started afresh or grow meanwhile.
+
+    Several threads may ask at once: each gets columns that no later one changes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.offset = 0
-        self.series: dict[str, Series] = {}
+        self._offset = 0
+        self._series: dict[str, _Growing] = {}
         self._attempt: Any = None
-        self.identity: Identity | None = None
+        self._identity: Identity | None = None
         self._lock = threading.Lock()
 
-    def refresh(self) -> Columns:
+    def columns(self) -> Columns:
         with self._lock:
-            try:
-                facts, identity = self.path.stat(), identity_of(self.path)
-            except OSError:
-                return self
-            if facts.st_size < self.offset or self.identity not in (None, identity):
-                self.offset, self.series, self._attempt = 0, {}, None
-            self.identity = identity
-            large = facts.st_size - self.offset >= _AT_ONCE
-            with self.path.open("rb") as file:
-                while self._read(file):
-                    pass
-            if large:
-                import pyarrow as pa
+            self._read_on()
+            series = {name: growing.shown() for name, growing in self._series.items()}
+            return Columns(series, self._offset, self._identity)
 
-                pa.default_memory_pool().release_unused()
-        return self
+    def _read_on(self) -> None:
+        try:
+            facts, identity = self.path.stat(), identity_of(self.path)
+        except OSError:
+            return
+        if facts.st_size < self._offset or self._identity not in (None, identity):
+            self._offset, self._series, self._attempt = 0, {}, None
+        self._identity = identity
+        large = facts.st_size - self._offset >= _AT_ONCE
+        with self.path.open("rb") as file:
+            while self._read(file):
+                pass
+        if large:
+            import pyarrow as pa
+
+            pa.default_memory_pool().release_unused()
 
     def _read(self, file: io.BufferedReader) -> bool:
         """Take in one block of whole lines; whether there may be more."""
-        file.seek(self.offset)
+        file.seek(self._offset)
         block = file.read(_BLOCK)
         whole = block[: block.rfind(b"\n") + 1]
         if not whole:
             return False
-        self.offset += len(whole)
+        self._offset += len(whole)
         if len(whole) < _AT_ONCE or not self._take_columns(whole):
             self._take_rows(_records(whole))
         return len(block) == _BLOCK
@@ -159,13 +189,13 @@ class Columns:
             self._of(name).extend(steps[there], values[there])
         return True
 
-    def _of(self, name: str) -> Series:
+    def _of(self, name: str) -> _Growing:
         import numpy as np
 
-        return self.series.setdefault(name, Series(np.empty(0, np.int64), np.empty(0)))
+        return self._series.setdefault(name, _Growing(np.empty(0, np.int64), np.empty(0)))
 
     def _cut(self, step: int) -> None:
-        for series in self.series.values():
+        for series in self._series.values():
             series.cut(step)
 
 

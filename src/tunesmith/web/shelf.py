@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tunesmith.evaluation.results import Predictions
-from tunesmith.web.metrics import Columns
+from tunesmith.web.metrics import Columns, MetricsFile
 
 Read = TypeVar("Read")
 _KEPT = 8
@@ -17,13 +17,13 @@ _KEPT = 8
 
 class Shelf:
     def __init__(self) -> None:
-        self._columns: OrderedDict[Path, Columns] = OrderedDict()
+        self._columns: OrderedDict[Path, MetricsFile] = OrderedDict()
         self._predictions: OrderedDict[Path, Predictions] = OrderedDict()
         self._lock = threading.Lock()
 
     def columns(self, path: Path) -> Columns:
         """Those of a metrics file, up to date."""
-        return self._taken(self._columns, path, Columns).refresh()
+        return self._taken(self._columns, path, MetricsFile).columns()
 
     def predictions(self, path: Path) -> Predictions:
         """The answers in a file, up to date."""

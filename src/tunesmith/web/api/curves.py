@@ -62,7 +62,7 @@ def run_metrics(
     columns = studio.shelf.columns(reader.layout.metrics)
     return Curves(
         series=thinned(columns, points, first=first, last=last),  # type: ignore[arg-type]
-        total={name: series.used for name, series in columns.series.items()},
+        total={name: len(series) for name, series in columns.series.items()},
         words=diagnose(columns, [checkpoint.step for checkpoint in reader.checkpoints()]),
         offset=place_in(columns.offset, made_mark(columns.identity[1]) if columns.identity else ""),
     )
