@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.web.serving import wait_for
+from tests.web.serving import settings_for, wait_for
 
 from tunesmith.runs.processes import birth
 from tunesmith.runs.read import RunReader
@@ -271,6 +271,13 @@ def test_authoring_with_a_model_of_this_machine_waits_its_turn(
     del started["saves/a"]
     studio.changed()
     assert "saves/data/facts" in started
+
+
+def test_a_device_that_there_is_not_leaves_no_run_behind(client: TestClient, tiny_model: str, workspace: Path) -> None:
+    asked = settings_for(tiny_model, use_cpu=False, output_dir="saves/a")
+    refused = client.post("/api/runs", json={"settings": asked, "devices": ["99"]})
+    assert refused.status_code == 400 and refused.json()["field"] == "devices"
+    assert not (workspace / "saves").exists()
 
 
 def test_a_run_that_is_killed_before_it_begins_is_stopped_and_not_failed(

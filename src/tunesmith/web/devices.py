@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import time
-from functools import lru_cache
+from collections.abc import Sequence
 
 import psutil
 from pydantic import BaseModel
 
+from tunesmith.errors import UserError
 from tunesmith.jobs.launch import torch_cuda_version
 from tunesmith.web.language import Told
 
@@ -27,14 +29,32 @@ class Device(BaseModel):
     free: int
 
 
-def devices() -> list[Device]:
-    """The GPUs that this process may use, or else the CPU."""
-    return _asked(int(time.monotonic()) // _ASK_AGAIN_SECONDS)
+class Devices:
+    """The GPUs that this process may use, or else the CPU. What was told stays true for some seconds."""
 
+    def __init__(self) -> None:
+        self._told: list[Device] = []
+        self._asked = 0.0
+        self._lock = threading.Lock()
 
-@lru_cache(maxsize=1)
-def _asked(moment: int) -> list[Device]:
-    return _gpus() or [_cpu()]
+    def all(self) -> list[Device]:
+        with self._lock:
+            if not self._told or time.monotonic() - self._asked > _ASK_AGAIN_SECONDS:
+                self._told = _gpus() or [_cpu()]
+                self._asked = time.monotonic()
+            return self._told
+
+    def ids(self) -> list[str]:
+        return [device.id for device in self.all()]
+
+    def known(self, chosen: Sequence[str] | None) -> list[str]:
+        """The devices that were chosen; UserError for one that there is not."""
+        there = list(dict.fromkeys([*self.ids(), CPU]))
+        unknown = [device for device in chosen or () if device not in there]
+        if unknown:
+            told = f"There is no device {unknown[0]!r}."
+            raise UserError(told, hint=f"There are: {', '.join(there)}.", field="devices")
+        return list(dict.fromkeys(chosen or ()))
 
 
 def environment_for(chosen: list[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
 from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
-from tunesmith.web.devices import CPU, devices
+from tunesmith.web.devices import CPU
 from tunesmith.web.queue import Job
 from tunesmith.web.studio import AUTHORED, Studio, asks_a_server
 from tunesmith.web.workspace import Clash
@@ -50,10 +50,11 @@ def begin_training(
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
+    taken = _devices(studio, chosen, resolved)
     run = execute.queue(resolved).root
     arguments = ["train", (run / "resolved.yaml").as_posix()]
     environment = {**forms.secrets_of(settings), **({"MASTER_PORT": ""} if free_port else {})}
-    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), environment)
+    return _enqueue(studio, run, "tunesmith", arguments, taken, environment)
 
 
 def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
@@ -73,30 +74,32 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_
         secrets = {"TUNESMITH_API_KEY": api_key} if api_key else {}
         return begin_authoring(studio, path, command, secrets, local=not asks_a_server(run))
     if state.kind == EVAL:
-        taken = _known(chosen) or [device.id for device in devices()]
+        taken = studio.devices.known(chosen) or studio.devices.ids()
         return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
     if state.kind != "train":
         kept = _recorded_arguments(run.layout.root)
-        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], _known(chosen), {})
+        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], studio.devices.known(chosen), {})
     if state.status == "finished":
         raise Clash(f"{name} has finished; there is nothing left to resume.", hint="Start a new run from its adapter.")
     if not state.attempt:  # it never began
+        taken = studio.devices.known(chosen) or studio.devices.ids()
         Run.open(run.path).update(status="queued", ended=None, error=None)
         arguments = ["train", (path / run.layout.resolved.name).as_posix()]
-        return _enqueue(studio, path, "tunesmith", arguments, _known(chosen) or [device.id for device in devices()], {})
+        return _enqueue(studio, path, "tunesmith", arguments, taken, {})
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise Clash(f"{name} has no complete checkpoint to resume from.", hint="Start it anew with its settings.")
     last = path / checkpoints[-1].path.name
     given = {"output_dir": path.as_posix(), "resume_from_checkpoint": last.as_posix()}
     resolved = load_job([run.layout.resolved], given, verb="train")
+    taken = _devices(studio, chosen, resolved)
     execute.queue(resolved)
     arguments = [
         "train",
         (path / run.layout.resolved.name).as_posix(),
         *(f"{key}={text}" for key, text in given.items()),
     ]
-    return _enqueue(studio, path, "tunesmith", arguments, _devices(chosen, resolved), {})
+    return _enqueue(studio, path, "tunesmith", arguments, taken, {})
 
 
 def begin_command(
@@ -115,7 +118,7 @@ def begin_command(
     title: names the directory. asked: what the page asked for, kept as the run's configuration. resolved: the text of
     a config file that the command is to read; it is put in front of the arguments.
     """
-    devices_taken = _known(chosen)
+    devices_taken = studio.devices.known(chosen)
     path = _free(Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     run = Run.create(path, flat_yaml(asked), resolved or flat_yaml(asked), kind=verb)
     given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
@@ -142,7 +145,7 @@ def begin_authoring(
         if not is_run(run):
             text = flat_yaml(asked or {})
             Run.create(run, text, text, kind=" ".join(command[:2])).add_environment(command=["tunesmith", *command])
-        taken = [device.id for device in devices()]
+        taken = studio.devices.ids()
         return _enqueue(studio, run, "tunesmith", list(command), taken, dict(secrets))
     layout = RunLayout(run)
     log_from = layout.launch_log.stat().st_size if layout.launch_log.is_file() else 0
@@ -172,7 +175,7 @@ def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[s
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     title = Path(resolved.job.export.export_dir).name
     return begin_command(
-        studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(chosen, resolved),
+        studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(studio, chosen, resolved),
         secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
     )  # fmt: skip
 
@@ -187,9 +190,10 @@ def begin_evaluation(
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
+    taken = _devices(studio, chosen, resolved)
     layout = evaluate.queue(resolved)
     run, arguments = layout.root, _evaluation(layout)
-    return _enqueue(studio, run, "tunesmith", arguments, _devices(chosen, resolved), forms.secrets_of(settings))
+    return _enqueue(studio, run, "tunesmith", arguments, taken, forms.secrets_of(settings))
 
 
 def _evaluation(layout: RunLayout) -> list[str]:
@@ -206,18 +210,9 @@ def _enqueue(
     return name
 
 
-def _devices(chosen: Sequence[str] | None, resolved: Resolved) -> list[str]:
+def _devices(studio: Studio, chosen: Sequence[str] | None, resolved: Resolved) -> list[str]:
     """The devices that the job takes for itself: those chosen, else all there are."""
-    return [CPU] if resolved.job.training.use_cpu else _known(chosen) or [device.id for device in devices()]
-
-
-def _known(chosen: Sequence[str] | None) -> list[str]:
-    """The devices that were chosen; UserError for one that there is not."""
-    there = list(dict.fromkeys([*(device.id for device in devices()), CPU]))
-    unknown = [device for device in chosen or () if device not in there]
-    if unknown:
-        raise UserError(f"There is no device {unknown[0]!r}.", hint=f"There are: {', '.join(there)}.", field="devices")
-    return list(dict.fromkeys(chosen or ()))
+    return [CPU] if resolved.job.training.use_cpu else studio.devices.known(chosen) or studio.devices.ids()
 
 
 def ask_for_trust(model: ModelConfig, trusted: bool) -> None:

@@ -14,6 +14,7 @@ from tunesmith.runs.read import RunReader
 from tunesmith.runs.state import process_lives
 from tunesmith.web import forms
 from tunesmith.web.children import Children
+from tunesmith.web.devices import Devices
 from tunesmith.web.previews import Previews
 from tunesmith.web.queue import Queue
 from tunesmith.web.sessions import Sessions
@@ -41,6 +42,7 @@ class Studio:
         self.queue = Queue(workspace.own("queue.json"), self._at_work)
         self.summaries = Summaries(workspace, self.queue)
         self.shelf = Shelf()
+        self.devices = Devices()
         self.children = Children()
         self.sessions = Sessions(self.children)
         self.previews = Previews()

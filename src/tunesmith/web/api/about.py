@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tunesmith.errors import UserError
 from tunesmith.web.access import REFUSALS, Refusal, TheStudio, router_of
-from tunesmith.web.devices import Device, devices
+from tunesmith.web.devices import Device
 from tunesmith.web.language import Told
 
 router = router_of("about")
@@ -56,7 +56,7 @@ def about(studio: TheStudio) -> About:
         version=version,
         workspace=str(studio.workspace.root),
         language=os.environ.get("TUNESMITH_LANGUAGE", ""),
-        devices=devices(),
+        devices=studio.devices.all(),
         memory_total=memory.total,
         memory_free=memory.available,
         disk_free=shutil.disk_usage(studio.workspace.root).free,
@@ -70,7 +70,10 @@ def about(studio: TheStudio) -> About:
 def doctor() -> list[Finding]:
     """What would go wrong on this machine, with the fix."""
     asked = [sys.executable, "-m", "tunesmith", "doctor", "--json"]
-    told = subprocess.run(asked, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120)
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120)
+    except subprocess.TimeoutExpired:
+        raise UserError("The doctor gave no answer.", hint="Ask it in a terminal: tunesmith doctor") from None
     try:
         return [Finding(**line) for line in json.loads(told.stdout)]
     except (ValueError, TypeError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tunesmith.errors import UserError
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
-from tunesmith.web.devices import CPU, devices
+from tunesmith.web.devices import CPU
 from tunesmith.web.language import Told
 
 router = router_of("estimates")
@@ -53,7 +53,7 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
         raise UserError("No model is chosen yet.", field="model_name_or_path")
     settings.pop("trust_remote_code", None)  # nothing of a model is run to reckon its memory
     forms.confine(forms.load("ask", settings).job, studio.workspace, exposed=studio.exposed)
-    there = devices()
+    there = studio.devices.all()
     device = next((one for one in there if one.id in (asked.devices or ())), there[0])
     kind = "cpu" if device.id == CPU or settings.get("use_cpu") else "cuda"
     # The room is told in quarters of a GB, so that its flutter does not ask anew.
