@@ -273,6 +273,28 @@ def test_authoring_with_a_model_of_this_machine_waits_its_turn(
     assert "saves/data/facts" in started
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (
+            "state.json",
+            '{"created": "x", "status": "paused", "step": "a", "pid": "b", "kind": 5, "error": {"message": 5}}',
+        ),
+        ("tags.json", '{"tags": 5}'),
+        ("resolved.yaml", "model_name_or_path: \xff"),
+    ],
+)
+def test_a_run_whose_record_is_damaged_hides_no_other(
+    client: TestClient, studio: Studio, workspace: Path, name: str, damage: str
+) -> None:
+    for run in ("saves/a", "saves/b"):
+        Run.create(Path(run), {}, "stage: sft\n").finish("finished")
+    (workspace / "saves/a" / name).write_text(damage, encoding="latin-1")
+    studio.changed()
+    assert {run["id"] for run in client.get("/api/runs").json()} == {"saves/a", "saves/b"}
+    assert client.get("/api/runs/saves/a").status_code == 200
+
+
 def test_a_device_that_there_is_not_leaves_no_run_behind(client: TestClient, tiny_model: str, workspace: Path) -> None:
     asked = settings_for(tiny_model, use_cpu=False, output_dir="saves/a")
     refused = client.post("/api/runs", json={"settings": asked, "devices": ["99"]})

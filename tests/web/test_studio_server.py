@@ -1,9 +1,12 @@
 """The server as people start it: runs outlive it, the queue survives it, and it asks who comes."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -82,6 +85,41 @@ def test_a_second_studio_of_the_same_workspace_says_where_the_first_is(serve: Se
     command = [sys.executable, "-m", "tunesmith", "webui", "--no-browser", "--workspace", str(workspace)]
     told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert told.returncode == 0 and first.url in told.stdout
+
+
+def test_of_two_studios_that_are_opened_at_once_one_serves(workspace: Path) -> None:
+    command = [sys.executable, "-m", "tunesmith", "webui", "--no-browser", "--port", "0", "--workspace", str(workspace)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8")
+        for _ in range(2)
+    ]
+    try:
+        first_lines = [process.stdout.readline() for process in both if process.stdout]
+        assert sorted("open already" in line for line in first_lines) == [False, True], first_lines
+        assert len({line.split()[-1] for line in first_lines}) == 1, first_lines
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def test_ctrl_c_ends_the_studio_at_once_and_without_a_traceback(workspace: Path) -> None:
+    """While a page hears its events, and another waits for a child to answer."""
+    command = [sys.executable, "-m", "tunesmith", "webui", "--no-browser", "--port", "0", "--workspace", str(workspace)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, encoding="utf-8") as process:  # type: ignore[call-overload]
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        with httpx2.stream("GET", f"{url}api/events") as stream, ThreadPoolExecutor() as pool:
+            waits = pool.submit(httpx2.post, f"{url}api/datasets/numbers/look", json={}, timeout=60)
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry")
+            process.send_signal(signal.SIGINT)
+            list(lines)  # it ends whole, and is not torn
+            with suppress(httpx2.HTTPError):
+                assert waits.result().status_code < 500
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 0 and "Traceback" not in told, told
 
 
 def test_other_machines_are_let_in_with_the_token_alone(serve: Serve, workspace: Path) -> None:

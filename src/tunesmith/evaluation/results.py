@@ -54,8 +54,7 @@ class Predictions:
             same = size >= self._read and identity == self._identity
             known, places = (self._read, dict(self._places)) if same else (0, {})
             for offset, end, record in _lines(self.path, known):
-                scores, base = record.get("scores") or {}, record.get("base_scores") or {}
-                places[int(record["index"])] = Place(offset, scores, base)
+                places[record["index"]] = Place(offset, _scores(record, "scores"), _scores(record, "base_scores"))
                 known = end
             self._read, self._places, self._identity = known, places, identity
         return self
@@ -126,6 +125,13 @@ class Predictions:
                 if (record := _record(file.readline())) is not None:
                     found.append(record)
             return found
+
+
+def _scores(record: Mapping[str, Any], key: str) -> Scores:
+    found = record.get(key)
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _means(scores: Sequence[Scores]) -> dict[str, float]:

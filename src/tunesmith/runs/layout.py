@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,7 +222,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    return (path / "state.json").is_file()
+    return os.path.isfile(path / "state.json")  # Path.is_file fails where a folder may not be entered
 
 
 def _is_own(path: Path) -> bool:

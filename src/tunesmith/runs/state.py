@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args
 
 from tunesmith.runs.processes import birth, is_alive
 
@@ -48,10 +49,25 @@ class RunState:
         return asdict(self)
 
 
+_NUMBERS = ("created", "started", "ended", "heartbeat", "epoch")
+_COUNTS = ("pid", "attempt", "step", "steps")
+
+
 def state_from(record: Mapping[str, Any]) -> RunState:
-    """The state in a record read from disk; keys of a newer version are left aside."""
+    """The state in a record read from disk; keys of a newer version, and what no version wrote, are left aside."""
     known = {field.name for field in fields(RunState)}
-    return RunState(**{key: value for key, value in record.items() if key in known})
+    return RunState(**{key: value for key, value in record.items() if key in known and _can_be(key, value)})
+
+
+def _can_be(key: str, value: Any) -> bool:
+    if key == "status":
+        return value in get_args(Status)
+    if key == "error":
+        return value is None or (isinstance(value, dict) and all(isinstance(word, str) for word in value.values()))
+    if key in _NUMBERS or key in _COUNTS:
+        kinds: type | UnionType = int if key in _COUNTS else int | float
+        return isinstance(value, kinds) or (value is None and key in ("started", "ended", "pid", "steps"))
+    return isinstance(value, str) or (value is None and key in ("born", "host"))
 
 
 def this_process() -> dict[str, Any]:

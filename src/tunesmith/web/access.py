@@ -86,7 +86,8 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _listening(request: Request) -> Callable[[], bool]:
-    return lambda: not anyio.from_thread.run(request.is_disconnected)
+    studio = _studio(request)
+    return lambda: not (studio.leaving or anyio.from_thread.run(request.is_disconnected))
 
 
 Listening = Annotated[Callable[[], bool], Depends(_listening)]

@@ -21,6 +21,7 @@ from tunesmith.i18n import IN_ENGLISH
 _IDLE_SECONDS = 180.0
 _KEPT_WORDS = 20
 _LISTEN_SECONDS = 0.2
+_LEAVE_SECONDS = 1.0
 
 Wanted = Callable[[], bool]
 
@@ -70,6 +71,8 @@ class Child:
         answer: dict[str, Any] = {}
         for part in self.stream(do, wanted, **arguments):
             answer |= part
+        if answer.get("stopped"):
+            raise Unwanted("The answer was called off.")
         return answer
 
     def stream(self, do: str, wanted: Wanted | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
@@ -99,13 +102,17 @@ class Child:
         with suppress(UserError):
             self._say({"id": number, "do": "stop"})
 
-    def end(self) -> None:
-        """End the process and free its memory."""
+    def hang_up(self) -> None:
+        """Have nothing more to ask: it ends by itself when it can."""
         with suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
+
+    def end(self, patience: float = _LEAVE_SECONDS) -> None:
+        """End the process and free its memory."""
+        self.hang_up()
         try:
-            self._process.wait(timeout=1)
+            self._process.wait(timeout=patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -162,6 +169,7 @@ class Children:
             if child is None or not child.alive:
                 child = self._named[module] = Child(module)
                 self._asked.add(module)
+            child.used = time.monotonic()  # it is not idle from now on, though the question is still to come
             return child
 
     def begin(self, name: str, module: str, *arguments: str) -> Child:
@@ -181,14 +189,21 @@ class Children:
         return child is not None
 
     def end_idle(self) -> None:
-        for name in list(self._asked):
-            child = self.named(name)
-            if child is not None and child.idle > _IDLE_SECONDS:
-                self.end(name)
+        with self._lock:
+            there = [(name, self._named[name]) for name in self._asked if name in self._named]
+            idle = [self._named.pop(name) for name, child in there if child.idle > _IDLE_SECONDS]
+        for child in idle:
+            child.end()
 
     def end_all(self) -> None:
-        for name in list(self._named):
-            self.end(name)
+        with self._lock:
+            children = list(self._named.values())
+            self._named.clear()
+        for child in children:
+            child.hang_up()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        for child in children:
+            child.end(max(0.0, deadline - time.monotonic()))
 
 
 def _next(answers: queue.SimpleQueue[dict[str, Any]], wanted: Wanted | None) -> dict[str, Any]:

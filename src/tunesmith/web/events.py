@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ class Stream:
         return events, cursor
 
     async def lines(self, cursor: Cursor) -> AsyncIterator[str]:
-        """Server-sent events without end, each with its cursor as id."""
+        """Server-sent events for as long as there is a server, each with its cursor as id."""
         yield "retry: 1000\n\n"
         quiet = 0.0
-        while True:
-            events, cursor = await anyio.to_thread.run_sync(self.news, cursor)
+        while not self._studio.leaving:
+            events: list[Event] = []
+            with suppress(OSError):  # a file is deleted or replaced at this moment: it is told of next time
+                events, cursor = await anyio.to_thread.run_sync(self.news, cursor)
             for kind, data in events:
                 yield f"id: {cursor}\nevent: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
             quiet = 0.0 if events else quiet + _SECONDS

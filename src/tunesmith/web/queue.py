@@ -116,6 +116,14 @@ class Queue:
             self._write()
             return True
 
+    def withdraw(self, run: str) -> bool:
+        """Take out what waits for a run that is to be deleted; False, and nothing is done, while its process lives."""
+        with self._lock:
+            if self.launcher(run) is not None:
+                return False
+            self.remove(run)
+            return True
+
     def order(self, runs: Sequence[str], *, seen: Sequence[str] | None = None) -> list[str] | None:
         """Put the waiting jobs in this order; those that it does not name follow as they were.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 import os
 import socket
 import sys
 import threading
 import webbrowser
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tunesmith.errors import UserError
@@ -26,18 +29,18 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"There is no folder {root}.", hint="Make it first, or name another.")
     os.chdir(root)  # relative paths mean the same here, in configurations and in the commands that are started
 
-    from tunesmith.runs.files import read_json, replace_json
-    from tunesmith.runs.processes import is_alive
+    from tunesmith.runs.files import replace_json
     from tunesmith.runs.state import this_process
     from tunesmith.web.guard import Door, check_token, is_local, make_token
+    from tunesmith.web.single import address_of_other, hold
     from tunesmith.web.workspace import Workspace
 
     also = tuple(Path(place).expanduser().resolve() for place in options.also)
     workspace = Workspace(root, also)
-    mark = workspace.own("server.json")
-    other = read_json(mark) or {}
-    if other.get("pid") and is_alive(int(other["pid"]), other.get("born")):
-        print(tr("The studio of {root} is open already: {url}").format(root=root, url=other.get("url")), flush=True)
+    mark, lock = workspace.own("server.json"), hold(workspace)
+    if lock is None:
+        url = address_of_other(workspace)
+        print(tr("The studio of {root} is open already: {url}").format(root=root, url=url), flush=True)
         return 0
     local = is_local(options.host)
     token = None
@@ -58,7 +61,8 @@ def run(arguments: list[str]) -> int:
     from tunesmith.web.app import NO_PAGE, PAGE, create_app
     from tunesmith.web.studio import Studio
 
-    app = create_app(Studio(workspace, exposed=not local), door)
+    studio = Studio(workspace, exposed=not local)
+    app = create_app(studio, door)
     if not (PAGE / "index.html").is_file():
         print(tr(NO_PAGE), file=sys.stderr)
     replace_json(mark, {**this_process(), "url": _address(options.host, port, None)})  # others may read it
@@ -66,16 +70,29 @@ def run(arguments: list[str]) -> int:
     print(tr("Workspace: {root}. Ctrl-C ends the page; runs go on.").format(root=root), flush=True)
     if not options.no_browser:  # what it asks for waits in the listening socket until the server runs
         threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
-    # Pages keep their event streams open: they are no reason to wait when the studio ends.
-    settings: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": 1, "server_header": False}
-    server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, **settings))
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            studio.leave()  # pages keep their event streams open: these end by themselves
+            super().handle_exit(sig, frame)
+
+    settings: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": 2, "server_header": False}
+    server = Server(uvicorn.Config(app, proxy_headers=False, **settings))
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:
         mark.unlink(missing_ok=True)
+        lock.release()
     return 0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a person has to hear it: an answer that was cut off by the end of the studio is nothing to report."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (cut_off or "timeout graceful shutdown exceeded" in record.getMessage())
 
 
 def _parser() -> argparse.ArgumentParser:

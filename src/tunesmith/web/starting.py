@@ -152,7 +152,7 @@ def begin_authoring(
     before = (read_json(layout.state) or {}).get("attempt", 0)
     pid = start_detached(run, command, environment=secrets)
     born, deadline = birth(pid), time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not studio.leaving:
         if (read_json(layout.state) or {}).get("attempt", 0) > before:
             studio.changed()
             return studio.workspace.relative(run)

@@ -48,6 +48,7 @@ class Studio:
         self.previews = Previews()
         self.estimates: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._listed = Listed((), "")
+        self._looking = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -56,6 +57,15 @@ class Studio:
         self._ended.clear()
         self._thread = threading.Thread(target=self._keep_going, name="queue", daemon=True)
         self._thread.start()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the server is about to end: what is without end ends then, and no answer is waited for."""
+        return self._ended.is_set()
+
+    def leave(self) -> None:
+        """The server was told to end; called where a signal is handled, so it only sets a mark."""
+        self._ended.set()
 
     def end(self) -> None:
         """Let go of what lives in this process; runs go on."""
@@ -72,11 +82,12 @@ class Studio:
 
     def look(self) -> Listed:
         """The list as it is now."""
-        runs = tuple(self.summaries.all())
-        if runs != self._listed.runs or not self._listed.digest:
-            text = "\n".join(repr(run) for run in runs)
-            self._listed = Listed(runs, hashlib.blake2b(text.encode("utf-8"), digest_size=6).hexdigest())
-        return self._listed
+        with self._looking:  # of two that look at once, the later one is not overwritten by the earlier
+            runs = tuple(self.summaries.all())
+            if runs != self._listed.runs or not self._listed.digest:
+                text = "\n".join(repr(run) for run in runs)
+                self._listed = Listed(runs, hashlib.blake2b(text.encode("utf-8"), digest_size=6).hexdigest())
+            return self._listed
 
     def summary(self, name: str) -> Summary:
         """Of one run as it is now, however its name is spelled."""
@@ -101,6 +112,8 @@ class Studio:
                     task()
                 except Exception as error:  # a full disk or a damaged folder must not stop the others for good
                     print(f"studio: {type(error).__name__}: {error}", flush=True)
+        self.children.end_all()  # who waits for their answers holds up the end of the server
+        self.previews.end()
 
     def _tick(self) -> None:
         if self.queue.tick():

@@ -139,8 +139,8 @@ class Summaries:
 
 
 def tags_of(run: RunReader) -> list[str]:
-    tags = (read_json(run.layout.tags) or {}).get("tags", [])
-    return [tag for tag in tags if isinstance(tag, str)]
+    tags = (read_json(run.layout.tags) or {}).get("tags")
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def _marks(run: RunReader) -> tuple[Any, ...]:
@@ -159,7 +159,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
 def _model_of(run: RunReader) -> str:
     """The base model, out of the resolved configuration without parsing all of it."""
     try:
-        with run.layout.resolved.open(encoding="utf-8") as file:
+        with run.layout.resolved.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 key, _, value = line.partition(":")
                 if key == "model_name_or_path":

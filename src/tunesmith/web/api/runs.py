@@ -236,9 +236,8 @@ def delete_run(run: str, studio: TheStudio) -> None:
     """Delete what the run wrote. Files of anyone else in its directory stay."""
     reader, run = studio.workspace.run(run), _id(studio, run)
     state = reader.state()
-    if (state.active and state.pid is not None) or studio.queue.launcher(run):
+    if (state.active and state.pid is not None) or not studio.queue.withdraw(run):
         raise Clash(f"{run} is at work.", hint="Stop it first.")
-    studio.queue.remove(run)
     _delete(reader.layout)
     studio.shelf.forget(reader.path)
     studio.changed()
