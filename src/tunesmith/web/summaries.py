@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from tunesmith.runs.files import read_json
-from tunesmith.runs.layout import is_run
 from tunesmith.runs.read import RunReader, list_runs, seconds_left
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows
@@ -56,7 +55,7 @@ class Summary(BaseModel):
 class Summaries:
     def __init__(self, workspace: Workspace, queue: Queue) -> None:
         self._workspace, self._queue = workspace, queue
-        self._runs: dict[str, RunReader] = {}
+        self._runs: dict[str, tuple[RunReader, tuple[str, ...]]] = {}
         self._known: dict[str, tuple[tuple[Any, ...], Summary]] = {}
         self._searched = -_SEARCH_SECONDS
         self._lock = threading.Lock()
@@ -71,8 +70,9 @@ class Summaries:
             now = time.monotonic()
             if now - self._searched >= _SEARCH_SECONDS:
                 self._searched = now
-                self._runs = {self._workspace.relative(run.path): run for run in list_runs()}
-            listed = [self._summary(name, run) for name, run in self._runs.items() if is_run(run.path)]
+                self._runs = {self._workspace.relative(run.path): (run, _files(run)) for run in list_runs()}
+            found = (self._summary(name, run, files) for name, (run, files) in self._runs.items())
+            listed = [summary for summary in found if summary is not None]
             names = {summary.id for summary in listed}
             for name in self._known.keys() - names:
                 del self._known[name]
@@ -81,9 +81,13 @@ class Summaries:
         waiting.sort(key=lambda summary: summary.queue_position or 0)
         return [*waiting, *sorted(others, key=lambda summary: summary.created, reverse=True)]
 
-    def _summary(self, name: str, run: RunReader) -> Summary:
+    def _summary(self, name: str, run: RunReader, files: tuple[str, ...]) -> Summary | None:
+        """None where its directory was deleted meanwhile."""
+        marks = tuple(map(_mark, files))
+        if marks[0] is None:
+            return None
         place = self._queue.place(name)
-        mark = (*_marks(run), place)
+        mark = (*marks, place)
         before = self._known.get(name)
         # A process may die without changing a file, so what is active is read each time.
         if before is not None and before[0] == mark and before[1].status not in _ACTIVE:
@@ -143,14 +147,16 @@ def tags_of(run: RunReader) -> list[str]:
     return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
-def _marks(run: RunReader) -> tuple[Any, ...]:
-    """What changes when anything of a run does that the list shows."""
-    return (*map(_mark, (run.layout.state, run.layout.metrics, run.layout.tags, run.layout.stop)),)
+def _files(run: RunReader) -> tuple[str, ...]:
+    """What changes when anything of a run does that the list shows, its state first. Twice a second each is looked at,
+    so they are texts: of paths it takes twice the time."""
+    layout = run.layout
+    return tuple(map(str, (layout.state, layout.metrics, layout.tags, layout.stop)))
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
+def _mark(path: str) -> tuple[int, int] | None:
     try:
-        facts = path.stat()
+        facts = os.stat(path)
     except OSError:
         return None
     return facts.st_mtime_ns, facts.st_size

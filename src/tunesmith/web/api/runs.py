@@ -325,7 +325,9 @@ def _delete(layout: RunLayout) -> None:
     record = read_json(layout.state)
     if record is None:
         raise UserError(f"{layout.root} holds no run.")
-    for path in [*layout.own_files(), layout.previous, layout.moving]:
+    # The state last: a directory that can't be deleted whole, as where a file of it is open, still reads as a run.
+    own = sorted(layout.own_files(), key=lambda path: path == layout.state)
+    for path in [layout.previous, layout.moving, *own]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
