@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tunesmith.authoring.document import Found, Skipped, find_documents
+from tunesmith.authoring.mapping import Wanted
+from tunesmith.authoring.options import ConvertSettings, Only
 from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
@@ -22,8 +24,6 @@ from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
 Tell = Callable[[int, int], None]
-Only = Literal["questions", "text"]
-ONLY: tuple[Only, ...] = ("questions", "text")
 _FAMILIES: Mapping[Only, Family] = {"questions": "conversations", "text": "text"}
 _NOT_TAKEN: Mapping[Only, str] = {
     "questions": "It holds plain text, and only questions are taken.",
@@ -47,6 +47,18 @@ class ConvertOptions:
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     replace: bool = False
     only: Only | None = None
+
+    @classmethod
+    def of(cls, given: ConvertSettings) -> ConvertOptions:
+        """What the command line or the page was given."""
+        wanted = Wanted(given.instruction, given.output, given.input or None, given.system or None)
+        reading = ReadingOptions(
+            wanted=wanted, mode=given.mode, header=given.header, sheets=given.sheet, as_text=given.as_text
+        )
+        return cls(
+            out=given.out, dataset_dir=given.dataset_dir, to=given.to, file_type=given.type, reading=reading,
+            replace=given.replace, only=given.only,
+        )  # fmt: skip
 
     def takes(self, source: Source) -> bool:
         return self.only is None or _FAMILIES[self.only] == source.family

@@ -12,11 +12,11 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 
 if TYPE_CHECKING:
-    from tunesmith.authoring.options import JobOptions
+    from tunesmith.authoring.options import Options
     from tunesmith.config.fields import Field
     from tunesmith.runs.layout import RunLayout
 
-T = TypeVar("T", bound="JobOptions")
+T = TypeVar("T", bound="Options")
 
 
 def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tuple[list[Path], T]:
@@ -42,7 +42,7 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     sources = [Path(source).expanduser() for source in given.pop("sources")]
     for name, value in given.items():
         if isinstance(value, list):
-            given[name] = ",".join(value)
+            given[name] = tuple(value) if name in kind.REPEATED else ",".join(value)
     options = read_options(kind, given)
     if not sources:
         raise UserError(
@@ -73,12 +73,12 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def table(kind: type) -> str:
+def table(kind: type[Options]) -> str:
     """The options with their help and defaults."""
     from tunesmith.config.fields import fields_of, helps_of
 
     lines = []
-    left = {name: _flag(name) + _value(field) for name, field in fields_of(kind).items()}
+    left = {name: _flag(name) + _value(field, kind) for name, field in fields_of(kind).items()}
     width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
         told = tr(helps_of(kind).get(name, "")).rstrip(".")
@@ -87,10 +87,12 @@ def table(kind: type) -> str:
     return "\n".join(lines)
 
 
-def _value(field: Field) -> str:
+def _value(field: Field, kind: type[Options]) -> str:
     """What stands for a value in the help."""
     if field.takes("true or false"):
         return ""
     if field.choices:
         return " " + "|".join(field.choices)
+    if field.name in kind.REPEATED:
+        return " TEXT"
     return " A,B,…" if field.takes("list") else " TEXT" if field.takes("text") else " N"
