@@ -11,6 +11,9 @@ from tunesmith.config.fields import fields_of
 from tunesmith.config.section import Count, NonNegative, Positive, Share
 from tunesmith.errors import UserError, did_you_mean
 
+FileType = Literal["jsonl", "json", "parquet"]
+RowFormat = Literal["alpaca", "sharegpt", "openai", "text"]
+Mode = Literal["paragraph", "line", "section", "whole", "qa"]
 Only = Literal["questions", "text"]
 
 
@@ -26,7 +29,7 @@ class Options:
     """Name of the data set."""
     dataset_dir: str = "data"
     """Folder of dataset_info.json."""
-    type: Literal["jsonl", "json", "parquet"] = "jsonl"
+    type: FileType = "jsonl"
     """Kind of file."""
     replace: bool = False
     """Replace a data set of that name."""
@@ -58,9 +61,9 @@ class ConvertSettings(Options):
     """Of sources of both kinds, only questions or only plain text."""
     as_text: bool = False
     """Read tables as documents, a paragraph a row."""
-    mode: Literal["paragraph", "line", "section", "whole", "qa"] = "paragraph"
+    mode: Mode = "paragraph"
     """How documents are cut; qa takes what stands after `Q:` and `A:`, `问：` and `答：`."""
-    to: Literal["alpaca", "sharegpt", "openai", "text"] | None = None
+    to: RowFormat | None = None
     """Shape of the rows. Left out: that of the sources, alpaca for tables."""
     dry_run: bool = False
     """Show what would be made of the first rows; nothing is written."""

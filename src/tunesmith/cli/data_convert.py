@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tunesmith.cli.data_options import read_arguments, table
+from tunesmith.cli.data_options import must_be_named, read_arguments, table
 from tunesmith.cli.train import wants_help
 from tunesmith.i18n import tr, translated, trn
 
@@ -41,6 +41,7 @@ def run(arguments: list[str]) -> int:
         print(f"{tr(HELP)}\n{table(ConvertSettings)}")
         return 0 if arguments else 2
     sources, given = read_arguments(arguments, ConvertSettings, "convert")
+    must_be_named(given)
     from tunesmith.authoring.convert import ConvertOptions, convert, plan
 
     options = ConvertOptions.of(given)

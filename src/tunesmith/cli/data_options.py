@@ -49,9 +49,13 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
             f"`tunesmith data {action}` needs a document or a folder of them.",
             hint=f"tunesmith data {action} --help",
         )
+    return sources, options
+
+
+def must_be_named(options: Options) -> None:
+    """UserError where nothing says how the data set is to be called."""
     if not options.out:
         raise UserError("The data set needs a name.", hint="Add --out NAME.", field="out")
-    return sources, options
 
 
 def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
@@ -78,10 +82,11 @@ def table(kind: type[Options]) -> str:
     from tunesmith.config.fields import fields_of, helps_of
 
     lines = []
+    made: Any = kind
     left = {name: _flag(name) + _value(field, kind) for name, field in fields_of(kind).items()}
     width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
-        told = tr(helps_of(kind).get(name, "")).rstrip(".")
+        told = tr(helps_of(made).get(name, "")).rstrip(".")
         default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
         lines.append(f"  {left[name]:<{width}}  {told}{default}")
     return "\n".join(lines)

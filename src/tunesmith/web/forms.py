@@ -159,16 +159,19 @@ def as_yaml(settings: Mapping[str, Any], verb: str = "train") -> str:
 
 def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
     """The settings as a command, quoted for the shell; a secret shows as a variable's name at most."""
-    words = ["tunesmith", verb]
-    for key, value in _train_too(verb, _without_blanks(settings)).items():
-        if not is_secret(key):
-            words.append(f"{key}={_flag_text(value)}")
-    quoted = [_powershell(word) if windows else shlex.quote(word) for word in words]
+    given = _train_too(verb, _without_blanks(settings))
+    flags = ([f"{key}={_flag_text(value)}"] for key, value in given.items() if not is_secret(key))
+    return shell_line([["tunesmith", verb], *flags], windows=windows)
+
+
+def shell_line(parts: Sequence[Sequence[str]], *, windows: bool) -> str:
+    """Words as a command, quoted for the shell; a long one has each part on a line of its own."""
+    quote = _powershell if windows else shlex.quote
+    quoted = [" ".join(map(quote, part)) for part in parts]
     line = " ".join(quoted)
     if len(line) <= _SHELL_SAFE_LINE:
         return line
-    joint = " `\n  " if windows else " \\\n  "
-    return joint.join([" ".join(quoted[:2]), *quoted[2:]])
+    return (" `\n  " if windows else " \\\n  ").join(quoted)
 
 
 def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
