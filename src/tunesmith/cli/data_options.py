@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.cli.flags import Flags
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import translated
 
 if TYPE_CHECKING:
     from tunesmith.authoring.options import Options
@@ -86,7 +86,7 @@ def table(kind: type[Options]) -> str:
     left = {name: _flag(name) + _value(field, kind) for name, field in fields_of(kind).items()}
     width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
-        told = tr(helps_of(made).get(name, "")).rstrip(".")
+        told = translated(helps_of(made).get(name, "")).rstrip(".。")
         default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
         lines.append(f"  {left[name]:<{width}}  {told}{default}")
     return "\n".join(lines)
