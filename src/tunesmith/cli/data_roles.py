@@ -12,8 +12,8 @@ tunesmith data roles TEXT … --role NAME,ALIAS,… --out NAME  [--turns 4] [--c
 
 Extracts what one character says, and what it answers to, from novels and scripts: rows for a model that speaks like
 them. `Name: line` and screenplays are read as they are; in novels quotations are given to who is named beside them.
-With --base-url and --model a model tells who speaks where nobody is named. Without --role and --out,
-it lists who speaks.
+With --base-url and --model a model tells who speaks where nobody is named.
+Without --role and --out those who speak are listed.
 
   tunesmith data roles script.txt
   tunesmith data roles script.txt --role 皇帝,皇上,四郎 --out emperor

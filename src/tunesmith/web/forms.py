@@ -59,7 +59,8 @@ _MOST_CONFIG = 1 << 20
 
 
 def schema_for(verb: str) -> dict[str, Any]:
-    """The JSON schema of the verb's fields. Of each: `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    """The JSON schema of the verb's fields. Of each: `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`,
+    `x-automatic`: whether a value is found where none is given."""
     whole = json_schema()
     common = {name: at for at, name in enumerate(COMMON[verb])}
     properties: dict[str, Any] = {}
@@ -74,10 +75,16 @@ def schema_for(verb: str) -> dict[str, Any]:
             "x-common": order is not None,
             "x-order": len(common) + len(properties) if order is None else order,
             "x-secret": field.secret,
+            "x-automatic": is_automatic(whole["properties"][name]["description"]),
             "x-choices": list(field.choices),
         }
     ordered = sorted(properties.items(), key=lambda pair: pair[1]["x-order"])
     return {**whole, "title": verb, "properties": dict(ordered)}
+
+
+def is_automatic(help: str) -> bool:
+    """Whether a value is found where none is given, by the English help of a setting."""
+    return "Left out" in help
 
 
 def check(

@@ -32,13 +32,15 @@ Verb = Literal["make", "roles", "convert"]
 
 
 class Option(BaseModel):
-    """One option of a command. kind: text, number, switch, choice or list."""
+    """One option of a command. kind: text, number, switch, choice or list. automatic: whether a value is found where
+    none is given."""
 
     name: str
     help: Told
     kind: str
     choices: list[str] = []
     default: Any = None
+    automatic: bool = False
 
 
 class Asked(BaseModel):
@@ -127,8 +129,11 @@ def authoring_options(verb: Verb = "make") -> list[Option]:
         default = "" if name in kind.REPEATED else field.default
         default = list(default) if isinstance(default, tuple) else default
         found.append(
-            Option(name=name, help=helps.get(name, ""), kind=word, choices=list(field.choices), default=default)
-        )
+            Option(
+                name=name, help=helps.get(name, ""), kind=word, choices=list(field.choices), default=default,
+                automatic=forms.is_automatic(helps.get(name, "")),
+            )
+        )  # fmt: skip
     return found
 
 

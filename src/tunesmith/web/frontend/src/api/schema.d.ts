@@ -844,7 +844,8 @@ export interface components {
         };
         /**
          * Option
-         * @description One option of a command. kind: text, number, switch, choice or list.
+         * @description One option of a command. kind: text, number, switch, choice or list. automatic: whether a value is found where
+         *     none is given.
          */
         Option: {
             /** Name */
@@ -860,6 +861,11 @@ export interface components {
             choices: string[];
             /** Default */
             default?: unknown;
+            /**
+             * Automatic
+             * @default false
+             */
+            automatic: boolean;
         };
         /**
          * Order
