@@ -58,7 +58,10 @@ export function Field({ field, text, problems, suggestions, onChange }: Props) {
 }
 
 /** What it means that nothing is given. */
-const unset = (field: FieldSpec) => (field.automatic ? t("form.auto") : t("form.none"));
+function unset(field: FieldSpec): string {
+  const words = named(`choice.${field.name}`, "unset");
+  return words !== "unset" ? words : field.automatic ? t("form.auto") : t("form.none");
+}
 
 function choiceWord(name: string, choice: string): string {
   const words = named(`choice.${name}`, choice);

@@ -19,8 +19,7 @@ export function useTables(sources: string[], settings: Settings): TableHead[] {
 export function TableCard({ head, texts, onChange }: { head: TableHead; texts: Texts; onChange: (texts: Texts) => void }) {
   return (
     <section className="card flush" aria-label={head.name}>
-      <header><h2 className="clip">{head.name}</h2></header>
-      <p className="small muted table-note">{noteOf(head, texts)}</p>
+      <header className="stack tight"><h2 className="clip">{head.name}</h2><p className="small muted">{noteOf(head, texts)}</p></header>
       <div className="scroll" tabIndex={0} role="group" aria-label={head.name}>
         <table className="table begins">
           <thead><tr>{head.columns.map((column) => <th key={column} scope="col"><span className="clip" title={column}>{column}</span><PartChoice column={column} head={head} texts={texts} onChange={onChange} /></th>)}</tr></thead>
