@@ -57,7 +57,6 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
 def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
     """Go on with a job as its run recorded it."""
     from tunesmith.authoring.options import MakeOptions, RolesOptions, read_options
-
     from tunesmith.jobs.held_back import OwnFiles
 
     given = {key: value for key, value in record.items() if key not in ("command", "sources")}
