@@ -61,8 +61,11 @@ def must_be_named(options: Options) -> None:
 def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
     """Go on with a job as its run recorded it."""
     from tunesmith.authoring.options import MakeOptions, RolesOptions, read_options
+    from tunesmith.jobs.held_back import OwnFiles
 
     given = {key: value for key, value in record.items() if key not in ("command", "sources")}
+    if OwnFiles(run, command).any:  # `replace` was said of what lay there before, and that is replaced
+        given["replace"] = False
     sources = [Path(source) for source in record["sources"]]
     if command == "data make":
         from tunesmith.jobs import make

@@ -36,7 +36,7 @@ def help_text(key: str) -> str:
 
 
 def _field_help(field: Field) -> str:
-    takes = translated(field.expected) + (tr(" or null") if field.nullable else "")
+    takes = tr(" or ").join(translated(str(form)) for form in field.forms) + (tr(" or null") if field.nullable else "")
     lines = [field.name, f"  {translated(help_of(field.name))}", tr("  Takes: {what}").format(what=takes)]
     lines.append(tr("  Default: {value}").format(value=default_text(field)))
     lines.append(tr("  Section: {name}").format(name=field.section))
