@@ -68,7 +68,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           <Button kind="primary" icon="export" busy={busy} disabled={!known || !settled || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
           {error && <Failure error={error} />}
           {place && unknown && <Failure error={unknown} />}
-          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
+          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
         </section>
