@@ -12,7 +12,7 @@ from tunesmith.config.load import to_flat
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
-from tunesmith.web.language import Told
+from tunesmith.web.language import Told, said
 
 router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
@@ -63,8 +63,11 @@ class Help(BaseModel):
 
 @router.get("/schema")
 def schema(verb: Verb = "train") -> dict[str, Any]:
-    """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`,
+    `x-automatic`."""
     whole = forms.schema_for(verb)
+    for described in whole["properties"].values():
+        described["description"] = said(described["description"])
     if "template" in whole["properties"]:
         whole["properties"]["template"]["x-suggestions"] = sorted(family_names())
     return whole
