@@ -80,10 +80,12 @@ function Giving({ run, onClose }: { run: Run; onClose: () => void }) {
       <Button onClick={() => void give({})}>{t("run.tokens.without")}</Button>
       <Button kind="primary" disabled={!run.missing.every((name) => tokens[name]?.trim())} onClick={() => void give(tokens)}>{t("run.tokens.give")}</Button>
     </>}>
-      <p>{t("run.tokens.text")}</p>
-      {run.missing.map((name) => (
-        <Labelled key={name} label={name in HUBS ? labelOf(HUBS[name]!) : t("authoring.key")}>{(id) => <input id={id} type="password" autoComplete="off" value={tokens[name] ?? ""} onChange={(event) => setTokens({ ...tokens, [name]: event.target.value.trim() })} />}</Labelled>
-      ))}
+      <div className="stack">
+        <p>{t("run.tokens.text")}</p>
+        {run.missing.map((name) => (
+          <Labelled key={name} label={name in HUBS ? labelOf(HUBS[name]!) : t("authoring.key")}>{(id) => <input id={id} type="password" autoComplete="off" value={tokens[name] ?? ""} onChange={(event) => setTokens({ ...tokens, [name]: event.target.value.trim() })} />}</Labelled>
+        ))}
+      </div>
     </Dialog>
   );
 }
