@@ -18,12 +18,16 @@ from tunesmith.web.queue import Place, Queue
 from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
-_ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
+_AT_WORK = frozenset({"starting", "running", "stopping"})
+_ACTIVE = _AT_WORK | {"queued"}
 _SEARCH_SECONDS = 10.0
 
 
 class Summary(BaseModel):
-    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1."""
+    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+
+    model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+    """
 
     id: str
     name: str
@@ -42,6 +46,7 @@ class Summary(BaseModel):
     queue_position: int | None = None
     devices: list[str] = []
     model: str = ""
+    of: str = ""
     resumable: bool = False
     message: Told = ""
     hint: Told = ""
@@ -60,7 +65,7 @@ class Summaries:
         self._searched = -_SEARCH_SECONDS
 
     def all(self) -> list[Summary]:
-        """Newest first; what waits in the queue at its place in front."""
+        """What is at work, then the queue in its order, then the rest; each the newest first but the queue."""
         with self._lock:
             now = time.monotonic()
             if now - self._searched >= _SEARCH_SECONDS:
@@ -70,10 +75,7 @@ class Summaries:
             names = {summary.id for summary in listed}
             for name in self._known.keys() - names:
                 del self._known[name]
-        waiting = [summary for summary in listed if summary.queue_position is not None]
-        others = [summary for summary in listed if summary.queue_position is None]
-        waiting.sort(key=lambda summary: summary.queue_position or 0)
-        return [*waiting, *sorted(others, key=lambda summary: summary.created, reverse=True)]
+        return sorted(listed, key=_rank)
 
     def _summary(self, name: str, run: RunReader) -> Summary:
         place = self._queue.place(name)
@@ -102,6 +104,7 @@ class Summaries:
         if status == "queued" and position is None and state.pid is not None:
             status = "starting"  # its process is there, and gets ready
         active = status in _ACTIVE
+        model, of = _subject_of(run, state.kind)
         error = {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
         return Summary(
@@ -121,13 +124,20 @@ class Summaries:
             ended=state.ended,
             queue_position=position,
             devices=devices,
-            model=_model_of(run),
+            model=model,
+            of=of,
             resumable=not active
             and status != "finished"
             and (state.kind != "train" or not state.attempt or bool(run.checkpoints())),
             message=error.get("message", ""),
             hint=error.get("hint", ""),
         )
+
+
+def _rank(summary: Summary) -> tuple[int, float]:
+    if summary.status in _AT_WORK:
+        return 0, -summary.created
+    return (2, -summary.created) if summary.queue_position is None else (1, summary.queue_position)
 
 
 def tags_of(run: RunReader) -> list[str]:
@@ -148,14 +158,16 @@ def _mark(path: Path) -> tuple[int, int] | None:
     return facts.st_mtime_ns, facts.st_size
 
 
-def _model_of(run: RunReader) -> str:
-    """The base model, out of the resolved configuration without parsing all of it."""
+def _subject_of(run: RunReader, kind: str) -> tuple[str, str]:
+    """The base model, and what the run is about beside it, out of the configuration without parsing all of it."""
+    found: dict[str, str] = {}
     try:
         with run.layout.resolved.open(encoding="utf-8") as file:
             for line in file:
                 key, _, value = line.partition(":")
-                if key == "model_name_or_path":
-                    return value.strip().strip("'\"")
+                if key in ("model_name_or_path", "adapter_name_or_path", "place"):
+                    found[key] = value.strip().strip("[]").strip("'\"")
     except OSError:
         pass
-    return ""
+    of = found.get("place") or (found.get("adapter_name_or_path") if kind in ("eval", "export") else "")
+    return found.get("model_name_or_path", ""), of or ""

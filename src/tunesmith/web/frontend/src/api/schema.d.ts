@@ -1245,6 +1245,8 @@ export interface components {
         /**
          * Summary
          * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+         *
+         *     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
          */
         Summary: {
             /** Id */
@@ -1302,6 +1304,11 @@ export interface components {
              * @default
              */
             model: string;
+            /**
+             * Of
+             * @default
+             */
+            of: string;
             /**
              * Resumable
              * @default false

@@ -92,6 +92,7 @@ export const words: Words = {
   "evaluation.prompt": "モデルが実際に見た入力", "evaluation.expected": "正解", "evaluation.predicted": "モデルの回答", "evaluation.nothing": "（なし）", "evaluation.range": "{total}件中{from}～{to}件",
 
   "export.title": "エクスポート", "export.lead": "マージした重み、GGUFファイル、Ollamaのモデルを、学習結果と照合して書き出します。", "export.from": "エクスポートする対象", "export.from.help": "ジョブ、チェックポイント、アダプター、またはモデル。", "export.start": "エクスポートを開始", "export.preview": "必要なもの", "export.preview.none": "エクスポートする対象を選んでください。", "export.preview.counting": "計算中…", "export.before": "これまでのエクスポート",
+  "runs.head.pick": "比較", "runs.head.name": "実行", "runs.head.state": "状態", "runs.head.when": "作成", "runs.head.actions": "操作",
 
   "settings.title": "システム", "settings.lead": "このマシンの状態と、妨げになりうるもの。", "settings.machine": "このマシン", "settings.doctor": "診断", "doctor.pass": "良好", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "バージョン", "about.workspace": "ワークスペース", "about.python": "Python", "about.devices": "デバイス", "about.memory": "空きメモリ", "about.disk": "空きディスク",

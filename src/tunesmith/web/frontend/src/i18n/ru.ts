@@ -92,6 +92,7 @@ export const words: Words = {
   "evaluation.prompt": "Как это видела модель", "evaluation.expected": "Ожидалось", "evaluation.predicted": "Ответ модели", "evaluation.nothing": "(пусто)", "evaluation.range": "{from}–{to} из {total}",
 
   "export.title": "Экспорт", "export.lead": "Объединённые веса, файлы GGUF и модель в Ollama, сверенные с тем, что обучено.", "export.from": "Что экспортируется", "export.from.help": "Запуск, чекпоинт, адаптер или модель.", "export.start": "Начать экспорт", "export.preview": "Что потребуется", "export.preview.none": "Выберите, что экспортировать.", "export.preview.counting": "Подсчёт…", "export.before": "Прежние экспорты",
+  "runs.head.pick": "Сравнить", "runs.head.name": "Задание", "runs.head.state": "Состояние", "runs.head.when": "Создано", "runs.head.actions": "Действия",
 
   "settings.title": "Система", "settings.lead": "Эта машина и то, что может помешать работе.", "settings.machine": "Эта машина", "settings.doctor": "Диагностика", "doctor.pass": "Хорошо", "doctor.warn": "Внимание", "doctor.fail": "Проблема",
   "about.version": "Версия", "about.workspace": "Рабочее пространство", "about.python": "Python", "about.devices": "Устройства", "about.memory": "Свободно памяти", "about.disk": "Свободно на диске",

@@ -92,6 +92,7 @@ export const words: Words = {
   "evaluation.prompt": "模型實際看到的內容", "evaluation.expected": "標準答案", "evaluation.predicted": "模型回答", "evaluation.nothing": "（空白）", "evaluation.range": "第 {from} 到 {to} 筆，共 {total} 筆",
 
   "export.title": "匯出", "export.lead": "合併的權重、GGUF 檔與 Ollama 模型，並與訓練結果比對。", "export.from": "要匯出什麼", "export.from.help": "任務、檢查點、適配器或模型。", "export.start": "開始匯出", "export.preview": "所需資源", "export.preview.none": "請先選擇要匯出什麼。", "export.preview.counting": "計算中…", "export.before": "先前的匯出",
+  "runs.head.pick": "比較", "runs.head.name": "任務", "runs.head.state": "狀態", "runs.head.when": "建立時間", "runs.head.actions": "操作",
 
   "settings.title": "系統", "settings.lead": "這台機器的狀況，以及可能的障礙。", "settings.machine": "這台機器", "settings.doctor": "健檢", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "版本", "about.workspace": "工作區", "about.python": "Python", "about.devices": "裝置", "about.memory": "可用記憶體", "about.disk": "可用磁碟",

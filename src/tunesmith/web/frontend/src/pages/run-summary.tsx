@@ -1,9 +1,24 @@
 import { isActive, type Run } from "../api/types";
-import { duration, measure, number, percent, t } from "../i18n";
-import { Bar } from "../ui/parts";
+import { useRuns } from "../api/events";
+import { duration, measure, named, number, percent, t } from "../i18n";
+import { href } from "../router";
+import { Bar, Clipped } from "../ui/parts";
 
 /** Jobs that make data sets. */
 export const AUTHORING = /^data (make|roles|convert)$/;
+
+/** What kind of run it is, of what, and its base model. */
+export function Subject({ run }: { run: Run }) {
+  const about = useRuns()?.find((one) => one.id === run.of);
+  const name = run.of.replace(/\/checkpoint-(\d+)$/, " · checkpoint-$1").replace(/^saves\//, "");
+  return (
+    <>
+      <span>{named("kind", run.kind)}</span>
+      {run.of && <span>· {about ? <a href={href("runs", about.id)} title={run.of}>{about.name}</a> : <Clipped text={name} title={run.of} />}</span>}
+      {run.model && run.model !== run.of && <span>· <Clipped text={run.model} /></span>}
+    </>
+  );
+}
 
 /** How far a run is and what it came to. last: the newest value of a metric. */
 export function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {

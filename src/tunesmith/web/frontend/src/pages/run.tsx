@@ -4,7 +4,7 @@ import { grown, isOf, useRuns, useRunNews, type LogNews } from "../api/events";
 import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
-import { bytes, measure, named, t, when } from "../i18n";
+import { bytes, measure, t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { Remedies } from "./remedies";
@@ -14,7 +14,7 @@ import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
-import { AUTHORING, Summary } from "./run-summary";
+import { AUTHORING, Subject, Summary } from "./run-summary";
 import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
@@ -83,7 +83,7 @@ export function RunPage() {
   return (
     <Page
       title={run.name} crumb={crumb}
-      lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
+      lead={<span className="row"><StatusBadge status={run.status} /><Subject run={run} /><span>· {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
         {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}

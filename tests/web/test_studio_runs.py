@@ -1,0 +1,43 @@
+"""The list of runs: its order, what each is about, and what deleting one takes away."""
+
+import os
+import socket
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from tunesmith.runs.processes import birth
+from tunesmith.runs.run import Run
+from tunesmith.web.queue import Job
+from tunesmith.web.studio import Studio
+
+
+def test_what_is_at_work_comes_first_then_the_queue_then_the_newest(client: TestClient, studio: Studio) -> None:
+    for name, created in (("works", 1.0), ("second", 2.0), ("first", 3.0), ("older", 4.0), ("newer", 5.0)):
+        run = Run.create(Path("saves") / name, {}, f"seed: {created}\n")
+        run.update(created=created)
+        if name == "works":
+            run.begin_attempt()
+            run.update(pid=os.getpid(), born=birth(os.getpid()), host=socket.gethostname())
+        elif name in ("older", "newer"):
+            run.begin_attempt()
+            run.finish("finished")
+    studio.changed()  # what works is known before the others ask for its device
+    for name in ("first", "second"):
+        studio.queue.add(Job(f"saves/{name}", "tunesmith", ["version"], ["cpu"]))
+    studio.changed()
+    assert [run["name"] for run in client.get("/api/runs").json()] == ["works", "first", "second", "newer", "older"]
+
+
+def test_an_evaluation_an_export_and_a_comparison_say_of_what_they_are(client: TestClient, studio: Studio) -> None:
+    of = {"model_name_or_path": "models/tiny", "adapter_name_or_path": ["saves/mine"]}
+    Run.create(Path("saves/e"), of, of, kind="eval").finish("finished")
+    Run.create(Path("saves/x"), of, of, kind="export").finish("finished")
+    Run.create(Path("saves/v"), {}, {"place": "exports/mine"}, kind="verify").finish("finished")
+    Run.create(Path("saves/t"), of, of).finish("finished")
+    studio.changed()
+    listed = {run["name"]: (run["of"], run["model"]) for run in client.get("/api/runs").json()}
+    assert listed == {
+        "e": ("saves/mine", "models/tiny"), "x": ("saves/mine", "models/tiny"), "v": ("exports/mine", ""),
+        "t": ("", "models/tiny"),
+    }  # fmt: skip
