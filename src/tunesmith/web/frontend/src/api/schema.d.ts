@@ -1558,6 +1558,11 @@ export interface components {
             /** Path */
             path: string;
         };
+        /** Warned */
+        Warned: {
+            /** Warnings */
+            warnings: string[];
+        };
         /**
          * Word
          * @description sign: what it is, for translation; values: what the sentence names. step: where, best: the checkpoint to take.

@@ -14,6 +14,7 @@ export type Problem = Answer<"Problem">;
 export type Command = Answer<"Command">;
 export interface Check extends Omit<Answer<"Checked">, "resolved"> { resolved: Settings | null }
 export interface Imported extends Omit<Answer<"Imported">, "settings"> { settings: Settings }
+export type Warned = Answer<"Warned">;
 export type Estimate = Answer<"Estimate">;
 
 export type Run = Answer<"Summary">;

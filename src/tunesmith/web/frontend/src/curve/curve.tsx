@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { measure, t, useLanguage } from "../i18n";
+import { measure, t, useLanguage, written } from "../i18n";
 import { Button } from "../ui/parts";
 import { align, type Point } from "./data";
 
@@ -61,7 +61,7 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
       scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
       axes: [
         { ...axis, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? new Intl.NumberFormat(language, { notation: split >= 1e5 ? "compact" : "standard" }).format(split) : "")) },
-        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4, notation: Math.abs(split) !== 0 && Math.abs(split) < 1e-3 ? "scientific" : "standard" }).format(split))) },
+        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : Math.abs(split) < 1e-3 ? written(Number(split.toPrecision(4))) : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(split))) },
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.name, stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,

@@ -31,6 +31,7 @@ test("only what differs from the defaults is a setting", () => {
 });
 
 test("settings survive the way into the form and back", () => {
+  expect(textsOf({ learning_rate: 0.00005 })).toEqual({ learning_rate: "5e-5" });
   const settings = { learning_rate: 2e-4, dataset: ["a", "b"], gradient_checkpointing: false };
   expect(settingsOf(textsOf(settings), [rate, data, checkpointing])).toEqual(settings);
 });

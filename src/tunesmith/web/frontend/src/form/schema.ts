@@ -1,5 +1,6 @@
 // A form out of the config's JSON schema. Nothing here names a setting: a new one appears by itself.
 import type { Json, Option, Property, Schema, Settings } from "../api/types";
+import { written } from "../i18n";
 
 export type Kind = "boolean" | "choice" | "integer" | "number" | "text" | "list" | "mapping" | "any";
 export interface FieldSpec {
@@ -74,7 +75,7 @@ export function toText(value: Json | undefined): string {
   if (value === null || value === undefined) return "";
   if (Array.isArray(value)) return value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item))).join(",");
   if (typeof value === "object") return Object.keys(value).length ? JSON.stringify(value) : "";
-  return String(value);
+  return typeof value === "number" ? written(value) : String(value);
 }
 
 /** The settings that differ from the defaults, as the server takes them. */

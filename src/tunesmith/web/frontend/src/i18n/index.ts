@@ -84,14 +84,15 @@ export function bytes(count: number): string {
   return new Intl.NumberFormat(language, shape).format(count / 1000 ** at);
 }
 
+/** A number as people type it in settings: small ones as 5e-5. */
+export const written = (value: number): string => (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value));
+
 /** A measured value: as many digits as say something. */
 export function measure(value: number): string {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e7) return number(value, 0);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
-    const [mantissa, exponent] = value.toExponential(2).split("e");
-    return `${number(Number(mantissa), 2)}e${exponent}`;
-  }
+  if (size !== 0 && size < 1e-3) return written(Number(value.toPrecision(3)));
+  if (size >= 1e7) return value.toExponential(2).replace("+", "");
   return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
 

@@ -4,6 +4,7 @@ import { grown, isOf, useRuns, useRunNews, type LogNews } from "../api/events";
 import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
+import { toText } from "../form/schema";
 import { bytes, measure, t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
@@ -118,13 +119,11 @@ export function RunPage() {
   );
 }
 
-const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
-
 export function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
   return (
     <section className="card">
       <header><h2>{caption}</h2></header>
-      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl>
+      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl>
     </section>
   );
 }
@@ -136,7 +135,7 @@ function Config({ detail }: { detail: RunDetail }) {
       {detail.summary.kind === "eval" && <div className="row"><a className="button" href={href("evaluate", "", { again: detail.summary.id })}>{t("run.again")}</a></div>}
       <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
       <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
-      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl></details>
+      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl></details>
     </>
   );
 }
