@@ -93,6 +93,8 @@ export const en = {
 
   "export.title": "Export", "export.lead": "Merged weights, GGUF files and a model in Ollama, checked against what was trained.", "export.from": "What is exported", "export.from.help": "A run, a checkpoint, an adapter or a model.", "export.start": "Start export", "export.preview": "What it takes", "export.preview.none": "Choose what is exported.", "export.preview.counting": "Counting…", "export.before": "Earlier exports",
   "runs.head.pick": "Compare", "runs.head.name": "Run", "runs.head.state": "State", "runs.head.when": "Created", "runs.head.actions": "Actions",
+  "run.tab.progress": "Progress", "curve.raw": "{name}, as reported", "curve.smoothed": "{name}, smoothed", "curve.lines": "Lines shown",
+  "lost.text": "Runs go on without it, and this page comes back with it.",
 
   "settings.title": "System", "settings.lead": "This machine, and what would stand in the way.", "settings.machine": "This machine", "settings.doctor": "Doctor", "doctor.pass": "Good", "doctor.warn": "Warning", "doctor.fail": "Problem",
   "about.version": "Version", "about.workspace": "Workspace", "about.python": "Python", "about.devices": "Devices", "about.memory": "Memory free", "about.disk": "Disk free",

@@ -93,6 +93,8 @@ export const words: Words = {
 
   "export.title": "エクスポート", "export.lead": "マージした重み、GGUFファイル、Ollamaのモデルを、学習結果と照合して書き出します。", "export.from": "エクスポートする対象", "export.from.help": "ジョブ、チェックポイント、アダプター、またはモデル。", "export.start": "エクスポートを開始", "export.preview": "必要なもの", "export.preview.none": "エクスポートする対象を選んでください。", "export.preview.counting": "計算中…", "export.before": "これまでのエクスポート",
   "runs.head.pick": "比較", "runs.head.name": "実行", "runs.head.state": "状態", "runs.head.when": "作成", "runs.head.actions": "操作",
+  "run.tab.progress": "進捗", "curve.raw": "{name}（元の値）", "curve.smoothed": "{name}（平滑化）", "curve.lines": "表示する線",
+  "lost.text": "ジョブは続いています。応答が戻ると、このページもつながります。",
 
   "settings.title": "システム", "settings.lead": "このマシンの状態と、妨げになりうるもの。", "settings.machine": "このマシン", "settings.doctor": "診断", "doctor.pass": "良好", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "バージョン", "about.workspace": "ワークスペース", "about.python": "Python", "about.devices": "デバイス", "about.memory": "空きメモリ", "about.disk": "空きディスク",

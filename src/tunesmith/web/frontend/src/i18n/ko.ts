@@ -93,6 +93,8 @@ export const words: Words = {
 
   "export.title": "내보내기", "export.lead": "병합한 가중치, GGUF 파일, Ollama 모델을 학습 결과와 대조해 내보냅니다.", "export.from": "내보낼 대상", "export.from.help": "작업, 체크포인트, 어댑터 또는 모델.", "export.start": "내보내기 시작", "export.preview": "필요한 자원", "export.preview.none": "내보낼 대상을 선택하세요.", "export.preview.counting": "계산 중…", "export.before": "이전 내보내기",
   "runs.head.pick": "비교", "runs.head.name": "실행", "runs.head.state": "상태", "runs.head.when": "만든 때", "runs.head.actions": "작업",
+  "run.tab.progress": "진행 상황", "curve.raw": "{name}(원래 값)", "curve.smoothed": "{name}(평활)", "curve.lines": "표시할 선",
+  "lost.text": "작업은 계속 진행되며, 다시 응답하면 이 페이지도 연결됩니다.",
 
   "settings.title": "시스템", "settings.lead": "이 컴퓨터의 상태와 걸림돌이 될 수 있는 것들입니다.", "settings.machine": "이 컴퓨터", "settings.doctor": "진단", "doctor.pass": "정상", "doctor.warn": "경고", "doctor.fail": "문제",
   "about.version": "버전", "about.workspace": "작업 공간", "about.python": "Python", "about.devices": "장치", "about.memory": "여유 메모리", "about.disk": "여유 디스크",

@@ -93,6 +93,8 @@ export const words: Words = {
 
   "export.title": "Экспорт", "export.lead": "Объединённые веса, файлы GGUF и модель в Ollama, сверенные с тем, что обучено.", "export.from": "Что экспортируется", "export.from.help": "Запуск, чекпоинт, адаптер или модель.", "export.start": "Начать экспорт", "export.preview": "Что потребуется", "export.preview.none": "Выберите, что экспортировать.", "export.preview.counting": "Подсчёт…", "export.before": "Прежние экспорты",
   "runs.head.pick": "Сравнить", "runs.head.name": "Задание", "runs.head.state": "Состояние", "runs.head.when": "Создано", "runs.head.actions": "Действия",
+  "run.tab.progress": "Ход выполнения", "curve.raw": "{name}: исходные значения", "curve.smoothed": "{name}: сглажено", "curve.lines": "Показанные линии",
+  "lost.text": "Запуски продолжаются; страница подключится, когда он вернётся.",
 
   "settings.title": "Система", "settings.lead": "Эта машина и то, что может помешать работе.", "settings.machine": "Эта машина", "settings.doctor": "Диагностика", "doctor.pass": "Хорошо", "doctor.warn": "Внимание", "doctor.fail": "Проблема",
   "about.version": "Версия", "about.workspace": "Рабочее пространство", "about.python": "Python", "about.devices": "Устройства", "about.memory": "Свободно памяти", "about.disk": "Свободно на диске",

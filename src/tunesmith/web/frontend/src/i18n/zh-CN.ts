@@ -93,6 +93,8 @@ export const words: Words = {
 
   "export.title": "导出", "export.lead": "合并的权重、GGUF 文件与 Ollama 模型，并与训练结果对比。", "export.from": "要导出什么", "export.from.help": "任务、检查点、适配器或模型。", "export.start": "开始导出", "export.preview": "所需资源", "export.preview.none": "请先选择要导出什么。", "export.preview.counting": "计算中…", "export.before": "先前的导出",
   "runs.head.pick": "比较", "runs.head.name": "任务", "runs.head.state": "状态", "runs.head.when": "创建时间", "runs.head.actions": "操作",
+  "run.tab.progress": "进度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑后）", "curve.lines": "显示的曲线",
+  "lost.text": "任务仍在进行；它恢复后本页会自动接上。",
 
   "settings.title": "系统", "settings.lead": "这台机器的状况，以及可能的障碍。", "settings.machine": "这台机器", "settings.doctor": "诊断", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "问题",
   "about.version": "版本", "about.workspace": "工作区", "about.python": "Python", "about.devices": "设备", "about.memory": "可用内存", "about.disk": "可用磁盘",

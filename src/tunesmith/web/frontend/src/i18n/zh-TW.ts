@@ -93,6 +93,8 @@ export const words: Words = {
 
   "export.title": "匯出", "export.lead": "合併的權重、GGUF 檔與 Ollama 模型，並與訓練結果比對。", "export.from": "要匯出什麼", "export.from.help": "任務、檢查點、適配器或模型。", "export.start": "開始匯出", "export.preview": "所需資源", "export.preview.none": "請先選擇要匯出什麼。", "export.preview.counting": "計算中…", "export.before": "先前的匯出",
   "runs.head.pick": "比較", "runs.head.name": "任務", "runs.head.state": "狀態", "runs.head.when": "建立時間", "runs.head.actions": "操作",
+  "run.tab.progress": "進度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑後）", "curve.lines": "顯示的曲線",
+  "lost.text": "任務仍在進行；它恢復後本頁會自動接上。",
 
   "settings.title": "系統", "settings.lead": "這台機器的狀況，以及可能的障礙。", "settings.machine": "這台機器", "settings.doctor": "健檢", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "版本", "about.workspace": "工作區", "about.python": "Python", "about.devices": "裝置", "about.memory": "可用記憶體", "about.disk": "可用磁碟",

@@ -11,6 +11,8 @@ import { Loader } from "./chat-load";
 import { ChatTurn } from "./chat-turn";
 import { SendToDataset } from "./chat-send";
 
+const NEAR_END = 48;
+
 interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
 const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
 
@@ -37,12 +39,17 @@ export function ChatPage() {
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
   const saved = useResource<ConversationHead[]>("conversations", (signal) => get("conversations", {}, signal));
-  const end = useRef<HTMLDivElement>(null);
+  const said = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
   const tools = toolsIn(asking.tools);
   const ready = session?.status === "ready" ? session : null;
   const both = compare && Boolean(ready?.tuned);
 
-  useEffect(() => { void end.current?.scrollIntoView({ block: "nearest" }); }, [turns]);
+  // To the end with every word, and once more when the buttons under an answer come; whoever reads further up stays there.
+  useEffect(() => {
+    const box = said.current;
+    if (box && atEnd.current) box.scrollTop = box.scrollHeight;
+  }, [turns, control]);
 
   /** Ask, and ask the base model after it; what was said until a stop stands. */
   const answer = async (before: Turn[]) => {
@@ -50,6 +57,7 @@ export function ChatPage() {
     const own = new AbortController();
     setControl(own);
     setError(null);
+    atEnd.current = true;
     let now: Turn[] = [...before, opened(both)];
     const show = () => { if (place.current === here) setTurns(now); };
     show();
@@ -91,6 +99,7 @@ export function ChatPage() {
     control?.abort();
     setControl(null);
     place.current = next;
+    atEnd.current = true;
     setTurns(now);
     setError(null);
   };
@@ -120,7 +129,7 @@ export function ChatPage() {
     <Page title={t("chat.title")} lead={t("chat.lead")} actions={turns.length > 0 && <Button icon="plus" onClick={begin}>{t("chat.new")}</Button>}>
       <div className="columns chat">
         <section className="card flush chat-box" aria-label={t("chat.title")}>
-          <div className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
+          <div ref={said} onScroll={({ currentTarget: box }) => { atEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END; }} className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
             {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
             {turns.map((turn, n) => (
               <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready}
@@ -128,7 +137,6 @@ export function ChatPage() {
                 onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n)) : undefined} />
             ))}
             {error && <Failure error={error} />}
-            <div ref={end} />
           </div>
           <Composer disabled={!ready} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
         </section>

@@ -102,7 +102,7 @@ export function RunPage() {
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
-      <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
+      <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(made && one === "curve" ? "run.tab.progress" : `run.tab.${one}`), href("runs", id, { tab: one })])} />
       {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
