@@ -41,3 +41,16 @@ def test_an_evaluation_an_export_and_a_comparison_say_of_what_they_are(client: T
         "e": ("saves/mine", "models/tiny"), "x": ("saves/mine", "models/tiny"), "v": ("exports/mine", ""),
         "t": ("", "models/tiny"),
     }  # fmt: skip
+
+
+def test_what_goes_with_a_run_is_told_and_the_rest_stays(client: TestClient, workspace: Path) -> None:
+    Path("exports/mine").mkdir(parents=True)
+    run = Run.create(Path("saves/x"), {}, {"export_dir": "exports/mine"}, kind="export")
+    run.finish("finished")
+    (run.layout.root / "notes.md").write_text("mine", encoding="utf-8")
+    told = client.get("/api/runs/saves/x/deletion").json()
+    assert (told["exported"], told["others"], told["checkpoints"]) == ("exports/mine", ["notes.md"], 0)
+    before = sum(path.stat().st_size for path in run.layout.root.rglob("*") if path.is_file())
+    assert told["bytes"] == before - len("mine")
+    assert client.delete("/api/runs/saves/x").status_code == 204
+    assert [path.name for path in run.layout.root.iterdir()] == ["notes.md"] and Path("exports/mine").is_dir()

@@ -198,6 +198,43 @@ export interface components {
             encoding: string;
         };
         /**
+         * Deletion
+         * @description folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; answers: whether
+         *     those of a model go that a job of authoring kept; predictions: of an evaluation.
+         *
+         *     exported: the folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these
+         *     stay.
+         */
+        Deletion: {
+            /** Folder */
+            folder: string;
+            /** Bytes */
+            bytes: number;
+            /** Checkpoints */
+            checkpoints: number;
+            /** Weights */
+            weights: boolean;
+            /** Answers */
+            answers: boolean;
+            /** Predictions */
+            predictions: boolean;
+            /**
+             * Exported
+             * @default
+             */
+            exported: string;
+            /**
+             * Dataset
+             * @default
+             */
+            dataset: string;
+            /**
+             * Others
+             * @default []
+             */
+            others: string[];
+        };
+        /**
          * Detail
          * @description asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
          *     remedies: settings to lay over `asked` and try again with, where it failed. room: where that was for a full disk.

@@ -19,7 +19,7 @@ export const words: Words = {
   "runs.none": "該当するジョブがありません", "runs.none.text": "検索語か絞り込みを変えてください。",
   "run.loss": "損失", "run.left": "残り{time}", "run.place": "待ち順{place}番", "run.progress": "{name}の進捗", "run.earlier": "順番を早める", "run.later": "順番を遅らせる",
   "run.stop": "停止", "run.stopping": "{name}は保存して終了します。", "run.unqueue": "待ち行列から外す", "run.kill": "強制終了", "run.kill.title": "{name}を強制終了しますか？", "run.kill.text": "すぐに終了します。最後のチェックポイント以降の内容は失われます。「停止」なら保存されます。",
-  "run.resume": "再開", "run.resumed": "{name}を再開しました。", "run.kill.text.asking": "すぐに終了します。受け取った回答は残ります。", "run.kill.text.other": "すぐに終了します。実行中の作業は失われます。", "run.key.title": "{name} を再開", "run.key.help": "キーは保存されていません。サーバーが必要としない場合は空欄のままにします。", "run.delete": "削除", "run.delete.title": "{name}を削除しますか？", "run.delete.text": "{id}にある重み、チェックポイント、記録を削除します。元に戻せません。",
+  "run.resume": "再開", "run.resumed": "{name}を再開しました。", "run.kill.text.asking": "すぐに終了します。受け取った回答は残ります。", "run.kill.text.other": "すぐに終了します。実行中の作業は失われます。", "run.key.title": "{name} を再開", "run.key.help": "キーは保存されていません。サーバーが必要としない場合は空欄のままにします。", "run.delete": "削除", "run.delete.title": "{name}を削除しますか？",
   "run.tags": "タグ", "run.tags.title": "{name}のタグ", "run.tags.help": "カンマで区切ります。", "run.chat": "このモデルとチャット", "run.export": "エクスポート", "run.change": "設定を変えて再試行", "run.again": "この設定をもう一度使う",
   "run.summary": "進捗", "run.views": "ジョブの表示", "run.tab.curve": "曲線", "run.tab.rows": "行", "run.tab.log": "ログ", "run.tab.samples": "サンプル", "run.tab.config": "設定", "run.tab.files": "ファイル",
   "run.asked": "指定した設定", "run.environment": "実行環境", "run.resolved": "実際に使われた全設定", "run.checkpoints": "チェックポイント", "run.path": "フォルダー", "run.best": "最良", "run.file": "ファイル", "run.size": "サイズ", "run.nofiles": "ファイルはまだありません", "run.nofiles.text": "チェックポイントと重みは、保存されるとここに表示されます。",
@@ -95,6 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比較", "runs.head.name": "実行", "runs.head.state": "状態", "runs.head.when": "作成", "runs.head.actions": "操作",
   "run.tab.progress": "進捗", "curve.raw": "{name}（元の値）", "curve.smoothed": "{name}（平滑化）", "curve.lines": "表示する線",
   "lost.text": "ジョブは続いています。応答が戻ると、このページもつながります。",
+  "run.deleted": "{name}を削除しました。", "delete.goes": "削除されるもの", "delete.stays": "残るもの", "delete.folder": "{folder}（合計{size}）", "delete.weights": "学習した重み", "delete.checkpoints": { other: "チェックポイント{n}個" }, "delete.predictions": "回答とスコア", "delete.answers": "保存されていたモデルの回答（ジョブは続きから再開できなくなります）", "delete.records": "設定、数値、ログ", "delete.exported": "{folder}に書き出したファイル", "delete.dataset": "データセット{name}", "delete.others": "フォルダー内のこのジョブ以外のファイル: {names}", "delete.final": "元に戻せません。",
 
   "settings.title": "システム", "settings.lead": "このマシンの状態と、妨げになりうるもの。", "settings.machine": "このマシン", "settings.doctor": "診断", "doctor.pass": "良好", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "バージョン", "about.workspace": "ワークスペース", "about.python": "Python", "about.devices": "デバイス", "about.memory": "空きメモリ", "about.disk": "空きディスク",

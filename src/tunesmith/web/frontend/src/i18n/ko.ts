@@ -19,7 +19,7 @@ export const words: Words = {
   "runs.none": "조건에 맞는 작업이 없습니다", "runs.none.text": "검색어나 필터를 바꿔 보세요.",
   "run.loss": "손실", "run.left": "{time} 남음", "run.place": "대기 순서 {place}번", "run.progress": "{name} 진행률", "run.earlier": "순서 앞으로", "run.later": "순서 뒤로",
   "run.stop": "중지", "run.stopping": "{name}: 저장하고 끝내는 중입니다.", "run.unqueue": "대기 취소", "run.kill": "강제 종료", "run.kill.title": "{name} 작업을 강제 종료할까요?", "run.kill.text": "즉시 끝납니다. 마지막 체크포인트 이후의 내용은 사라집니다. ‘중지’를 누르면 저장됩니다.",
-  "run.resume": "재개", "run.resumed": "{name} 작업을 재개했습니다.", "run.kill.text.asking": "바로 끝냅니다. 받은 답변은 남습니다.", "run.kill.text.other": "바로 끝냅니다. 하던 작업은 사라집니다.", "run.key.title": "{name} 이어서 실행", "run.key.help": "키는 저장되지 않았습니다. 서버에 필요 없으면 비워 두세요.", "run.delete": "삭제", "run.delete.title": "{name} 작업을 삭제할까요?", "run.delete.text": "{id}에 있는 가중치, 체크포인트, 기록이 삭제됩니다. 되돌릴 수 없습니다.",
+  "run.resume": "재개", "run.resumed": "{name} 작업을 재개했습니다.", "run.kill.text.asking": "바로 끝냅니다. 받은 답변은 남습니다.", "run.kill.text.other": "바로 끝냅니다. 하던 작업은 사라집니다.", "run.key.title": "{name} 이어서 실행", "run.key.help": "키는 저장되지 않았습니다. 서버에 필요 없으면 비워 두세요.", "run.delete": "삭제", "run.delete.title": "{name} 작업을 삭제할까요?",
   "run.tags": "태그", "run.tags.title": "{name}의 태그", "run.tags.help": "쉼표로 구분합니다.", "run.chat": "이 모델과 채팅", "run.export": "내보내기", "run.change": "설정을 바꿔 다시 시도", "run.again": "이 설정 다시 사용",
   "run.summary": "진행 상황", "run.views": "작업 보기", "run.tab.curve": "곡선", "run.tab.rows": "행", "run.tab.log": "로그", "run.tab.samples": "샘플", "run.tab.config": "설정", "run.tab.files": "파일",
   "run.asked": "지정한 설정", "run.environment": "실행 환경", "run.resolved": "실제로 적용된 전체 설정", "run.checkpoints": "체크포인트", "run.path": "폴더", "run.best": "최고", "run.file": "파일", "run.size": "크기", "run.nofiles": "아직 파일이 없습니다", "run.nofiles.text": "체크포인트와 가중치가 저장되면 여기에 나타납니다.",
@@ -95,6 +95,7 @@ export const words: Words = {
   "runs.head.pick": "비교", "runs.head.name": "실행", "runs.head.state": "상태", "runs.head.when": "만든 때", "runs.head.actions": "작업",
   "run.tab.progress": "진행 상황", "curve.raw": "{name}(원래 값)", "curve.smoothed": "{name}(평활)", "curve.lines": "표시할 선",
   "lost.text": "작업은 계속 진행되며, 다시 응답하면 이 페이지도 연결됩니다.",
+  "run.deleted": "{name} 작업을 삭제했습니다.", "delete.goes": "삭제되는 것", "delete.stays": "남는 것", "delete.folder": "{folder}, 모두 {size}", "delete.weights": "학습된 가중치", "delete.checkpoints": { other: "체크포인트 {n}개" }, "delete.predictions": "답변과 점수", "delete.answers": "보관된 모델의 답변(작업을 이어서 할 수 없게 됩니다)", "delete.records": "설정, 수치, 로그", "delete.exported": "{folder}에 내보낸 파일", "delete.dataset": "데이터셋 {name}", "delete.others": "폴더에 있는 이 작업의 것이 아닌 파일: {names}", "delete.final": "되돌릴 수 없습니다.",
 
   "settings.title": "시스템", "settings.lead": "이 컴퓨터의 상태와 걸림돌이 될 수 있는 것들입니다.", "settings.machine": "이 컴퓨터", "settings.doctor": "진단", "doctor.pass": "정상", "doctor.warn": "경고", "doctor.fail": "문제",
   "about.version": "버전", "about.workspace": "작업 공간", "about.python": "Python", "about.devices": "장치", "about.memory": "여유 메모리", "about.disk": "여유 디스크",

@@ -19,7 +19,7 @@ export const words: Words = {
   "runs.none": "没有匹配的任务", "runs.none.text": "请修改搜索词或筛选条件。",
   "run.loss": "损失", "run.left": "剩余 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的进度", "run.earlier": "往前排", "run.later": "往后排",
   "run.stop": "停止", "run.stopping": "{name} 正在保存并结束。", "run.unqueue": "移出队列", "run.kill": "强制结束", "run.kill.title": "强制结束 {name}？", "run.kill.text": "任务会立刻结束，上一个检查点之后的进度会丢失；若用“停止”则会先保存。",
-  "run.resume": "继续", "run.resumed": "{name} 继续进行。", "run.kill.text.asking": "立即结束。已收到的回答会保留。", "run.kill.text.other": "立即结束，进行中的工作会丢失。", "run.key.title": "继续 {name}", "run.key.help": "之前没有保存。服务器不需要时留空即可。", "run.delete": "删除", "run.delete.title": "删除 {name}？", "run.delete.text": "{id} 内的权重、检查点与记录都会删除，无法恢复。",
+  "run.resume": "继续", "run.resumed": "{name} 继续进行。", "run.kill.text.asking": "立即结束。已收到的回答会保留。", "run.kill.text.other": "立即结束，进行中的工作会丢失。", "run.key.title": "继续 {name}", "run.key.help": "之前没有保存。服务器不需要时留空即可。", "run.delete": "删除", "run.delete.title": "删除 {name}？",
   "run.tags": "标签", "run.tags.title": "{name} 的标签", "run.tags.help": "以逗号分隔。", "run.chat": "与它对话", "run.export": "导出", "run.change": "修改设置后重试", "run.again": "再次使用这些设置",
   "run.summary": "进度", "run.views": "任务的各个视图", "run.tab.curve": "曲线", "run.tab.rows": "数据行", "run.tab.log": "日志", "run.tab.samples": "样本", "run.tab.config": "设置", "run.tab.files": "文件",
   "run.asked": "指定的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",
@@ -95,6 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比较", "runs.head.name": "任务", "runs.head.state": "状态", "runs.head.when": "创建时间", "runs.head.actions": "操作",
   "run.tab.progress": "进度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑后）", "curve.lines": "显示的曲线",
   "lost.text": "任务仍在进行；它恢复后本页会自动接上。",
+  "run.deleted": "{name} 已删除。", "delete.goes": "将删除", "delete.stays": "会保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "训练好的权重", "delete.checkpoints": { other: "{n} 个检查点" }, "delete.predictions": "它的回答与分数", "delete.answers": "已保存的模型回答：任务将无法接着做", "delete.records": "它的设置、数值与日志", "delete.exported": "已导出到 {folder} 的文件", "delete.dataset": "数据集 {name}", "delete.others": "文件夹中不属于该任务的文件：{names}", "delete.final": "此操作无法撤销。",
 
   "settings.title": "系统", "settings.lead": "这台机器的状况，以及可能的障碍。", "settings.machine": "这台机器", "settings.doctor": "诊断", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "问题",
   "about.version": "版本", "about.workspace": "工作区", "about.python": "Python", "about.devices": "设备", "about.memory": "可用内存", "about.disk": "可用磁盘",

@@ -19,7 +19,7 @@ export const words: Words = {
   "runs.none": "沒有符合的任務", "runs.none.text": "請更改搜尋字詞或篩選條件。",
   "run.loss": "損失", "run.left": "剩餘 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的進度", "run.earlier": "往前排", "run.later": "往後排",
   "run.stop": "停止", "run.stopping": "{name} 正在儲存並結束。", "run.unqueue": "移出佇列", "run.kill": "強制結束", "run.kill.title": "強制結束 {name}？", "run.kill.text": "任務會立刻結束，上一個檢查點之後的進度會遺失；若用「停止」則會先儲存。",
-  "run.resume": "繼續", "run.resumed": "{name} 繼續進行。", "run.kill.text.asking": "立即結束。已收到的回答會保留。", "run.kill.text.other": "立即結束，進行中的工作會遺失。", "run.key.title": "繼續 {name}", "run.key.help": "先前沒有保存。伺服器不需要時留空即可。", "run.delete": "刪除", "run.delete.title": "刪除 {name}？", "run.delete.text": "{id} 內的權重、檢查點與紀錄都會刪除，無法復原。",
+  "run.resume": "繼續", "run.resumed": "{name} 繼續進行。", "run.kill.text.asking": "立即結束。已收到的回答會保留。", "run.kill.text.other": "立即結束，進行中的工作會遺失。", "run.key.title": "繼續 {name}", "run.key.help": "先前沒有保存。伺服器不需要時留空即可。", "run.delete": "刪除", "run.delete.title": "刪除 {name}？",
   "run.tags": "標籤", "run.tags.title": "{name} 的標籤", "run.tags.help": "以逗號分隔。", "run.chat": "與它對話", "run.export": "匯出", "run.change": "修改設定後重試", "run.again": "再次使用這些設定",
   "run.summary": "進度", "run.views": "任務的各個檢視", "run.tab.curve": "曲線", "run.tab.rows": "資料列", "run.tab.log": "日誌", "run.tab.samples": "樣本", "run.tab.config": "設定", "run.tab.files": "檔案",
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",
@@ -95,6 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比較", "runs.head.name": "任務", "runs.head.state": "狀態", "runs.head.when": "建立時間", "runs.head.actions": "操作",
   "run.tab.progress": "進度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑後）", "curve.lines": "顯示的曲線",
   "lost.text": "任務仍在進行；它恢復後本頁會自動接上。",
+  "run.deleted": "{name} 已刪除。", "delete.goes": "將刪除", "delete.stays": "會保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "訓練好的權重", "delete.checkpoints": { other: "{n} 個檢查點" }, "delete.predictions": "它的回答與分數", "delete.answers": "已保存的模型回答：任務將無法接著做", "delete.records": "它的設定、數值與日誌", "delete.exported": "已匯出到 {folder} 的檔案", "delete.dataset": "資料集 {name}", "delete.others": "資料夾中不屬於該任務的檔案：{names}", "delete.final": "此操作無法復原。",
 
   "settings.title": "系統", "settings.lead": "這台機器的狀況，以及可能的障礙。", "settings.machine": "這台機器", "settings.doctor": "健檢", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "版本", "about.workspace": "工作區", "about.python": "Python", "about.devices": "裝置", "about.memory": "可用記憶體", "about.disk": "可用磁碟",

@@ -1,0 +1,73 @@
+"""What deleting a run takes away and what it leaves, told beforehand and done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tunesmith.errors import UserError
+from tunesmith.runs.files import read_json
+from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.read import RunReader
+from tunesmith.web import forms
+from tunesmith.web.room import size_of
+
+_MOST_NAMED = 5
+
+
+class Deletion(BaseModel):
+    """folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; answers: whether
+    those of a model go that a job of authoring kept; predictions: of an evaluation.
+
+    exported: the folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these
+    stay.
+    """
+
+    folder: str
+    bytes: int
+    checkpoints: int
+    weights: bool
+    answers: bool
+    predictions: bool
+    exported: str = ""
+    dataset: str = ""
+    others: list[str] = []
+
+
+def deletion_of(run: RunReader, name: str) -> Deletion:
+    layout, kind = run.layout, run.state().kind
+    goes = list(_going(layout))
+    config = forms.mapping_in(layout.resolved)
+    exported = config.get("export_dir") if kind == "export" else None
+    return Deletion(
+        folder=name,
+        bytes=sum(map(size_of, goes)),
+        checkpoints=len(run.checkpoints()),
+        weights=layout.holds_weights(),
+        answers=layout.journal.is_file(),
+        predictions=layout.predictions.is_file(),
+        exported=exported if isinstance(exported, str) and Path(exported).is_dir() else "",
+        dataset=str(config.get("out") or "") if kind.startswith("data ") else "",
+        others=sorted(path.name for path in layout.root.iterdir() if path not in goes)[:_MOST_NAMED],
+    )
+
+
+def delete(layout: RunLayout) -> None:
+    """Delete what the run wrote; the folder goes with it where nothing else is in it."""
+    if read_json(layout.state) is None:
+        raise UserError(f"{layout.root} holds no run.")
+    for path in _going(layout):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if not any(layout.root.iterdir()):
+        layout.root.rmdir()
+
+
+def _going(layout: RunLayout) -> Iterator[Path]:
+    yield from layout.own_files()
+    yield from (path for path in (layout.previous, layout.moving) if path.exists())
