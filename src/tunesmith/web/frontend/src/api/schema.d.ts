@@ -1069,6 +1069,7 @@ export interface components {
          * Remedy
          * @description what: for translation; settings: laid over the run's own.
          *
+         *     names: what stands in the words for it. needs: a command to give first, where something has to be installed.
          *     asks: a setting that the person gives first, one of `choices` where there are any. link: a page to look at for that.
          *     free_port: whether MASTER_PORT is to be left out of the process's environment.
          */
@@ -1082,6 +1083,18 @@ export interface components {
             settings: {
                 [key: string]: unknown;
             };
+            /**
+             * Names
+             * @default {}
+             */
+            names: {
+                [key: string]: string;
+            };
+            /**
+             * Needs
+             * @default
+             */
+            needs: string;
             /**
              * Asks
              * @default

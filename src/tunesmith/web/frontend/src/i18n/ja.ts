@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "指定した設定", "run.environment": "実行環境", "run.resolved": "実際に使われた全設定", "run.checkpoints": "チェックポイント", "run.path": "フォルダー", "run.best": "最良", "run.file": "ファイル", "run.size": "サイズ", "run.nofiles": "ファイルはまだありません", "run.nofiles.text": "チェックポイントと重みは、保存されるとここに表示されます。",
   "remedy.token": "ハブのトークンを使う", "remedy.choose_template": "テンプレートを選ぶ", "remedy.own_template": "モデル自身のテンプレート", "remedy.one_checkpoint": "チェックポイントを1つだけ残す", "remedy.elsewhere": "別のフォルダー", "remedy.free_port": "別のポート", "remedy.begin": "もう一度開始", "remedy.choose": "選択…", "remedy.terms": "先に規約への同意が必要な場合があります：", "remedy.free": "このディスクの空き：{size}",
   "remedy.taken": "終了したジョブのチェックポイントの容量。不要なものは削除できます：", "remedy.checkpoints": { other: "チェックポイント{n}個、{size}" }, "remedy.token.help": "このジョブだけに渡し、保存しません。", "remedy.choose_template.help": "モデルの系列。ベースモデルならchatmlかdefault。", "remedy.elsewhere.help": "空きのあるディスク上の、ワークスペース内か、起動時に--alsoで渡したフォルダー内。",
-  "remedy.title": "適用して再試行", "remedy.started": "もう一度開始しました。", "remedy.smaller_batches": "バッチを小さく（更新単位は同じ）", "remedy.recompute_activations": "活性値を再計算", "remedy.shorter_rows": "行を短く", "remedy.four_bit_base": "ベースモデルを4ビットに", "remedy.another_folder": "別のフォルダー", "remedy.automatic_precision": "精度を自動で選択", "remedy.lower_learning_rate": "学習率を下げる",
+  "remedy.title": "適用して再試行", "remedy.started": "もう一度開始しました。", "remedy.smaller_batches": "バッチを小さく（更新単位は同じ）", "remedy.recompute_activations": "活性値を再計算", "remedy.shorter_rows": "行を短く", "remedy.four_bit_base": "ベースモデルを4ビットに", "remedy.another_folder": "新しいフォルダー: {folder}", "remedy.automatic_precision": "精度を自動で選択", "remedy.lower_learning_rate": "学習率を下げる",
   "fact.questions": "質問済み", "fact.step": "ステップ", "fact.loss": "損失", "fact.eval_loss": "検証損失", "fact.speed": "トークン/秒", "fact.time": "経過時間", "fact.left": "残り時間",
 
   "curve.which": "表示する曲線", "curve.step": "ステップ", "curve.smoothing": "平滑化", "curve.log": "対数目盛", "curve.reset": "全体を表示", "curve.best": "最良のチェックポイント", "curve.lowest": "検証損失の最小値", "curve.hint": "曲線をドラッグすると拡大、ダブルクリックすると全体を表示します。",
@@ -96,6 +96,7 @@ export const words: Words = {
   "run.tab.progress": "進捗", "curve.raw": "{name}（元の値）", "curve.smoothed": "{name}（平滑化）", "curve.lines": "表示する線",
   "lost.text": "ジョブは続いています。応答が戻ると、このページもつながります。",
   "run.deleted": "{name}を削除しました。", "delete.goes": "削除されるもの", "delete.stays": "残るもの", "delete.folder": "{folder}（合計{size}）", "delete.weights": "学習した重み", "delete.checkpoints": { other: "チェックポイント{n}個" }, "delete.predictions": "回答とスコア", "delete.answers": "保存されていたモデルの回答（ジョブは続きから再開できなくなります）", "delete.records": "設定、数値、ログ", "delete.exported": "{folder}に書き出したファイル", "delete.dataset": "データセット{name}", "delete.others": "フォルダー内のこのジョブ以外のファイル: {names}", "delete.final": "元に戻せません。",
+  "remedy.from_hub": "{hub}から取得する", "remedy.needs": "「{what}」には、先にこのコマンドを実行してください:",
 
   "settings.title": "システム", "settings.lead": "このマシンの状態と、妨げになりうるもの。", "settings.machine": "このマシン", "settings.doctor": "診断", "doctor.pass": "良好", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "バージョン", "about.workspace": "ワークスペース", "about.python": "Python", "about.devices": "デバイス", "about.memory": "空きメモリ", "about.disk": "空きディスク",

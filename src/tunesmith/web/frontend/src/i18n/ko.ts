@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "지정한 설정", "run.environment": "실행 환경", "run.resolved": "실제로 적용된 전체 설정", "run.checkpoints": "체크포인트", "run.path": "폴더", "run.best": "최고", "run.file": "파일", "run.size": "크기", "run.nofiles": "아직 파일이 없습니다", "run.nofiles.text": "체크포인트와 가중치가 저장되면 여기에 나타납니다.",
   "remedy.token": "허브 토큰 사용", "remedy.choose_template": "템플릿 선택", "remedy.own_template": "모델 자체 템플릿", "remedy.one_checkpoint": "체크포인트 하나만 남기기", "remedy.elsewhere": "다른 폴더로", "remedy.free_port": "다른 포트", "remedy.begin": "다시 시작", "remedy.choose": "선택…", "remedy.terms": "먼저 소유자의 약관에 동의해야 할 수 있습니다:", "remedy.free": "이 디스크의 남은 공간: {size}",
   "remedy.taken": "끝난 작업의 체크포인트가 차지하는 공간입니다. 필요 없는 것은 삭제하세요:", "remedy.checkpoints": { other: "체크포인트 {n}개, {size}" }, "remedy.token.help": "이 작업에만 전달되고 어디에도 저장되지 않습니다.", "remedy.choose_template.help": "모델의 계열. 기본 모델이면 chatml 또는 default.", "remedy.elsewhere.help": "공간이 있는 디스크로, 작업 공간 안이나 시작할 때 --also로 지정한 폴더 안이어야 합니다.",
-  "remedy.title": "적용하고 다시 시도", "remedy.started": "다시 시작했습니다.", "remedy.smaller_batches": "배치 축소(스텝은 동일)", "remedy.recompute_activations": "활성값 재계산", "remedy.shorter_rows": "더 짧은 행", "remedy.four_bit_base": "4비트 기본 모델", "remedy.another_folder": "다른 폴더", "remedy.automatic_precision": "정밀도 자동 선택", "remedy.lower_learning_rate": "학습률 낮추기",
+  "remedy.title": "적용하고 다시 시도", "remedy.started": "다시 시작했습니다.", "remedy.smaller_batches": "배치 축소(스텝은 동일)", "remedy.recompute_activations": "활성값 재계산", "remedy.shorter_rows": "더 짧은 행", "remedy.four_bit_base": "4비트 기본 모델", "remedy.another_folder": "새 폴더: {folder}", "remedy.automatic_precision": "정밀도 자동 선택", "remedy.lower_learning_rate": "학습률 낮추기",
   "fact.questions": "질문함", "fact.step": "스텝", "fact.loss": "손실", "fact.eval_loss": "검증 손실", "fact.speed": "토큰/초", "fact.time": "경과 시간", "fact.left": "남은 시간",
 
   "curve.which": "표시할 곡선", "curve.step": "스텝", "curve.smoothing": "평활화", "curve.log": "로그 눈금", "curve.reset": "전체 곡선", "curve.best": "최고 체크포인트", "curve.lowest": "가장 낮은 검증 손실", "curve.hint": "곡선을 드래그하면 확대되고, 두 번 클릭하면 전체가 보입니다.",
@@ -96,6 +96,7 @@ export const words: Words = {
   "run.tab.progress": "진행 상황", "curve.raw": "{name}(원래 값)", "curve.smoothed": "{name}(평활)", "curve.lines": "표시할 선",
   "lost.text": "작업은 계속 진행되며, 다시 응답하면 이 페이지도 연결됩니다.",
   "run.deleted": "{name} 작업을 삭제했습니다.", "delete.goes": "삭제되는 것", "delete.stays": "남는 것", "delete.folder": "{folder}, 모두 {size}", "delete.weights": "학습된 가중치", "delete.checkpoints": { other: "체크포인트 {n}개" }, "delete.predictions": "답변과 점수", "delete.answers": "보관된 모델의 답변(작업을 이어서 할 수 없게 됩니다)", "delete.records": "설정, 수치, 로그", "delete.exported": "{folder}에 내보낸 파일", "delete.dataset": "데이터셋 {name}", "delete.others": "폴더에 있는 이 작업의 것이 아닌 파일: {names}", "delete.final": "되돌릴 수 없습니다.",
+  "remedy.from_hub": "{hub}에서 받기", "remedy.needs": "‘{what}’ 전에 먼저 이 명령을 실행하세요:",
 
   "settings.title": "시스템", "settings.lead": "이 컴퓨터의 상태와 걸림돌이 될 수 있는 것들입니다.", "settings.machine": "이 컴퓨터", "settings.doctor": "진단", "doctor.pass": "정상", "doctor.warn": "경고", "doctor.fail": "문제",
   "about.version": "버전", "about.workspace": "작업 공간", "about.python": "Python", "about.devices": "장치", "about.memory": "여유 메모리", "about.disk": "여유 디스크",

@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "指定的设置", "run.environment": "运行环境", "run.resolved": "实际采用的全部设置", "run.checkpoints": "检查点", "run.path": "文件夹", "run.best": "最佳", "run.file": "文件", "run.size": "大小", "run.nofiles": "还没有文件", "run.nofiles.text": "保存后，检查点与权重会出现在这里。",
   "remedy.token": "填写模型库令牌", "remedy.choose_template": "选择模板", "remedy.own_template": "用模型自带的模板", "remedy.one_checkpoint": "只保留一个检查点", "remedy.elsewhere": "换到别的文件夹", "remedy.free_port": "换一个端口", "remedy.begin": "重新开始", "remedy.choose": "请选择…", "remedy.terms": "作者可能要求你先同意条款：", "remedy.free": "这块磁盘剩余 {size}。",
   "remedy.taken": "已结束任务的检查点占用如下，不需要的可以删除：", "remedy.checkpoints": { other: "{n} 个检查点，{size}" }, "remedy.token.help": "只交给这次任务，不会保存。", "remedy.choose_template.help": "模型所属的系列。基座模型可选 chatml 或 default。", "remedy.elsewhere.help": "选一块有空间的磁盘，要在工作区内，或在启动时用 --also 给出的文件夹里。",
-  "remedy.title": "应用并重试", "remedy.started": "已重新开始。", "remedy.smaller_batches": "减小批量，每步样本数不变", "remedy.recompute_activations": "重算激活值", "remedy.shorter_rows": "缩短数据行", "remedy.four_bit_base": "4 比特基座模型", "remedy.another_folder": "换一个文件夹", "remedy.automatic_precision": "自动选择精度", "remedy.lower_learning_rate": "降低学习率",
+  "remedy.title": "应用并重试", "remedy.started": "已重新开始。", "remedy.smaller_batches": "减小批量，每步样本数不变", "remedy.recompute_activations": "重算激活值", "remedy.shorter_rows": "缩短数据行", "remedy.four_bit_base": "4 比特基座模型", "remedy.another_folder": "改用新文件夹：{folder}", "remedy.automatic_precision": "自动选择精度", "remedy.lower_learning_rate": "降低学习率",
   "fact.questions": "已提问", "fact.step": "步数", "fact.loss": "损失", "fact.eval_loss": "验证损失", "fact.speed": "词元/秒", "fact.time": "耗时", "fact.left": "剩余",
 
   "curve.which": "选择曲线", "curve.step": "步数", "curve.smoothing": "平滑", "curve.log": "对数刻度", "curve.reset": "完整曲线", "curve.best": "最佳检查点", "curve.lowest": "验证损失最低", "curve.hint": "在曲线上拖动可放大，双击恢复完整曲线。",
@@ -96,6 +96,7 @@ export const words: Words = {
   "run.tab.progress": "进度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑后）", "curve.lines": "显示的曲线",
   "lost.text": "任务仍在进行；它恢复后本页会自动接上。",
   "run.deleted": "{name} 已删除。", "delete.goes": "将删除", "delete.stays": "会保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "训练好的权重", "delete.checkpoints": { other: "{n} 个检查点" }, "delete.predictions": "它的回答与分数", "delete.answers": "已保存的模型回答：任务将无法接着做", "delete.records": "它的设置、数值与日志", "delete.exported": "已导出到 {folder} 的文件", "delete.dataset": "数据集 {name}", "delete.others": "文件夹中不属于该任务的文件：{names}", "delete.final": "此操作无法撤销。",
+  "remedy.from_hub": "改从 {hub} 获取", "remedy.needs": "使用“{what}”前，请先运行：",
 
   "settings.title": "系统", "settings.lead": "这台机器的状况，以及可能的障碍。", "settings.machine": "这台机器", "settings.doctor": "诊断", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "问题",
   "about.version": "版本", "about.workspace": "工作区", "about.python": "Python", "about.devices": "设备", "about.memory": "可用内存", "about.disk": "可用磁盘",

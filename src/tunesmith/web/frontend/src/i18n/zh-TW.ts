@@ -25,7 +25,7 @@ export const words: Words = {
   "run.asked": "所做的設定", "run.environment": "執行環境", "run.resolved": "實際採用的全部設定", "run.checkpoints": "檢查點", "run.path": "資料夾", "run.best": "最佳", "run.file": "檔案", "run.size": "大小", "run.nofiles": "還沒有檔案", "run.nofiles.text": "儲存後，檢查點與權重會出現在這裡。",
   "remedy.token": "填寫模型庫權杖", "remedy.choose_template": "選擇模板", "remedy.own_template": "用模型自帶的模板", "remedy.one_checkpoint": "只保留一個檢查點", "remedy.elsewhere": "換到別的資料夾", "remedy.free_port": "換一個連接埠", "remedy.begin": "重新開始", "remedy.choose": "請選擇…", "remedy.terms": "作者可能要求你先同意條款：", "remedy.free": "這個磁碟剩餘 {size}。",
   "remedy.taken": "已結束任務的檢查點佔用如下，不需要的可以刪除：", "remedy.checkpoints": { other: "{n} 個檢查點，{size}" }, "remedy.token.help": "只交給這次任務，不會儲存。", "remedy.choose_template.help": "模型所屬的系列。基底模型可選 chatml 或 default。", "remedy.elsewhere.help": "選一個有空間的磁碟，要在工作區內，或在啟動時用 --also 給出的資料夾裡。",
-  "remedy.title": "套用並重試", "remedy.started": "已重新開始。", "remedy.smaller_batches": "減小批次，每步樣本數不變", "remedy.recompute_activations": "重算啟動值", "remedy.shorter_rows": "縮短資料列", "remedy.four_bit_base": "4 位元基底模型", "remedy.another_folder": "換一個資料夾", "remedy.automatic_precision": "自動選擇精度", "remedy.lower_learning_rate": "降低學習率",
+  "remedy.title": "套用並重試", "remedy.started": "已重新開始。", "remedy.smaller_batches": "減小批次，每步樣本數不變", "remedy.recompute_activations": "重算啟動值", "remedy.shorter_rows": "縮短資料列", "remedy.four_bit_base": "4 位元基底模型", "remedy.another_folder": "改用新資料夾：{folder}", "remedy.automatic_precision": "自動選擇精度", "remedy.lower_learning_rate": "降低學習率",
   "fact.questions": "已詢問", "fact.step": "步數", "fact.loss": "損失", "fact.eval_loss": "驗證損失", "fact.speed": "Token／秒", "fact.time": "耗時", "fact.left": "剩餘",
 
   "curve.which": "選擇曲線", "curve.step": "步數", "curve.smoothing": "平滑", "curve.log": "對數刻度", "curve.reset": "完整曲線", "curve.best": "最佳檢查點", "curve.lowest": "驗證損失最低", "curve.hint": "在曲線上拖曳可放大，按兩下恢復完整曲線。",
@@ -96,6 +96,7 @@ export const words: Words = {
   "run.tab.progress": "進度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑後）", "curve.lines": "顯示的曲線",
   "lost.text": "任務仍在進行；它恢復後本頁會自動接上。",
   "run.deleted": "{name} 已刪除。", "delete.goes": "將刪除", "delete.stays": "會保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "訓練好的權重", "delete.checkpoints": { other: "{n} 個檢查點" }, "delete.predictions": "它的回答與分數", "delete.answers": "已保存的模型回答：任務將無法接著做", "delete.records": "它的設定、數值與日誌", "delete.exported": "已匯出到 {folder} 的檔案", "delete.dataset": "資料集 {name}", "delete.others": "資料夾中不屬於該任務的檔案：{names}", "delete.final": "此操作無法復原。",
+  "remedy.from_hub": "改從 {hub} 取得", "remedy.needs": "使用「{what}」前，請先執行：",
 
   "settings.title": "系統", "settings.lead": "這台機器的狀況，以及可能的障礙。", "settings.machine": "這台機器", "settings.doctor": "健檢", "doctor.pass": "正常", "doctor.warn": "警告", "doctor.fail": "問題",
   "about.version": "版本", "about.workspace": "工作區", "about.python": "Python", "about.devices": "裝置", "about.memory": "可用記憶體", "about.disk": "可用磁碟",
