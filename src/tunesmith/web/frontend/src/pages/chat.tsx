@@ -5,6 +5,7 @@ import { told, useKept, useResource } from "../api/use";
 import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
+import { Confirm, type Question } from "../ui/dialog";
 import { Button, Empty, Failure, Labelled, Page } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
 import { Loader } from "./chat-load";
@@ -38,6 +39,7 @@ export function ChatPage() {
   const [control, setControl] = useState<AbortController | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
+  const [question, setQuestion] = useState<Question | null>(null);
   const saved = useResource<ConversationHead[]>("conversations", (signal) => get("conversations", {}, signal));
   const said = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
@@ -113,10 +115,15 @@ export function ChatPage() {
   const forget = async (id: string) => {
     const own = id === here.id;
     if (own) here.gone = true;
-    const done = await attempt(() => remove(`conversations/${id}`));
-    if (own && done) begin();
-    else if (own) here.gone = false;
-    if (done) saved.reload();
+    try {
+      await remove(`conversations/${id}`);
+    } catch (reason) {
+      if (own) here.gone = false;
+      throw reason;
+    }
+    say(t("chat.forgotten"));
+    if (own) begin();
+    saved.reload();
   };
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
@@ -162,13 +169,16 @@ export function ChatPage() {
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
                 <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
                   <button type="button" className="plain grow" aria-current={one.id === here.id || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
-                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void forget(one.id)} />
+                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title || t("chat.untitled") })} onClick={() => setQuestion({
+                    title: t("chat.forget.title", { title: one.title || t("chat.untitled") }), text: t("chat.forget.text"), action: t("run.delete"), danger: true, run: () => forget(one.id),
+                  })} />
                 </li>
               ))}</ul>
             </section>
           )}
         </aside>
       </div>
+      {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
       {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
   );

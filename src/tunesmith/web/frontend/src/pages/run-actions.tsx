@@ -24,7 +24,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
         <Button small={small} icon="stop" onClick={() => void attempt(() => post(`${path}/stop`), t("run.stopping", name))}>{t("run.stop")}</Button>
       )}
       {run.status === "queued" && (
-        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`))}>{t("run.unqueue")}</Button>
+        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`), t("run.unqueued", name))}>{t("run.unqueue")}</Button>
       )}
       {active && run.status !== "queued" && (
         <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
