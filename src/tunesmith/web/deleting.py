@@ -19,19 +19,19 @@ _MOST_NAMED = 5
 
 
 class Deletion(BaseModel):
-    """folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; answers: whether
-    those of a model go that a job of authoring kept; predictions: of an evaluation.
+    """folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; predictions:
+    whether those of an evaluation do.
 
-    exported: the folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these
-    stay.
+    answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
+    folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
     """
 
     folder: str
     bytes: int
     checkpoints: int
     weights: bool
-    answers: bool
     predictions: bool
+    answers: bool
     exported: str = ""
     dataset: str = ""
     others: list[str] = []
@@ -40,6 +40,7 @@ class Deletion(BaseModel):
 def deletion_of(run: RunReader, name: str) -> Deletion:
     layout, kind = run.layout, run.state().kind
     goes = list(_going(layout))
+    asked = {path.stem for path in (layout.journal, layout.decisions, layout.report)}
     config = forms.mapping_in(layout.resolved)
     exported = config.get("export_dir") if kind == "export" else None
     return Deletion(
@@ -47,11 +48,13 @@ def deletion_of(run: RunReader, name: str) -> Deletion:
         bytes=sum(map(size_of, goes)),
         checkpoints=len(run.checkpoints()),
         weights=layout.holds_weights(),
-        answers=layout.journal.is_file(),
         predictions=layout.predictions.is_file(),
+        answers=layout.journal.is_file(),
         exported=exported if isinstance(exported, str) and Path(exported).is_dir() else "",
         dataset=str(config.get("out") or "") if kind.startswith("data ") else "",
-        others=sorted(path.name for path in layout.root.iterdir() if path not in goes)[:_MOST_NAMED],
+        others=sorted(path.name for path in layout.root.iterdir() if path not in goes and path.stem not in asked)[
+            :_MOST_NAMED
+        ],
     )
 
 

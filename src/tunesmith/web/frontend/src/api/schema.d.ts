@@ -199,11 +199,11 @@ export interface components {
         };
         /**
          * Deletion
-         * @description folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; answers: whether
-         *     those of a model go that a job of authoring kept; predictions: of an evaluation.
+         * @description folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; predictions:
+         *     whether those of an evaluation do.
          *
-         *     exported: the folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these
-         *     stay.
+         *     answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
+         *     folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
          */
         Deletion: {
             /** Folder */
@@ -214,10 +214,10 @@ export interface components {
             checkpoints: number;
             /** Weights */
             weights: boolean;
-            /** Answers */
-            answers: boolean;
             /** Predictions */
             predictions: boolean;
+            /** Answers */
+            answers: boolean;
             /**
              * Exported
              * @default

@@ -95,7 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比較", "runs.head.name": "実行", "runs.head.state": "状態", "runs.head.when": "作成", "runs.head.actions": "操作",
   "run.tab.progress": "進捗", "curve.raw": "{name}（元の値）", "curve.smoothed": "{name}（平滑化）", "curve.lines": "表示する線",
   "lost.text": "ジョブは続いています。応答が戻ると、このページもつながります。",
-  "run.deleted": "{name}を削除しました。", "delete.goes": "削除されるもの", "delete.stays": "残るもの", "delete.folder": "{folder}（合計{size}）", "delete.weights": "学習した重み", "delete.checkpoints": { other: "チェックポイント{n}個" }, "delete.predictions": "回答とスコア", "delete.answers": "保存されていたモデルの回答（ジョブは続きから再開できなくなります）", "delete.records": "設定、数値、ログ", "delete.exported": "{folder}に書き出したファイル", "delete.dataset": "データセット{name}", "delete.others": "フォルダー内のこのジョブ以外のファイル: {names}", "delete.final": "元に戻せません。",
+  "run.deleted": "{name}を削除しました。", "delete.goes": "削除されるもの", "delete.stays": "残るもの", "delete.folder": "{folder}（合計{size}）", "delete.weights": "学習した重み", "delete.checkpoints": { other: "チェックポイント{n}個" }, "delete.predictions": "回答とスコア", "delete.answers": "モデルの回答とあなたの判断（同じ名前で作り直すと、同じ質問は繰り返しません）", "delete.records": "設定、数値、ログ", "delete.exported": "{folder}に書き出したファイル", "delete.dataset": "データセット{name}", "delete.others": "フォルダー内のこのジョブ以外のファイル: {names}", "delete.final": "元に戻せません。",
   "remedy.from_hub": "{hub}から取得する", "remedy.needs": "「{what}」には、先にこのコマンドを実行してください:",
   "run.unqueued": "{name}を待ち行列から外しました。「再開」で戻せます。", "chat.forget.text": "会話を削除します。元に戻せません。会話から作った行はデータセットに残ります。", "chat.forgotten": "会話を削除しました。",
   "chat.forget.title": "「{title}」を削除しますか？",

@@ -95,7 +95,7 @@ export const words: Words = {
   "runs.head.pick": "비교", "runs.head.name": "실행", "runs.head.state": "상태", "runs.head.when": "만든 때", "runs.head.actions": "작업",
   "run.tab.progress": "진행 상황", "curve.raw": "{name}(원래 값)", "curve.smoothed": "{name}(평활)", "curve.lines": "표시할 선",
   "lost.text": "작업은 계속 진행되며, 다시 응답하면 이 페이지도 연결됩니다.",
-  "run.deleted": "{name} 작업을 삭제했습니다.", "delete.goes": "삭제되는 것", "delete.stays": "남는 것", "delete.folder": "{folder}, 모두 {size}", "delete.weights": "학습된 가중치", "delete.checkpoints": { other: "체크포인트 {n}개" }, "delete.predictions": "답변과 점수", "delete.answers": "보관된 모델의 답변(작업을 이어서 할 수 없게 됩니다)", "delete.records": "설정, 수치, 로그", "delete.exported": "{folder}에 내보낸 파일", "delete.dataset": "데이터셋 {name}", "delete.others": "폴더에 있는 이 작업의 것이 아닌 파일: {names}", "delete.final": "되돌릴 수 없습니다.",
+  "run.deleted": "{name} 작업을 삭제했습니다.", "delete.goes": "삭제되는 것", "delete.stays": "남는 것", "delete.folder": "{folder}, 모두 {size}", "delete.weights": "학습된 가중치", "delete.checkpoints": { other: "체크포인트 {n}개" }, "delete.predictions": "답변과 점수", "delete.answers": "모델의 답변과 내린 결정(같은 이름으로 다시 만들면 같은 질문을 되풀이하지 않습니다)", "delete.records": "설정, 수치, 로그", "delete.exported": "{folder}에 내보낸 파일", "delete.dataset": "데이터셋 {name}", "delete.others": "폴더에 있는 이 작업의 것이 아닌 파일: {names}", "delete.final": "되돌릴 수 없습니다.",
   "remedy.from_hub": "{hub}에서 받기", "remedy.needs": "‘{what}’ 전에 먼저 이 명령을 실행하세요:",
   "run.unqueued": "{name} 작업을 대기열에서 뺐습니다. ‘재개’를 누르면 돌아갑니다.", "chat.forget.text": "대화를 삭제하며 되돌릴 수 없습니다. 대화로 만든 행은 데이터셋에 남습니다.", "chat.forgotten": "대화를 삭제했습니다.",
   "chat.forget.title": "‘{title}’ 대화를 삭제할까요?",

@@ -95,7 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比较", "runs.head.name": "任务", "runs.head.state": "状态", "runs.head.when": "创建时间", "runs.head.actions": "操作",
   "run.tab.progress": "进度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑后）", "curve.lines": "显示的曲线",
   "lost.text": "任务仍在进行；它恢复后本页会自动接上。",
-  "run.deleted": "{name} 已删除。", "delete.goes": "将删除", "delete.stays": "会保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "训练好的权重", "delete.checkpoints": { other: "{n} 个检查点" }, "delete.predictions": "它的回答与分数", "delete.answers": "已保存的模型回答：任务将无法接着做", "delete.records": "它的设置、数值与日志", "delete.exported": "已导出到 {folder} 的文件", "delete.dataset": "数据集 {name}", "delete.others": "文件夹中不属于该任务的文件：{names}", "delete.final": "此操作无法撤销。",
+  "run.deleted": "{name} 已删除。", "delete.goes": "将删除", "delete.stays": "会保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "训练好的权重", "delete.checkpoints": { other: "{n} 个检查点" }, "delete.predictions": "它的回答与分数", "delete.answers": "模型的回答与你的决定：以同一名称重做时，不会重复提问", "delete.records": "它的设置、数值与日志", "delete.exported": "已导出到 {folder} 的文件", "delete.dataset": "数据集 {name}", "delete.others": "文件夹中不属于该任务的文件：{names}", "delete.final": "此操作无法撤销。",
   "remedy.from_hub": "改从 {hub} 获取", "remedy.needs": "使用“{what}”前，请先运行：",
   "run.unqueued": "{name} 已移出队列；点“继续”可重新排队。", "chat.forget.text": "对话会被删除，无法恢复。由它做成的数据行会留在数据集里。", "chat.forgotten": "对话已删除。",
   "chat.forget.title": "删除“{title}”？",

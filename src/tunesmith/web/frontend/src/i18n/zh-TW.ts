@@ -95,7 +95,7 @@ export const words: Words = {
   "runs.head.pick": "比較", "runs.head.name": "任務", "runs.head.state": "狀態", "runs.head.when": "建立時間", "runs.head.actions": "操作",
   "run.tab.progress": "進度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑後）", "curve.lines": "顯示的曲線",
   "lost.text": "任務仍在進行；它恢復後本頁會自動接上。",
-  "run.deleted": "{name} 已刪除。", "delete.goes": "將刪除", "delete.stays": "會保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "訓練好的權重", "delete.checkpoints": { other: "{n} 個檢查點" }, "delete.predictions": "它的回答與分數", "delete.answers": "已保存的模型回答：任務將無法接著做", "delete.records": "它的設定、數值與日誌", "delete.exported": "已匯出到 {folder} 的檔案", "delete.dataset": "資料集 {name}", "delete.others": "資料夾中不屬於該任務的檔案：{names}", "delete.final": "此操作無法復原。",
+  "run.deleted": "{name} 已刪除。", "delete.goes": "將刪除", "delete.stays": "會保留", "delete.folder": "{folder}，共 {size}", "delete.weights": "訓練好的權重", "delete.checkpoints": { other: "{n} 個檢查點" }, "delete.predictions": "它的回答與分數", "delete.answers": "模型的回答與你的決定：以同一名稱重做時，不會重複提問", "delete.records": "它的設定、數值與日誌", "delete.exported": "已匯出到 {folder} 的檔案", "delete.dataset": "資料集 {name}", "delete.others": "資料夾中不屬於該任務的檔案：{names}", "delete.final": "此操作無法復原。",
   "remedy.from_hub": "改從 {hub} 取得", "remedy.needs": "使用「{what}」前，請先執行：",
   "run.unqueued": "{name} 已移出佇列；按「繼續」可重新排隊。", "chat.forget.text": "對話會被刪除，無法復原。由它做成的資料列會留在資料集裡。", "chat.forgotten": "對話已刪除。",
   "chat.forget.title": "刪除「{title}」？",

@@ -28,10 +28,12 @@ export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> 
       <ul className="memory-parts small">
         {PARTS.map((part, n) => <li key={part} className={data?.parts[part] ? undefined : "muted"}><i style={{ background: `var(${COLOURS[n]})` }} />{named("memory.part", part)}<span>{data?.parts[part] ? bytes(data.parts[part]) : "–"}</span></li>)}
       </ul>
-      <p className={`small told ${data && !data.fits && !estimate.stale ? "bad" : "muted"}`}>
-        {estimate.error && model ? estimate.error.message : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
-      </p>
-      {data?.note && <p className="small muted">{data.note}</p>}
+      <div className="told stack tight">
+        <p className={`small ${data && !data.fits && !estimate.stale ? "bad" : "muted"}`}>
+          {estimate.error && model ? estimate.error.message : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
+        </p>
+        {data?.note && <p className="small muted">{data.note}</p>}
+      </div>
     </section>
   );
 }

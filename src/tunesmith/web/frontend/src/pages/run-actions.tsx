@@ -57,9 +57,9 @@ function Goes({ run }: { run: Run }) {
   const goes = [
     t("delete.folder", { folder, size: bytes(size) }),
     weights && t("delete.weights"), checkpoints > 0 && t("delete.checkpoints", { n: checkpoints }),
-    predictions && t("delete.predictions"), answers && t("delete.answers"), t("delete.records"),
+    predictions && t("delete.predictions"), t("delete.records"),
   ];
-  const stays = [exported && t("delete.exported", { folder: exported }), dataset && t("delete.dataset", { name: dataset }), others.length > 0 && t("delete.others", { names: others.join(", ") })];
+  const stays = [exported && t("delete.exported", { folder: exported }), dataset && t("delete.dataset", { name: dataset }), answers && t("delete.answers"), others.length > 0 && t("delete.others", { names: others.join(", ") })];
   return (
     <>
       <Points title={t("delete.goes")} points={goes} />

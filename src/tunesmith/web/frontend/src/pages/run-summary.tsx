@@ -7,16 +7,16 @@ import { Bar, Clipped } from "../ui/parts";
 /** Jobs that make data sets. */
 export const AUTHORING = /^data (make|roles|convert)$/;
 
-/** What kind of run it is, of what, and its base model. */
-export function Subject({ run }: { run: Run }) {
+/** What kind of run it is, and of what; on its own page with the base model of that. */
+export function Subject({ run, whole }: { run: Run; whole?: boolean }) {
   const about = useRuns()?.find((one) => one.id === run.of);
   const name = run.of.replace(/\/checkpoint-(\d+)$/, " · checkpoint-$1").replace(/^saves\//, "");
   return (
-    <>
+    <span className="subject">
       <span>{named("kind", run.kind)}</span>
-      {run.of && <span>· {about ? <a href={href("runs", about.id)} title={run.of}>{about.name}</a> : <Clipped text={name} title={run.of} />}</span>}
-      {run.model && run.model !== run.of && <span>· <Clipped text={run.model} /></span>}
-    </>
+      {run.of && <>·{about ? <a className="clip" href={href("runs", about.id)} title={run.of}>{about.name}</a> : <Clipped text={name} title={run.of} />}</>}
+      {run.model && (whole || !run.of) && run.model !== run.of && <>·<Clipped text={run.model} /></>}
+    </span>
   );
 }
 

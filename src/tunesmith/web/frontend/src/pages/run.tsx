@@ -84,7 +84,7 @@ export function RunPage() {
   return (
     <Page
       title={run.name} crumb={crumb}
-      lead={<span className="row"><StatusBadge status={run.status} /><Subject run={run} /><span>· {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
+      lead={<span className="row"><StatusBadge status={run.status} /><Subject run={run} whole /><span className="nowrap">{when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
         {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}

@@ -92,7 +92,7 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
         {!busy && run.message && <span className="muted small clip" title={run.message}>{run.message}</span>}
         {!busy && !run.message && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
       </div>
-      <div className="run-loss" role="cell">
+      <div className="run-loss" role="cell" data-none={run.last_loss === null || undefined}>
         <span className="muted small" aria-hidden="true">{t("run.loss")}</span>
         <strong>{run.last_loss === null ? "–" : measure(run.last_loss)}</strong>
       </div>

@@ -6,7 +6,7 @@ import { useCheck } from "../form/check";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
 import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
-import { labelOf } from "../form/field";
+import { Help, labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Note, Page, Waiting } from "../ui/parts";
@@ -109,7 +109,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           )}
           {check?.ok && (estimate.error ? <p className="small warn">{estimate.error.message} <span className="muted">{estimate.error.hint}</span></p> : <p className="small good">{t("train.ok")}</p>)}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
-          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small">{warning}</p></Note>)}
+          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Help text={warning} /></p></Note>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
