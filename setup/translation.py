@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from tunesmith.authoring.options import MakeOptions, RolesOptions  # noqa: E402
+from tunesmith.config.fields import helps_of  # noqa: E402
+from tunesmith.config.job import SECTIONS  # noqa: E402
 from tunesmith.i18n import entries  # noqa: E402
 
 SOURCE = ROOT / "src" / "tunesmith"
@@ -60,6 +63,10 @@ def texts() -> dict[str, list[str]]:
             for text in texts_of(path.read_text(encoding="utf-8")):
                 places = found.setdefault(text, [])
                 places += [name] if name not in places else []
+    for kind in (*SECTIONS.values(), MakeOptions, RolesOptions):
+        name = f"{kind.__module__.removeprefix('tunesmith.').replace('.', '/')}.py"
+        for text in ((kind.__doc__ or "").strip().splitlines()[0], *helps_of(kind).values()):
+            found.setdefault(text.replace("{", "{{").replace("}", "}}"), []).append(name)
     for line in FURTHER.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             found.setdefault(line, []).append(FURTHER.name)
@@ -216,7 +223,7 @@ def _looked_up(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.AST]:
-    """Strings that stand by themselves (documentation, helps of settings), and what is told to programmers alone."""
+    """Strings that stand by themselves, and what is told to programmers alone."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             yield node.value

@@ -102,6 +102,20 @@ def test_runs_resume_goes_on_from_anywhere(
     assert main(["runs", "resume", "saves/data/space"]) == 2  # it has finished
 
 
+def test_resumed_it_replaces_no_row_that_was_changed_meanwhile(slow_server: ChatServer) -> None:
+    Path("data").mkdir()
+    Path("data/space.jsonl").write_text('{"instruction": "Earlier", "output": "Earlier"}\n', encoding="utf-8")
+    process = started(slow_server, "--replace")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    changed = Path("data/space.jsonl").read_text(encoding="utf-8").replace("?", "??")
+    assert "Earlier" not in changed
+    Path("data/space.jsonl").write_text(changed, encoding="utf-8")
+    slow_server.answer = diligent
+    assert main(["runs", "resume", "saves/data/space"]) == 2
+    assert Path("data/space.jsonl").read_text(encoding="utf-8") == changed
+
+
 def test_a_stop_file_ends_it_as_ctrl_c_does(slow_server: ChatServer) -> None:
     process = started(slow_server)
     Path("saves/data/space/stop").touch()

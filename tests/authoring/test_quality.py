@@ -112,6 +112,28 @@ def test_limits_are_the_users() -> None:
     assert verdict(invented, grounding=0.0) == "kept"
 
 
+FR = (
+    "Le capitaine Achab poursuit la baleine blanche depuis qu'elle lui a arraché la jambe. « Call me Ishmael », dit-il."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text", "language", "kind"),
+    [
+        ("Qui a survécu ?", "Seul Ismaël a survécu, en flottant sur un cercueil.", EN, "auto", "language"),
+        ("Wer hat überlebt?", "Nur Ismael überlebte, auf einem Sarg treibend.", EN, "en", "language"),
+        ("Qui poursuit la baleine ?", "Le capitaine Achab poursuit la baleine blanche.", FR, "auto", "kept"),
+        ("Qui poursuit la baleine ?", "C'est Achab, le capitaine, qui poursuit cette baleine.", FR, "en", "language"),
+        ("What does he say?", "Call me Ishmael", FR, "auto", "kept"),  # quoted
+        ("Who survived?", "Ishmael, Queequeg, Tashtego, Daggoo", EN, "auto", "kept"),  # names are in no language
+    ],
+)
+def test_languages_of_one_writing_are_told_apart(
+    question: str, answer: str, text: str, language: str, kind: str
+) -> None:
+    assert verdict(candidate(question, answer, text=text), language=language, grounding=0) == kind
+
+
 def test_an_answer_in_another_language_than_the_source_is_held_to_its_evidence() -> None:
     asked = candidate("谁活了下来？", "只有以实玛利活了下来。", "Only Ishmael survived")
     assert verdict(asked, language="zh") == "kept"

@@ -230,14 +230,13 @@ def test_places_are_those_of_the_document() -> None:
 def test_rows_of_a_character_under_all_its_names() -> None:
     made = extract(SCRIPT_ZH, "--role", "皇帝,皇上,四郎", "--turns", "2", "--context", "100")
     assert [(row["instruction"], row["output"]) for row in made] == [
-        ("回皇上，臣妾尝了，甚是可口。", "那便好。朕记得你爱吃甜的。"),
         ("甄嬛：皇上日理万机，还记得这些小事。\n苏培盛：皇上，时辰不早了。", "知道了，退下吧。"),
         ("四郎，你来了。", "嬛嬛，朕来迟了。"),
     ]
-    assert made[1]["history"] == [["回皇上，臣妾尝了，甚是可口。", "那便好。朕记得你爱吃甜的。"]]
+    assert made[0]["history"] == [["回皇上，臣妾尝了，甚是可口。", "那便好。朕记得你爱吃甜的。"]]
     assert made[0]["system"].startswith("你是皇帝。请用皇帝的身份和口吻回答。\n\n场景：")
     assert "皇帝独坐灯下" in made[0]["system"] and "臣妾" not in made[0]["system"]
-    assert (made[2]["source"], made[2]["source_heading"], made[2]["asked_by"]) == ("play.txt", "第二幕 御花园", "甄嬛")
+    assert (made[1]["source"], made[1]["source_heading"], made[1]["asked_by"]) == ("play.txt", "第二幕 御花园", "甄嬛")
     (held,) = (json.loads(line) for line in Path("data/role.rejected.jsonl").read_text(encoding="utf-8").splitlines())
     assert held["reason"] == "nobody speaks to the character before this line" and "点心" in held["text"]
     assert main(["data", "check", "role"]) == 0
@@ -248,8 +247,22 @@ def test_rows_of_a_character_under_all_its_names() -> None:
 def test_every_shape_is_read_as_several_turns(format: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     extract(SCRIPT_ZH, "--role", "皇帝,皇上", "--turns", "3", "--format", format, "--type", kind)
     told = capsys.readouterr().out
-    assert "2, of which 2 can be used" in told
+    assert "1, of which 1 can be used" in told
     assert "assistant: 那便好。朕记得你爱吃甜的。\nuser: 甄嬛：皇上日理万机" in told
+
+
+def test_no_answer_is_trained_on_twice() -> None:
+    lines = "".join(f"甄嬛：这是第{number}个问题吗？\n皇帝：这是第{number}个回答。\n\n" for number in range(8))
+    made = extract(lines, "--role", "皇帝", "--turns", "3")
+    assert [len(row.get("history", [])) + 1 for row in made] == [3, 3, 2]
+    answers = [answer for row in made for answer in (*(pair[1] for pair in row.get("history", [])), row["output"])]
+    assert answers == [f"这是第{number}个回答。" for number in range(8)]
+
+
+@pytest.mark.parametrize("name", ["Ham.", "HAM", "Ham:"])
+def test_a_name_may_be_given_as_the_script_writes_it(name: str) -> None:
+    made = extract("Hor. Hail to your lordship!\n\nHam. I am glad to see you well.\n\n" * 3, "--role", name)
+    assert made[0]["output"] == "I am glad to see you well."
 
 
 def test_the_persona_is_the_users_to_say() -> None:
@@ -309,7 +322,7 @@ def test_a_scene_alone_is_split_between_what_is_said_and_nothing_hides_that_it_c
     lines = "".join(f"甄嬛：这是第{number}个问题吗？\n皇帝：这是第{number}个回答。\n\n" for number in range(10))
     assert len(extract(lines, "--role", "皇帝", "--val-size", "0.2")) == 8
     assert "No validation set" not in capsys.readouterr().out
-    assert len(extract(lines, "--role", "皇帝", "--val-size", "0.2", "--turns", "3", "--replace")) == 10
+    assert len(extract(lines, "--role", "皇帝", "--val-size", "0.2", "--turns", "10", "--replace")) == 1
     assert "No validation set: all rows hang together" in capsys.readouterr().out
 
 

@@ -44,7 +44,11 @@ def test_every_text_finds_its_own_entry() -> None:
         # Of values that stand side by side nobody can tell where one ends.
         apart = [name for name, before in zip(template.names, template.pieces, strict=False) if before]
         values = {name: f"«{name}»" for name in (*template.names[:1], *apart)}
-        if template.letters >= 4 and translated(template.filled(values), "zh-TW") != translated_to.filled(values):
+        if (
+            to
+            and template.letters >= 4
+            and translated(template.filled(values), "zh-TW") != translated_to.filled(values)
+        ):
             wrong.append(text)
     assert not wrong, "\n".join(wrong)
 

@@ -1,11 +1,16 @@
-"""Which writing a text is in, by its characters: enough to ask in the source's language and to see a wrong answer."""
+"""Which writing a text is in, by its characters, and which language where one writing serves many."""
 
 from __future__ import annotations
 
+import math
 import re
+from functools import lru_cache
 from typing import Literal
 
 Script = Literal["zh", "zh-TW", "ja", "ko", "latin", "cyrillic", "other", "none"]
+
+SHARED: tuple[Script, ...] = ("latin", "cyrillic", "other")
+"""Writings that serve many languages."""
 
 CJK = "぀-ヿ㐀-䶿一-鿿豈-﫿가-힯"
 """Characters of Chinese, Japanese and Korean, for a class of a regular expression."""
@@ -26,6 +31,8 @@ _SIMPLIFIED = frozenset(
 _TRADITIONAL = frozenset(
     "這國個說們為來時學對後會沒還發經頭開無從動兩長請問題過樣間關東車見話語書機氣電業現實應該讓認識誰"
 )
+_SURE = math.log(100)  # how much likelier, by its logarithm, a language must be to be told
+_LEAST_LETTERS = 20
 _MARKS_OF_A_WORD = 3  # a Latin word has about so many letters where a Chinese one has a character
 
 
@@ -71,6 +78,33 @@ def fits(text: str, script: Script, source: str) -> bool:
     if script_of(rest) == "none":
         return same_language(source, script)
     return same_language(rest, script)
+
+
+def foreign(text: str, language: str, source: str) -> str:
+    """The code of the language that a text about a source is in, where that surely is another than `language`; else
+    empty. Words that stand in the source don't count: what mostly consists of them is a quotation, and in none."""
+    own = sum(map(str.isalpha, _without(text, source)))
+    if own < _LEAST_LETTERS or own * 2 < sum(map(str.isalpha, text)):
+        return ""
+    likely = _likelihoods(text)
+    best = max(likely, key=lambda code: likely[code])
+    return best if likely[best] - likely.get(language, -math.inf) > _SURE else ""
+
+
+@lru_cache(maxsize=32)
+def language_of(text: str) -> str:
+    """The code of the language that a text surely is in (ISO 639-1), empty where that can't be told."""
+    first, second = sorted(_likelihoods(text).items(), key=lambda pair: -pair[1])[:2]
+    return first[0] if sum(map(str.isalpha, text)) >= _LEAST_LETTERS and first[1] - second[1] > _SURE else ""
+
+
+def _likelihoods(text: str) -> dict[str, float]:
+    """Of each language the logarithm of its likelihood. Divided by the root of the length: letters of one word are
+    no independent witnesses, and a long text would be surer than it is."""
+    import py3langid
+
+    root = math.sqrt(len(text.encode("utf-8", "replace")) or 1)
+    return {code: score / root for code, score in py3langid.rank(text)}
 
 
 def _without(text: str, source: str) -> str:

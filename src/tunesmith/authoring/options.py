@@ -109,7 +109,7 @@ class RolesOptions(JobOptions):
     layout: Literal["auto", "script", "novel"] = "auto"
     """How the dialogue is written."""
     turns: Positive = 1
-    """Most exchanges in one row; earlier ones are the history."""
+    """Most exchanges in one row; each stands in one row only."""
     context: Count = 0
     """Characters of the scene that the system prompt tells; 0: none."""
     persona: str = ""

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tunesmith.authoring.candidates import Candidate
-from tunesmith.authoring.language import CJK, fits, same_language, script_of
+from tunesmith.authoring.language import CJK, SHARED, fits, foreign, language_of, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.structured import REFUSALS
 from tunesmith.i18n import plural
@@ -83,6 +83,12 @@ def check(candidate: Candidate, options: MakeOptions) -> Passed | Failed:
     for name, text in (("question", question), ("answer", answer)):
         if not fits(text, wanted, candidate.source.chunk.text):
             return Failed("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
+    if wanted in SHARED:
+        source = candidate.source.chunk.text
+        spoken = language_of(source)
+        language = spoken if options.language == "auto" else options.language
+        if language and (other := foreign(both, language, source if spoken == language else "")):
+            return Failed("language", f"it is in another language ({other}), and {language} is wanted")
     return _grounded(candidate, options, comparable=same_language(answer, script))
 
 

@@ -166,38 +166,38 @@ def _unfit(heard: tuple[Turn, ...], turn: Turn, options: RolesOptions) -> str:
 
 
 def rows(spoken_in: Spoken, options: RolesOptions, prompts: Prompts, rejected: Callable[[Row], None]) -> Iterator[Row]:
-    """A row for each line of the character that answers to something, with up to `turns - 1` exchanges before it."""
+    """Rows of up to `turns` exchanges that follow each other. Each stands in one row only: all answers of a row are
+    trained on."""
     language = language_for(script_of(spoken_in.text[:20000]))
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[tuple[str, str], ...]] = set()
     persona = _persona(spoken_in, options, prompts, language)
     for chain in exchanges(spoken_in, options, rejected):
-        for at, exchange in enumerate(chain):
-            question = _question(exchange, options, language)
-            answer = exchange.answer.text
-            if (question, answer) in seen:
-                place = _place(spoken_in, exchange.asked[0].start, exchange.answer.end)
-                rejected({"reason": "it repeats an earlier row", "text": answer, **place})
+        for at in range(0, len(chain), options.turns):
+            part = chain[at : at + options.turns]
+            first, last = part[0].asked[0], part[-1].answer
+            pairs = tuple((_question(each, options, language), each.answer.text) for each in part)
+            place = _place(spoken_in, first.start, last.end)
+            if pairs in seen:
+                rejected({"reason": "it repeats an earlier row", "text": last.text, **place})
                 continue
-            seen.add((question, answer))
-            before = chain[max(0, at - options.turns + 1) : at]
-            history = [(_question(each, options, language), each.answer.text) for each in before]
-            first = before[0] if before else exchange
-            system = _with_scene(persona, _scene(spoken_in, first.asked[0].lines[0], options.context), language)
-            inferred = exchange.answer.inferred or any(each.inferred for each in exchange.asked)
+            seen.add(pairs)
+            *history, (question, answer) = pairs
+            system = _with_scene(persona, _scene(spoken_in, first.lines[0], options.context), language)
             yield {
                 **conversation(options.format, question, answer, system, history),
                 "role": options.role[0],
-                "speaker": exchange.answer.speaker,
-                "asked_by": ", ".join(dict.fromkeys(each.speaker or SOMEBODY for each in exchange.asked)),
-                "scene": exchange.answer.scene,
-                "attribution": _attribution(exchange) if inferred else "named",
-                **_place(spoken_in, first.asked[0].start, exchange.answer.end),
+                "speaker": last.speaker,
+                "asked_by": ", ".join(dict.fromkeys(turn.speaker or SOMEBODY for each in part for turn in each.asked)),
+                "scene": last.scene,
+                "attribution": _attribution(part),
+                **place,
             }
 
 
-def _attribution(exchange: Exchange) -> str:
-    kinds = {line.attribution for turn in (*exchange.asked, exchange.answer) for line in turn.lines}
-    return "model" if "model" in kinds else "turn"
+def _attribution(part: Sequence[Exchange]) -> str:
+    """How the speakers of a row are known, by the least sure of them."""
+    kinds = {line.attribution for each in part for turn in (*each.asked, each.answer) for line in turn.lines}
+    return next((kind for kind in ("model", "turn") if kind in kinds), "named")
 
 
 def _question(exchange: Exchange, options: RolesOptions, language: str) -> str:

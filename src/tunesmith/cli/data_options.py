@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.cli.flags import Flags
 from tunesmith.errors import UserError
-from tunesmith.i18n import tr
+from tunesmith.i18n import translated
 
 if TYPE_CHECKING:
     from tunesmith.authoring.options import JobOptions
@@ -57,8 +57,11 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
 def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
     """Go on with a job as its run recorded it."""
     from tunesmith.authoring.options import MakeOptions, RolesOptions, read_options
+    from tunesmith.jobs.held_back import OwnFiles
 
     given = {key: value for key, value in record.items() if key not in ("command", "sources")}
+    if OwnFiles(run, command).any:  # `replace` was said of what lay there before, and that is replaced
+        given["replace"] = False
     sources = [Path(source) for source in record["sources"]]
     if command == "data make":
         from tunesmith.jobs import make
@@ -81,7 +84,7 @@ def table(kind: type) -> str:
     left = {name: _flag(name) + _value(field) for name, field in fields_of(kind).items()}
     width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
-        told = tr(helps_of(kind).get(name, "")).rstrip(".")
+        told = translated(helps_of(kind).get(name, "")).rstrip(".。")
         default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
         lines.append(f"  {left[name]:<{width}}  {told}{default}")
     return "\n".join(lines)

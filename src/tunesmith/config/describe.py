@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from tunesmith.config.job import SECTIONS
 from tunesmith.config.legacy import Legacy, Refused, Renamed
 from tunesmith.config.legacy_keys import LEGACY, REFUSED_VALUES
 from tunesmith.errors import UserError, did_you_mean
+from tunesmith.i18n import tr, translated
 
 
 def help_text(key: str) -> str:
@@ -23,24 +25,27 @@ def help_text(key: str) -> str:
     if key in fields():
         return _field_help(fields()[key])
     if key in LEGACY:
-        return f"{key}\n  {_legacy_line(LEGACY[key])}"
+        return f"{key}\n  {translated(_legacy_line(LEGACY[key]))}"
     if key in SECTIONS:
         names = [field.name for field in fields().values() if field.section == key]
-        return f"{_first_line(key)}\n\n" + "\n".join(f"  {name:<32}{help_of(name)}" for name in names)
+        lines = (f"  {name:<32}{translated(help_of(name))}" for name in names)
+        return f"{translated(_first_line(key))}\n\n" + "\n".join(lines)
     near = did_you_mean(key, [*fields(), *LEGACY, *SECTIONS])
     hint = near or f"Sections: {', '.join(SECTIONS)}; `tunesmith help SECTION` lists its keys."
     raise UserError(f"There is no key {key!r}.", hint=hint)
 
 
 def _field_help(field: Field) -> str:
-    lines = [field.name, f"  {help_of(field.name)}", f"  Takes: {field.expected}{' or null' if field.nullable else ''}"]
-    lines += [f"  Default: {default_text(field)}", f"  Section: {field.section}"]
+    takes = tr(" or ").join(translated(str(form)) for form in field.forms) + (tr(" or null") if field.nullable else "")
+    lines = [field.name, f"  {translated(help_of(field.name))}", tr("  Takes: {what}").format(what=takes)]
+    lines.append(tr("  Default: {value}").format(value=default_text(field)))
+    lines.append(tr("  Section: {name}").format(name=field.section))
     refused = REFUSED_VALUES.get(field.name, {})
     for line in dict.fromkeys(entry.line for entry in refused.values()):
         words = ", ".join(word for word, entry in refused.items() if entry.line == line)
-        lines.append(f"  LLaMA-Factory's {words}: {line}")
+        lines.append(f"  LLaMA-Factory's {words}: {translated(line)}")
     renamed = [name for name, entry in LEGACY.items() if isinstance(entry, Renamed) and entry.to == field.name]
-    lines += [f"  Also known as: {', '.join(renamed)}"] if renamed else []
+    lines += [tr("  Also known as: {names}").format(names=", ".join(renamed))] if renamed else []
     return "\n".join(lines)
 
 
@@ -53,6 +58,8 @@ def default_text(field: Field) -> str:
         return "none"
     if value is None or value == "":
         return "null"
+    if isinstance(value, float):
+        return re.sub(r"e-0", "e-", f"{value}")
     return str(value).lower() if isinstance(value, bool) else f"{value}"
 
 

@@ -32,6 +32,11 @@ class OwnFiles:
         """The run that is told what is written; None where the caller keeps that itself."""
         self._known = set(_written(layout, command))
 
+    @property
+    def any(self) -> bool:
+        """Whether it wrote anything."""
+        return bool(self._known)
+
     def has(self, path: Path) -> bool:
         """As `Own` says."""
         try:

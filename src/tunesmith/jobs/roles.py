@@ -6,9 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.authoring.asking import Tally, ask_all
+from tunesmith.authoring.dialogue.script import plain_name
 from tunesmith.authoring.document import find_documents, read_document, shown_path
 from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.options import RolesOptions
@@ -36,6 +38,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     def say(text: str) -> None:
         console.print(text, markup=False)
 
+    options = replace(options, role=tuple(map(plain_name, options.role)))
     found = _read(sources, options, say)
     must_speak(found, options)
     _tell_found(found, options, say)

@@ -139,15 +139,16 @@ def _head(found: Sequence[Paragraph], at: int) -> _Head | None:
     for pattern in (_INLINE, _BRACKETED, _ABBREVIATED):
         if match := pattern.match(paragraph.text):
             said = match["said"].strip()
-            return _Head(_plain(match["name"]), said, not said, pattern is _ABBREVIATED)
+            return _Head(plain_name(match["name"]), said, not said, pattern is _ABBREVIATED)
     match = _ALONE.match(paragraph.text)
     if match and not paragraph.follows and at + 1 < len(found) and found[at + 1].follows:
-        return _Head(_plain(match["name"]), "", True, weak=False)
+        return _Head(plain_name(match["name"]), "", True, weak=False)
     return None
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"\s+", " ", name).strip(" .*_")
+def plain_name(name: str) -> str:
+    """A name as scripts write it above or before a line, without their marks: `HAM.`, `**Ada**:`."""
+    return re.sub(r"\s+", " ", name).strip(" .*_:：")
 
 
 def _names(heads: Sequence[_Head | None], roles: Collection[str]) -> set[str]:

@@ -13,7 +13,7 @@ from tunesmith.data.catalog import resolve
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
-from tunesmith.web.language import Told
+from tunesmith.web.language import Told, said
 
 router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
@@ -71,6 +71,8 @@ class Help(BaseModel):
 def schema(verb: Verb = "train") -> dict[str, Any]:
     """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
     whole = forms.schema_for(verb)
+    for described in whole["properties"].values():
+        described["description"] = said(described["description"])
     if "template" in whole["properties"]:
         whole["properties"]["template"]["x-suggestions"] = sorted(family_names())
     return whole
