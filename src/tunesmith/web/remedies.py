@@ -21,13 +21,15 @@ _WORDS = (
     ("memory", re.compile(r"memory (of the device )?is not enough|out of memory", re.IGNORECASE)),
     (
         "in_use",
-        re.compile(r"^The directory .* (already holds a run|is already in use)|is there already, and is no earlier export"),
+        re.compile(
+            r"^The directory .* (already holds a run|is already in use)|is there already, and is no earlier export"
+        ),
     ),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
     (
         "hub_unreachable",
-        re.compile(r" is no folder here, is .* in the local cache, |could not be had from ModelScope|the chosen hub, but"),
+        re.compile(r"no folder here, is .* in the local cache, |could not be had from ModelScope|the chosen hub, but"),
     ),
     ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
     ("template", re.compile(r"no chat template of its own|There is no template called|^The template .* not built in")),

@@ -116,7 +116,9 @@ def begin_command(
     a config file that the command is to read; it is put in front of the arguments.
     """
     devices_taken = _known(chosen)
-    path = free_folder(Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    path = free_folder(
+        Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    )
     run = Run.create(path, flat_yaml(asked), resolved or flat_yaml(asked), kind=verb)
     given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
     run.add_environment(arguments=given)

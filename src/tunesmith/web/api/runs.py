@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from tunesmith.errors import UserError
 from tunesmith.runs.files import replace_json
-from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
 from tunesmith.web import deleting, forms, starting
