@@ -66,7 +66,7 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.name, show: !hidden.has(line.name), stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,
-        points: { show: line.dots ?? false, size: 6, fill: colour(line.colour) },
+        points: { show: (self: uPlot) => Boolean(line.dots) || self.data[0].length === 1, size: 6, fill: colour(line.colour) },
       }))],
       hooks: {
         setCursor: [(self) => setAt(self.cursor.idx ?? null)],
