@@ -96,11 +96,11 @@ export function settingsOf(texts: Texts, fields: FieldSpec[]): Settings {
 export const textsOf = (settings: Settings): Texts => Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, toText(value)]));
 
 /** Fields whose name, label or help has every word that was typed. */
-export function matching(fields: FieldSpec[], query: string, label: (name: string) => string, help: (field: FieldSpec) => string): FieldSpec[] {
+export function matching(fields: FieldSpec[], query: string, label: (name: string) => string): FieldSpec[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const score = (field: FieldSpec) => {
     const name = `${field.name} ${field.name.replaceAll("_", " ")} ${label(field.name)}`.toLowerCase();
-    const all = `${name} ${help(field)} ${field.help} ${field.section}`.toLowerCase();
+    const all = `${name} ${field.help} ${field.section}`.toLowerCase();
     if (!words.every((word) => all.includes(word))) return 0;
     return words.every((word) => name.includes(word)) ? 2 : 1;
   };
