@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from tunesmith.authoring.options import MakeOptions, RolesOptions  # noqa: E402
+from tunesmith.authoring.options import ConvertSettings, MakeOptions, RolesOptions  # noqa: E402
 from tunesmith.config.fields import helps_of  # noqa: E402
 from tunesmith.config.job import SECTIONS  # noqa: E402
 from tunesmith.i18n import entries  # noqa: E402
@@ -63,7 +63,7 @@ def texts() -> dict[str, list[str]]:
             for text in texts_of(path.read_text(encoding="utf-8")):
                 places = found.setdefault(text, [])
                 places += [name] if name not in places else []
-    for kind in (*SECTIONS.values(), MakeOptions, RolesOptions):
+    for kind in (*SECTIONS.values(), ConvertSettings, MakeOptions, RolesOptions):
         name = f"{kind.__module__.removeprefix('tunesmith.').replace('.', '/')}.py"
         for text in ((kind.__doc__ or "").strip().splitlines()[0], *helps_of(kind).values()):
             found.setdefault(text.replace("{", "{{").replace("}", "}}"), []).append(name)

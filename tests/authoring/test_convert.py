@@ -338,6 +338,26 @@ def test_the_command_shows_the_guess_the_check_and_three_rows(
     assert "Did you mean --instruction" in capsys.readouterr().err
 
 
+def test_a_comma_in_a_template_is_part_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(
+        documents.xlsx(tmp_path / "t.xlsx", {"S": [["city", "land", "fact"], ["Bergen", "Norway", "It rains."]]})
+    )
+    data = ["--dataset-dir", str(tmp_path / "data")]
+    pairs = [
+        "--instruction",
+        "{city}, {land}?",
+        "--output",
+        "fact",
+        "--instruction",
+        "Rain in {city}?",
+        "--output",
+        "{fact}",
+    ]
+    assert main(["data", "convert", path, "--out", "c", *data, *pairs]) == 0
+    lines = (tmp_path / "data" / "c.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["instruction"] for line in lines] == ["Bergen, Norway?", "Rain in Bergen?"]
+
+
 def test_a_registered_data_set_in_another_file_keeps_even_what_means_nothing(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "a", "name": "Ada"}, {"role": "assistant", "content": "b"}]}
     _, first = converted(written(tmp_path / "a.jsonl", [row]), tmp_path, "first")

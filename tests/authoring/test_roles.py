@@ -354,3 +354,16 @@ def test_the_work_grows_with_the_text_alone() -> None:
     counted = replace(spoken, paragraphs=Counted(spoken.paragraphs))
     assert len(list(dialogue_rows(counted, options, Prompts(None), lambda row: None))) == 30
     assert Counted.times < 5
+
+
+def test_without_a_name_the_command_lists_who_speaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "script.txt"
+    path.write_text(SCRIPT_ZH, encoding="utf-8")
+    assert main(["data", "roles", str(path)]) == 0
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["3", "甄嬛"] in told and told.index(["3", "甄嬛"]) < told.index(["1", "苏培盛"])
+    assert main(["data", "roles", str(path), "--out", "somebody"]) == 2  # whose lines is not said
+    assert "--role" in capsys.readouterr().err
+    path.write_text("Nothing is said here.", encoding="utf-8")
+    assert main(["data", "roles", str(path)]) == 2
+    assert "--layout" in capsys.readouterr().err

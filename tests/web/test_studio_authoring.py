@@ -1,7 +1,9 @@
 """Documents to data sets from the page: the commands are started, and what they refuse is told."""
 
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 from starlette.testclient import TestClient
 from tests.web.serving import wait_for
@@ -42,6 +44,46 @@ def test_a_table_becomes_a_data_set(client: TestClient, workspace: Path) -> None
     assert outputs == ["b", "很好"] and client.get("/api/datasets/faq/removed").json() == []
 
 
+def test_a_table_is_shown_with_what_becomes_of_its_columns(client: TestClient, workspace: Path) -> None:
+    rows = "".join(f"Q{n}?,A{n},{'x' * 1000}\n" for n in range(9))
+    (workspace / "faq.csv").write_text(f"question,answer,notes\n{rows}", encoding="utf-8")
+    (workspace / "odd.csv").write_text("left,right\n1 apple,red\n", encoding="utf-8")
+    (workspace / "text.txt").write_text("No table.", encoding="utf-8")
+
+    def tables(*sources: str, **options: object) -> list[dict[str, Any]]:
+        answer = client.post("/api/authoring/tables", json={"sources": sources, "options": options})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["tables"]
+        return found
+
+    faq, odd = tables("faq.csv", "odd.csv", "text.txt")
+    assert faq["columns"] == ["question", "answer", "notes"] and [row[0] for row in faq["rows"]] == [
+        "Q0?",
+        "Q1?",
+        "Q2?",
+    ]
+    assert len(faq["rows"][0][2]) < 400
+    assert faq["guessed"] and faq["parts"] == {"instruction": ["question"], "output": ["answer"]}
+    assert odd["columns"] == ["left", "right"] and odd["problem"]["field"] == "instruction"
+    (told,) = tables("odd.csv", instruction="What is {left}?", output="right")
+    assert told["parts"] == {"instruction": ["left"], "output": ["right"]} and told["problem"] is None
+    outside = client.post("/api/authoring/tables", json={"sources": ["/etc/hosts"], "options": {}})
+    assert outside.status_code == 400
+
+
+def test_the_same_as_a_command_is_quoted_for_each_shell_and_holds_no_key(client: TestClient, workspace: Path) -> None:
+    (workspace / "it's.csv").write_text("question,answer\na,b\n", encoding="utf-8")
+    options = {"out": "faq", "instruction": "{question}, {answer}?", "as_text": False, "replace": True, "system": "--x"}
+    asked = {"sources": ["it's.csv"], "options": options, "api_key": "sk-secret"}
+    line = client.post("/api/authoring/convert/command", json=asked).json()
+    words = ["data", "convert", "it's.csv", "--out", "faq", "--instruction", "{question}, {answer}?", "--replace"]
+    assert shlex.split(line["bash"].replace("\\\n", "")) == ["tunesmith", *words, "--system=--x"]
+    assert "'it''s.csv'" in line["powershell"] and "'{question}, {answer}?'" in line["powershell"]
+    assert "sk-secret" not in str(line)
+    asked["options"] = {"out": "x", "onyl": "text"}
+    assert "onyl" in client.post("/api/authoring/convert/command", json=asked).json()["message"]
+
+
 def test_a_table_that_does_not_do_fails_with_its_reason(client: TestClient, workspace: Path) -> None:
     (workspace / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     asked = {"sources": ["t.csv"], "options": {"out": "t", "instruction": "{nothing}", "output": "{b}"}}
@@ -53,6 +95,8 @@ def test_one_character_is_taken_out_of_a_play(client: TestClient, workspace: Pat
     lines = [f"HAMLET: I say {number}.\nHORATIO: And I answer {number}, my lord.\n" for number in range(6)]
     (workspace / "play.txt").write_text("\n".join(lines), encoding="utf-8")
     asked = {"sources": ["play.txt"], "options": {"out": "horatio", "role": ["HORATIO"]}}
+    heard = client.post("/api/authoring/speakers", json={"sources": ["play.txt"], "options": {}}).json()["speakers"]
+    assert heard == [{"name": "HAMLET", "lines": 6}, {"name": "HORATIO", "lines": 6}]
     run = client.post("/api/authoring/roles", json=asked)
     assert run.status_code == 201, run.text
     ended = finished(client, run.json()["id"])
@@ -73,5 +117,9 @@ def test_what_can_not_begin_is_told_at_once(client: TestClient, workspace: Path)
     assert "outside" in refused(options={"out": "x"}, sources=["/etc/hosts"])
     assert refused(options={"out": "x"})  # nobody to ask
     assert client.get("/api/runs").json() == []
+    english, chinese = (client.get("/api/authoring/styles", params={"language": it}).json() for it in ("ja", "zh-CN"))
+    assert len(english) == len(chinese) > 3 and english[0]["name"] == "what" and chinese[0]["asks"]
+    only = next(one for one in client.get("/api/authoring/options?verb=convert").json() if one["name"] == "only")
+    assert (only["kind"], only["choices"]) == ("choice", ["questions", "text"])
     names = {option["name"] for option in client.get("/api/authoring/options?verb=make").json()}
     assert {"model", "base_url", "entries", "styles"} <= names and "run_dir" not in names

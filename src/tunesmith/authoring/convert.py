@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tunesmith.authoring.document import Found, Skipped, find_documents
-from tunesmith.authoring.publish import FileType, Published, RowFormat, publish, refuse_existing, target, written_aside
+from tunesmith.authoring.mapping import Wanted
+from tunesmith.authoring.options import ConvertSettings, FileType, Only, RowFormat
+from tunesmith.authoring.publish import Published, publish, refuse_existing, target, written_aside
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
 from tunesmith.authoring.sources import Family, Item, ReadingOptions, Rejected, Source, open_sources
@@ -22,8 +24,6 @@ from tunesmith.text.formats import FORMATS
 from tunesmith.text.rows import RowError
 
 Tell = Callable[[int, int], None]
-Only = Literal["questions", "text"]
-ONLY: tuple[Only, ...] = ("questions", "text")
 _FAMILIES: Mapping[Only, Family] = {"questions": "conversations", "text": "text"}
 _NOT_TAKEN: Mapping[Only, str] = {
     "questions": "It holds plain text, and only questions are taken.",
@@ -47,6 +47,18 @@ class ConvertOptions:
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     replace: bool = False
     only: Only | None = None
+
+    @classmethod
+    def of(cls, given: ConvertSettings) -> ConvertOptions:
+        """What the command line or the page was given."""
+        wanted = Wanted(given.instruction, given.output, given.input or None, given.system or None)
+        reading = ReadingOptions(
+            wanted=wanted, mode=given.mode, header=given.header, sheets=given.sheet, as_text=given.as_text
+        )
+        return cls(
+            out=given.out, dataset_dir=given.dataset_dir, to=given.to, file_type=given.type, reading=reading,
+            replace=given.replace, only=given.only,
+        )  # fmt: skip
 
     def takes(self, source: Source) -> bool:
         return self.only is None or _FAMILIES[self.only] == source.family
@@ -82,9 +94,9 @@ def plan(names: Sequence[str], options: ConvertOptions) -> Plan:
     """
     path = target(options.out, options.dataset_dir, options.file_type, replace=options.replace)
     refuse_existing(_beside(path), replace=options.replace)
-    paths, entries = _located(names, options.dataset_dir)
+    paths, entries = located(names, options.dataset_dir)
     reading = replace(options.reading, named=tuple(map(Path, names)))
-    found = _found(paths)
+    found = found_in(paths)
     files, sources, skipped = [], list[Source](), list(found.skipped)
     for path in found.documents:
         try:
@@ -262,7 +274,7 @@ def _rated(sources: Sequence[Source]) -> tuple[bool, str | None]:
     return first is not None and isinstance(first.example, Ranked), next(iter(tags), None)
 
 
-def _located(names: Sequence[str], dataset_dir: str) -> tuple[list[Path], dict[Path, DatasetEntry]]:
+def located(names: Sequence[str], dataset_dir: str) -> tuple[list[Path], dict[Path, DatasetEntry]]:
     """Paths, and the entries of those that were named by dataset_info.json."""
     catalog = Catalog.load(dataset_dir)
     paths, entries = list[Path](), dict[Path, DatasetEntry]()
@@ -285,8 +297,8 @@ def entry_files(entry: DatasetEntry) -> list[Path]:
     return [source.path for source in locate(entry, cache_folder())]
 
 
-def _found(paths: Sequence[Path]) -> Found:
-    """Documents and files of rows; parquet and arrow are rows, and no documents."""
+def found_in(paths: Sequence[Path]) -> Found:
+    """Documents and files of rows below paths; parquet and arrow are rows, and no documents."""
     rows = [path for path in paths if path.is_file() and path.suffix.lower() in RECORDS]
     others = [path for path in paths if path not in rows]
     found = find_documents(others) if others else Found((), ())

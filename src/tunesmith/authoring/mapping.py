@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.text.rows import RowError
 
+PARTS = ("instruction", "input", "output", "system")
 _FIELD = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})")  # {{name}} is a placeholder that is filled when training
 # Headers that tell their meaning, the surest first; compared without case, spaces and marks.
 _HEADERS: Mapping[str, Sequence[str]] = {
@@ -87,9 +88,13 @@ class ColumnMapping:
             row["system"] = system
         return row
 
+    def columns(self, part: str) -> tuple[str, ...]:
+        """The columns that a part is made of."""
+        template: Template | None = getattr(self, part)
+        return template.columns if template is not None else ()
+
     def used(self) -> set[str]:
-        parts = (self.instruction, self.output, self.input, self.system)
-        return {name for part in parts if part is not None for name in part.columns}
+        return {name for part in PARTS for name in self.columns(part)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,11 @@ class Wanted:
     outputs: tuple[str, ...] = ()
     input: str | None = None
     system: str | None = None
+
+    def guess(self, columns: Sequence[str]) -> dict[str, str]:
+        """The columns that the headers give to question, answer and what goes with them; {} where something is told."""
+        found = {part: _find(part, columns) for part in PARTS}
+        return {} if self.given else {part: name for part, name in found.items() if name is not None}
 
     @property
     def given(self) -> bool:

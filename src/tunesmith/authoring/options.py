@@ -1,20 +1,80 @@
-"""What can be asked of `data make` and `data roles`: one description for the command line and the web page."""
+"""What can be asked of `data make`, `data roles` and `data convert`: one description for the command line and the web
+page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from tunesmith.config.fields import fields_of
 from tunesmith.config.section import Count, NonNegative, Positive, Share
 from tunesmith.errors import UserError, did_you_mean
 
-T = TypeVar("T")
+FileType = Literal["jsonl", "json", "parquet"]
+RowFormat = Literal["alpaca", "sharegpt", "openai", "text"]
+Mode = Literal["paragraph", "line", "section", "whole", "qa"]
+Only = Literal["questions", "text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobOptions:
+class Options:
+    """REPEATED: options with several values that are given one by one, as a comma may stand in them.
+    TERMINAL: options that only the command line has."""
+
+    REPEATED: ClassVar[frozenset[str]] = frozenset()
+    TERMINAL: ClassVar[frozenset[str]] = frozenset({"run_dir", "dry_run"})
+
+    out: str = ""
+    """Name of the data set."""
+    dataset_dir: str = "data"
+    """Folder of dataset_info.json."""
+    type: FileType = "jsonl"
+    """Kind of file."""
+    replace: bool = False
+    """Replace a data set of that name."""
+
+
+T = TypeVar("T", bound=Options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertSettings(Options):
+    """`data convert`: tables and documents as they are, without a model."""
+
+    REPEATED: ClassVar[frozenset[str]] = frozenset({"instruction", "output", "sheet"})
+    TERMINAL: ClassVar[frozenset[str]] = frozenset({"dry_run", "model", "template"})
+
+    instruction: tuple[str, ...] = ()
+    """The question: a column, or a text with {columns} in it; guessed from the headers where left out."""
+    input: str = ""
+    """What is added to the question on a new line: a column, or a text with {columns}."""
+    output: tuple[str, ...] = ()
+    """The answer: a column, or a text with {columns} in it; guessed from the headers where left out."""
+    system: str = ""
+    """The system message: a column, a text, or both."""
+    header: Count | None = None
+    """The row that names the columns, from 1; 0 where there is none. Left out, it is found."""
+    sheet: tuple[str, ...] = ()
+    """Only this sheet of a workbook."""
+    only: Only | None = None
+    """Of sources of both kinds, only questions or only plain text."""
+    as_text: bool = False
+    """Read tables as documents, a paragraph a row."""
+    mode: Mode = "paragraph"
+    """How documents are cut; qa takes what stands after `Q:` and `A:`, `问：` and `答：`."""
+    to: RowFormat | None = None
+    """Shape of the rows. Left out: that of the sources, alpaca for tables."""
+    dry_run: bool = False
+    """Show what would be made of the first rows; nothing is written."""
+    model: str = ""
+    """Show the result as this model will see it, token by token."""
+    template: str = ""
+    """The chat template to show it with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions(Options):
     """Who is asked, how fast and at what price, and where the rows go."""
 
     model: str = ""
@@ -48,14 +108,6 @@ class JobOptions:
     retry_failed: bool = False
     """Ask once more what failed before."""
 
-    out: str = ""
-    """Name of the data set."""
-    dataset_dir: str = "data"
-    """Folder of dataset_info.json."""
-    type: Literal["jsonl", "json", "parquet"] = "jsonl"
-    """Kind of file."""
-    replace: bool = False
-    """Replace a data set of that name."""
     val_size: NonNegative = 0.0
     """Rows kept apart for validation, by whole documents: a share or a number."""
     seed: Count = 42
@@ -131,7 +183,7 @@ class RolesOptions(JobOptions):
 def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
     """The options, from values that may be texts. UserError for a name that there is none of, or a value that can't be.
 
-    A tuple takes a list or a text with commas, ASCII or Chinese.
+    A tuple takes a list or a text with commas, ASCII or Chinese; one that is REPEATED takes a text as it is.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -140,8 +192,9 @@ def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
     for name, value in given.items():
         if name not in known:
             raise UserError(f"There is no option {name!r}.", hint=did_you_mean(name, known), field=name)
-        listed = isinstance(known[name].default, tuple) and isinstance(value, str)
-        values[name] = split_list(value) if listed else value
+        if isinstance(known[name].default, tuple) and isinstance(value, str):
+            value = (value,) if name in kind.REPEATED else split_list(value)
+        values[name] = value
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from tunesmith.authoring.document import Passage
+from tunesmith.authoring.options import Mode
 from tunesmith.text.rows import RowError
 
-Mode = Literal["paragraph", "line", "section", "whole", "qa"]
-MODES: tuple[Mode, ...] = ("paragraph", "line", "section", "whole", "qa")
 _ASKED = re.compile(r"^\s*(?:[-*\d.、)）]*\s*)(?:Q(?:uestion)?\s*\d*|问题?\s*\d*|問題?\s*\d*|提问)\s*[:：.、]\s*", re.I)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _ANSWERED = re.compile(r"^\s*(?:A(?:nswer)?\s*\d*|答案?\s*\d*|回答)\s*[:：.、]\s*", re.I)

@@ -30,6 +30,11 @@ def language_for(script: Script) -> Language:
     return script if script in ("zh", "zh-TW") else "en"
 
 
+def language_of(tag: str) -> Language:
+    """The language of prompts that is nearest to one that a person reads, by its tag."""
+    return "zh-TW" if tag in ("zh-TW", "zh-HK") else "zh" if tag.startswith("zh") else "en"
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A prompt: what the system message and the user message are made of. version: of its words."""

@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Protocol
 
 from tunesmith.authoring.catalog_file import CatalogFile, check_name, edited, info_path
+from tunesmith.authoring.options import FileType, RowFormat
 from tunesmith.data.editing import revision
 from tunesmith.errors import UserError
 from tunesmith.runs.files import aside_of, clear_dead_asides, told_plainly
 
-FileType = Literal["jsonl", "json", "parquet"]
-RowFormat = Literal["alpaca", "sharegpt", "openai", "text"]
 Row = Mapping[str, Any]
-FILE_TYPES: tuple[FileType, ...] = ("jsonl", "json", "parquet")
-ROW_FORMATS: tuple[RowFormat, ...] = ("alpaca", "sharegpt", "openai", "text")
 
 _BATCH = 1000
 _HALF = re.compile("[\ud800-\udfff]")

@@ -26,6 +26,7 @@ from tunesmith.errors import UserError
 _MOST_ASKED = 3  # lines of others that an answer answers
 _SAME_BREATH = 60  # characters of narration between two lines that are one speech
 _SENTENCE_END = re.compile(r"[。！？!?.…]+[”」』\"’]*\s*|\n+")
+_NO_DIALOGUE = "No dialogue was found; try --layout script or novel."
 _SCENE_WORD = {"en": "The scene: ", "zh": "场景：", "zh-TW": "場景："}
 _SEPARATOR = {"en": ": ", "zh": "：", "zh-TW": "："}
 
@@ -266,14 +267,26 @@ def with_speakers(spoken_in: Spoken, told: dict[int, str]) -> Spoken:
     return replace(spoken_in, lines=tuple(lines))
 
 
+def speakers(found: Sequence[Spoken]) -> Counter[str]:
+    """Who is named as speaking, with the number of their lines."""
+    named = (line.speaker for each in found for line in each.lines)
+    return Counter(name for name in named if name is not None and name != SOMEBODY)
+
+
 def must_speak(found: Sequence[Spoken], options: RolesOptions) -> None:
     """UserError, naming who does speak, where the character never does."""
-    counts = Counter(line.speaker for each in found for line in each.lines if line.speaker not in (None, SOMEBODY))
+    counts = speakers(found)
     if any(is_role(name, options) for name in counts):
         return
-    names = ", ".join(f"{name} ({count})" for name, count in counts.most_common(12))
+    names = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(12))
     raise UserError(
         f"Nobody called {' or '.join(options.role)} speaks in the text.",
-        hint=f"Those who speak: {names}." if names else "No dialogue was found; try --layout script or novel.",
+        hint=f"Those who speak: {names}." if names else _NO_DIALOGUE,
         field="role",
     )
+
+
+def must_be_dialogue(counts: Counter[str]) -> None:
+    """UserError where nobody speaks."""
+    if not counts:
+        raise UserError("Nobody speaks in the text.", hint=_NO_DIALOGUE, field="layout")

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from tunesmith.authoring.chats import Chat, chats_of
 from tunesmith.authoring.document import Skipped, open_document, shown_path
 from tunesmith.authoring.mapping import ColumnMapping, Wanted, text_column
-from tunesmith.authoring.passages import Mode, text_rows
+from tunesmith.authoring.options import Mode
+from tunesmith.authoring.passages import text_rows
 from tunesmith.authoring.ranking import Ranked, is_ranked, ranked_keys, read_ranked
 from tunesmith.authoring.records import RECORDS, read_records
 from tunesmith.authoring.tables import CSV, SHEETS, Table, read_tables
@@ -25,7 +26,7 @@ from tunesmith.text.formats.messages import MessageList
 from tunesmith.text.rows import RowError
 
 Family = Literal["conversations", "text"]
-_LOOKED_AT = 64
+LOOKED_AT = 64
 _PLACE = ("source", "source_sheet", "source_row")
 """Columns that tell where a row of a table comes from."""
 _OWN_COLUMNS = ("instruction", "input", "output", "history", "system", "tools", "conversations", "messages", "text")
@@ -145,7 +146,7 @@ def _document(path: Path, reading: ReadingOptions) -> Source:
 
 def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
     rows = iter(read_records(path))
-    head = list(itertools.islice(rows, _LOOKED_AT))
+    head = list(itertools.islice(rows, LOOKED_AT))
     good = [row for _, row in head if not isinstance(row, RowError)]
     if not good:
         first = next((row.reason for _, row in head if isinstance(row, RowError)), "it is empty")
@@ -154,12 +155,12 @@ def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) ->
     if all(chats_of(row) for row in good):
         return Source(path.name, "conversations", "chats", _chats(numbered), [])
     columns = list(dict.fromkeys(key for row in good for key in row))
-    return _rows(path.name, columns, good, numbered, reading, entry, [])
+    return source_of(path.name, columns, good, numbered, reading, entry, [])
 
 
 def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
-    name = f"{path.name}{f', sheet {table.name}' if table.name else ''}"
-    head = list(itertools.islice(table.rows, _LOOKED_AT))
+    name = table_name(path, table)
+    head = list(itertools.islice(table.rows, LOOKED_AT))
     place = {"source": shown_path(path, reading.named or (path,)).as_posix()}
     place |= {"source_sheet": table.name} if table.name else {}
     numbered = (
@@ -167,13 +168,17 @@ def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntr
                                              if key not in row}})
         for number, row in itertools.chain(head, table.rows)
     )  # fmt: skip
-    return _rows(name, list(table.columns), [row for _, row in head], numbered, reading, entry, table.notes)
+    return source_of(name, list(table.columns), [row for _, row in head], numbered, reading, entry, table.notes)
+
+
+def table_name(path: Path, table: Table) -> str:
+    return f"{path.name}{f', sheet {table.name}' if table.name else ''}"
 
 
 Numbered = Iterator[tuple[str, Mapping[str, Any] | RowError]]
 
 
-def _rows(
+def source_of(
     name: str,
     columns: list[str],
     sample: Sequence[Mapping[str, Any]],
@@ -182,6 +187,7 @@ def _rows(
     entry: DatasetEntry | None,
     notes: list[str],
 ) -> Source:
+    """Rows under columns as a source; the sample, their first ones, tells what they are. UserError where it doesn't."""
     if not reading.wanted.given:
         own, tags = (entry.columns, entry.tags) if entry else (Columns(), Tags())
         kto = own.kto_tag or _kto_column(sample)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.authoring.holdout import validation_groups
-from tunesmith.authoring.publish import FileType, Published, put_in_place, target
+from tunesmith.authoring.options import FileType
+from tunesmith.authoring.publish import Published, put_in_place, target
 from tunesmith.config.places import cache_folder
 from tunesmith.data.catalog import Catalog, resolve
 from tunesmith.data.check import normal_digest

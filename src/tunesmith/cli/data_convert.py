@@ -7,15 +7,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tunesmith.cli.flags import Flags
+from tunesmith.cli.data_options import must_be_named, read_arguments, table
 from tunesmith.cli.train import wants_help
 from tunesmith.i18n import tr, translated, trn
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator, Sequence
 
-    from tunesmith.authoring.convert import Converted, ConvertOptions, Plan
+    from tunesmith.authoring.convert import Converted, Plan
     from tunesmith.authoring.document import Skipped
     from tunesmith.authoring.sources import Source
 
@@ -30,40 +29,25 @@ pdf, html, epub, md, txt, srt, vtt, ass) by their paragraphs, from exported chat
   tunesmith data convert books/ --out books --mode section
   tunesmith data convert old.json --out new --to openai --type parquet
 
-Tables
-  --instruction TEXT  the question: a column, or text with {columns} in it; guessed from the headers where left out.
-                      May be given several times, with as many --output, for several rows of each row
-  --output TEXT       the answer, likewise
-  --input TEXT        what is added to the question on a new line
-  --system TEXT       the system message: a column, a text, or both
-  --header N          the row that names the columns, from 1; 0 where there is none (found out)
-  --sheet NAME        only this sheet of a workbook; may be given several times
-  --only KIND         of sources of both kinds, questions or text
-  --as-text           read tables as documents, a paragraph a row
-Documents
-  --mode MODE         paragraph (default), line, section (under one heading), whole, or qa (what stands after `Q:` and
-                      `A:`, `问：` and `答：`)
-The data set
-  --to FORMAT         alpaca, sharegpt, openai or text (what the sources have; alpaca for tables)
-  --type TYPE         jsonl (default), json, parquet
-  --replace           replace a data set of that name
-  --dry-run           show what would be made of the first rows; nothing is written
-  --model MODEL       show the result as this model will see it, token by token; --template NAME with it
-
-Rows that can't be used are left out with their reason, and lie beside the data set in NAME.rejected.jsonl."""
+--instruction and --output may be given several times, for several rows of each row of a table; --sheet too.
+Rows that can't be used are left out with their reason, and lie beside the data set in NAME.rejected.jsonl.
+"""
 
 
 def run(arguments: list[str]) -> int:
-    if wants_help(arguments) or not arguments:
-        print(tr(HELP))
-        return 0 if arguments else 2
-    flags = _flags().parse_intermixed_args(arguments)
-    from tunesmith.authoring.convert import convert, plan
+    from tunesmith.authoring.options import ConvertSettings
 
-    options = _options(flags)
-    made = plan(flags.sources, options)
+    if wants_help(arguments) or not arguments:
+        print(f"{tr(HELP)}\n{table(ConvertSettings)}")
+        return 0 if arguments else 2
+    sources, given = read_arguments(arguments, ConvertSettings, "convert")
+    must_be_named(given)
+    from tunesmith.authoring.convert import ConvertOptions, convert, plan
+
+    options = ConvertOptions.of(given)
+    made = plan([str(source) for source in sources], options)
     _tell_plan(made)
-    if flags.dry_run:
+    if given.dry_run:
         _tell_dry(made)
         _tell_skipped(made.skipped)
         return 0
@@ -72,54 +56,7 @@ def run(arguments: list[str]) -> int:
     _tell_done(done)
     from tunesmith.jobs import published
 
-    return published.show(done.published, model=flags.model, template=flags.template)
-
-
-def _flags() -> Flags:
-    from tunesmith.authoring.convert import ONLY
-    from tunesmith.authoring.passages import MODES
-    from tunesmith.authoring.publish import FILE_TYPES, ROW_FORMATS
-
-    flags = Flags("data convert")
-    flags.add_argument("sources", nargs="+")
-    flags.add_argument("--out", required=True)
-    flags.add_argument("--dataset-dir", "--dataset_dir", default="data")
-    flags.add_argument("--instruction", action="append", default=[])
-    flags.add_argument("--output", action="append", default=[])
-    flags.add_argument("--input")
-    flags.add_argument("--system")
-    flags.add_argument("--header", type=int)
-    flags.add_argument("--sheet", action="append", default=[])
-    flags.add_argument("--as-text", action="store_true")
-    flags.add_argument("--only", choices=ONLY)
-    flags.add_argument("--mode", choices=MODES, default="paragraph")
-    flags.add_argument("--to", choices=ROW_FORMATS)
-    flags.add_argument("--type", choices=FILE_TYPES, default="jsonl")
-    flags.add_argument("--replace", action="store_true")
-    flags.add_argument("--dry-run", action="store_true")
-    flags.add_argument("--model")
-    flags.add_argument("--template")
-    return flags
-
-
-def _options(flags: argparse.Namespace) -> ConvertOptions:
-    from tunesmith.authoring.convert import ConvertOptions
-    from tunesmith.authoring.mapping import Wanted
-    from tunesmith.authoring.sources import ReadingOptions
-
-    wanted = Wanted(tuple(flags.instruction), tuple(flags.output), flags.input, flags.system)
-    reading = ReadingOptions(
-        wanted=wanted, mode=flags.mode, header=flags.header, sheets=tuple(flags.sheet), as_text=flags.as_text
-    )
-    return ConvertOptions(
-        out=flags.out,
-        dataset_dir=flags.dataset_dir,
-        to=flags.to,
-        file_type=flags.type,
-        reading=reading,
-        replace=flags.replace,
-        only=flags.only,
-    )
+    return published.show(done.published, model=given.model or None, template=given.template or None)
 
 
 def _tell_plan(made: Plan) -> None:

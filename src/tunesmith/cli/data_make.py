@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunesmith.cli.data_options import read_arguments, table
+from tunesmith.cli.data_options import must_be_named, read_arguments, table
 from tunesmith.cli.train import wants_help
 from tunesmith.i18n import tr
 
@@ -38,6 +38,7 @@ def run_make(arguments: list[str]) -> int:
         print(f"{tr(HELP)}\n{table(MakeOptions)}")
         return 0
     sources, options = read_arguments(arguments, MakeOptions, "make")
+    must_be_named(options)
     from tunesmith.jobs import make
 
     return make.preview(sources, options) if options.dry_run else make.make(sources, options)

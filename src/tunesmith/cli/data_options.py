@@ -12,11 +12,11 @@ from tunesmith.errors import UserError
 from tunesmith.i18n import translated
 
 if TYPE_CHECKING:
-    from tunesmith.authoring.options import JobOptions
+    from tunesmith.authoring.options import Options
     from tunesmith.config.fields import Field
     from tunesmith.runs.layout import RunLayout
 
-T = TypeVar("T", bound="JobOptions")
+T = TypeVar("T", bound="Options")
 
 
 def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tuple[list[Path], T]:
@@ -42,16 +42,20 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     sources = [Path(source).expanduser() for source in given.pop("sources")]
     for name, value in given.items():
         if isinstance(value, list):
-            given[name] = ",".join(value)
+            given[name] = tuple(value) if name in kind.REPEATED else ",".join(value)
     options = read_options(kind, given)
     if not sources:
         raise UserError(
             f"`tunesmith data {action}` needs a document or a folder of them.",
             hint=f"tunesmith data {action} --help",
         )
+    return sources, options
+
+
+def must_be_named(options: Options) -> None:
+    """UserError where nothing says how the data set is to be called."""
     if not options.out:
         raise UserError("The data set needs a name.", hint="Add --out NAME.", field="out")
-    return sources, options
 
 
 def run_again(run: RunLayout, command: str, record: Mapping[str, Any]) -> int:
@@ -76,24 +80,27 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def table(kind: type) -> str:
+def table(kind: type[Options]) -> str:
     """The options with their help and defaults."""
     from tunesmith.config.fields import fields_of, helps_of
 
     lines = []
-    left = {name: _flag(name) + _value(field) for name, field in fields_of(kind).items()}
+    made: Any = kind
+    left = {name: _flag(name) + _value(field, kind) for name, field in fields_of(kind).items()}
     width = max(map(len, left.values()))
     for name, field in fields_of(kind).items():
-        told = translated(helps_of(kind).get(name, "")).rstrip(".。")
+        told = translated(helps_of(made).get(name, "")).rstrip(".。")
         default = f" ({field.default})" if field.default and not isinstance(field.default, bool | tuple) else ""
         lines.append(f"  {left[name]:<{width}}  {told}{default}")
     return "\n".join(lines)
 
 
-def _value(field: Field) -> str:
+def _value(field: Field, kind: type[Options]) -> str:
     """What stands for a value in the help."""
     if field.takes("true or false"):
         return ""
     if field.choices:
         return " " + "|".join(field.choices)
+    if field.name in kind.REPEATED:
+        return " TEXT"
     return " A,B,…" if field.takes("list") else " TEXT" if field.takes("text") else " N"

@@ -18,6 +18,7 @@ from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
+from tunesmith.jobs.documents import DOCUMENTS
 from tunesmith.jobs.lines import Operation, Question, serve
 
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ OPERATIONS: dict[str, Operation] = {
     "unfilled": unfilled,
     "mask": mask,
     **CHANGES,
+    **DOCUMENTS,
 }
 
 if __name__ == "__main__":

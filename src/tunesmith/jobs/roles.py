@@ -16,7 +16,16 @@ from tunesmith.authoring.holdout import validation_groups
 from tunesmith.authoring.options import RolesOptions
 from tunesmith.authoring.prompting import Prompts
 from tunesmith.authoring.publish import Published, publish, refuse_existing, target
-from tunesmith.authoring.roles import Spoken, is_role, must_speak, read_dialogue, rows, with_speakers
+from tunesmith.authoring.roles import (
+    Spoken,
+    is_role,
+    must_be_dialogue,
+    must_speak,
+    read_dialogue,
+    rows,
+    speakers,
+    with_speakers,
+)
 from tunesmith.authoring.rows import Row
 from tunesmith.authoring.speakers import Unnamed, told, unnamed
 from tunesmith.errors import UserError
@@ -59,6 +68,28 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
             show(*done)
         raise
     return show(*done)
+
+
+def list_speakers(sources: Sequence[Path], options: RolesOptions) -> int:
+    """Tell who speaks in the documents, those who speak most first."""
+    console = terminal()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    counts = speakers_in(sources, options, say)
+    say(tr("Those who speak, with their lines:"))
+    for name, count in counts.most_common():
+        say(f"{count:>8,}  {name}")
+    say(tr("Take one, with its aliases: --role NAME,ALIAS --out NAME"))
+    return 0
+
+
+def speakers_in(sources: Sequence[Path], options: RolesOptions, say: Say) -> Counter[str]:
+    """Who speaks in the documents, with the number of their lines. UserError where nobody does."""
+    counts = speakers(_read(sources, options, say))
+    must_be_dialogue(counts)
+    return counts
 
 
 def _names(options: RolesOptions) -> list[str]:

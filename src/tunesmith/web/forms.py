@@ -59,7 +59,8 @@ _MOST_CONFIG = 1 << 20
 
 
 def schema_for(verb: str) -> dict[str, Any]:
-    """The JSON schema of the verb's fields. Of each: `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    """The JSON schema of the verb's fields. Of each: `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`,
+    `x-automatic`: whether a value is found where none is given."""
     whole = json_schema()
     common = {name: at for at, name in enumerate(COMMON[verb])}
     properties: dict[str, Any] = {}
@@ -74,10 +75,16 @@ def schema_for(verb: str) -> dict[str, Any]:
             "x-common": order is not None,
             "x-order": len(common) + len(properties) if order is None else order,
             "x-secret": field.secret,
+            "x-automatic": is_automatic(whole["properties"][name]["description"]),
             "x-choices": list(field.choices),
         }
     ordered = sorted(properties.items(), key=lambda pair: pair[1]["x-order"])
     return {**whole, "title": verb, "properties": dict(ordered)}
+
+
+def is_automatic(help: str) -> bool:
+    """Whether a value is found where none is given, by the English help of a setting."""
+    return "Left out" in help
 
 
 def check(
@@ -159,16 +166,19 @@ def as_yaml(settings: Mapping[str, Any], verb: str = "train") -> str:
 
 def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
     """The settings as a command, quoted for the shell; a secret shows as a variable's name at most."""
-    words = ["tunesmith", verb]
-    for key, value in _train_too(verb, _without_blanks(settings)).items():
-        if not is_secret(key):
-            words.append(f"{key}={_flag_text(value)}")
-    quoted = [_powershell(word) if windows else shlex.quote(word) for word in words]
+    given = _train_too(verb, _without_blanks(settings))
+    flags = ([f"{key}={_flag_text(value)}"] for key, value in given.items() if not is_secret(key))
+    return shell_line([["tunesmith", verb], *flags], windows=windows)
+
+
+def shell_line(parts: Sequence[Sequence[str]], *, windows: bool) -> str:
+    """Words as a command, quoted for the shell; a long one has each part on a line of its own."""
+    quote = _powershell if windows else shlex.quote
+    quoted = [" ".join(map(quote, part)) for part in parts]
     line = " ".join(quoted)
     if len(line) <= _SHELL_SAFE_LINE:
         return line
-    joint = " `\n  " if windows else " \\\n  "
-    return joint.join([" ".join(quoted[:2]), *quoted[2:]])
+    return (" `\n  " if windows else " \\\n  ").join(quoted)
 
 
 def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:

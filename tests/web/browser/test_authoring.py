@@ -57,3 +57,28 @@ def test_a_document_becomes_the_rows_that_a_person_wants(
 def questions(workspace: Path) -> list[str]:
     lines = (workspace / "data" / "tower.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["instruction"] for line in lines]
+
+
+def test_what_columns_are_used_for_is_chosen_in_the_table(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    (workspace / "documents").mkdir()
+    (workspace / "documents" / "fruit.csv").write_text("left,right\nWhat is red?,An apple.\n", encoding="utf-8")
+    server = serve()
+    page = open_page("en-US", width=390)
+    page.goto(f"{server.url}#/authoring/convert")
+    page.get_by_role("button", name="fruit.csv").click()
+    page.get_by_label("What left is used for").select_option("Question")
+    expect(page.locator('[data-field="instruction"] input')).to_have_value("left")
+    problem = page.locator('[data-field="output"] .problem')
+    expect(problem).to_contain_text("Answer column '{right}'")  # the flag by the name of its field
+    assert "--" not in problem.inner_text()
+    page.get_by_label("What right is used for").select_option("Answer")
+    expect(problem).to_have_count(0)
+    page.locator('[data-field="out"] input').fill("fruit")
+    page.get_by_role("button", name="Preview command").click()
+    expect(page.get_by_role("dialog")).to_contain_text("--instruction left")
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Make it").click()
+    expect(page.locator(".page-head .badge")).to_have_text("Finished")
+    expect(page.get_by_text("An apple.").first).to_be_visible()

@@ -13,11 +13,12 @@ from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import check_name
-from tunesmith.authoring.options import JobOptions, MakeOptions, RolesOptions, read_options
+from tunesmith.authoring.options import ConvertSettings, JobOptions, MakeOptions, Options, RolesOptions, read_options
+from tunesmith.authoring.prompting import Prompts, language_of
 from tunesmith.config.fields import fields_of, helps_of
-from tunesmith.errors import UserError, did_you_mean
+from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
-from tunesmith.web import starting
+from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, TheStudio, router_of, writable
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
@@ -25,24 +26,21 @@ from tunesmith.web.uploads import receive
 
 router = router_of("authoring")
 _DOCUMENTS = "documents"
-_KINDS: dict[str, type[JobOptions]] = {"make": MakeOptions, "roles": RolesOptions}
-_CONVERT = {
-    "instruction": "text", "output": "text", "input": "text", "system": "text", "header": "number", "sheet": "text",
-    "as_text": "switch", "mode": "text", "to": "text", "type": "text", "replace": "switch", "out": "text",
-    "dataset_dir": "text",
-}  # fmt: skip
+_KINDS: dict[str, type[Options]] = {"make": MakeOptions, "roles": RolesOptions, "convert": ConvertSettings}
 _MOST_SHOWN = 1000
 Verb = Literal["make", "roles", "convert"]
 
 
 class Option(BaseModel):
-    """One option of a command. kind: text, number, switch, choice or list."""
+    """One option of a command. kind: text, number, switch, choice or list. automatic: whether a value is found where
+    none is given."""
 
     name: str
     help: Told
     kind: str
     choices: list[str] = []
     default: Any = None
+    automatic: bool = False
 
 
 class Asked(BaseModel):
@@ -61,6 +59,55 @@ class Preview(BaseModel):
     lines: list[Told]
 
 
+class CommandLine(BaseModel):
+    """The command that does the same, for each shell."""
+
+    bash: str
+    powershell: str
+
+
+class Style(BaseModel):
+    """A kind of question."""
+
+    name: str
+    asks: str
+
+
+class Speaker(BaseModel):
+    name: str
+    lines: int
+
+
+class Speakers(BaseModel):
+    """Who speaks, those who speak most first."""
+
+    speakers: list[Speaker]
+
+
+class Fault(BaseModel):
+    field: str | None
+    message: Told
+    hint: Told = ""
+
+
+class Table(BaseModel):
+    """How a table begins. format: of its rows, "columns" where parts of them are made of columns, empty where nothing
+    can be made of it, which `problem` tells. parts: instruction, input, output, system or text → its columns."""
+
+    name: str
+    columns: list[str]
+    more_columns: int
+    rows: list[list[str]]
+    format: str
+    parts: dict[str, list[str]]
+    guessed: bool
+    problem: Fault | None
+
+
+class Tables(BaseModel):
+    tables: list[Table]
+
+
 class Rejected(BaseModel):
     """Rows that were held back, with their reasons, as the job wrote them."""
 
@@ -69,20 +116,24 @@ class Rejected(BaseModel):
 
 
 @router.get("/authoring/options")
-def authoring_options(verb: Literal["make", "roles"] = "make") -> list[Option]:
+def authoring_options(verb: Verb = "make") -> list[Option]:
     kind = _KINDS[verb]
     made: Any = kind
     helps = helps_of(made)
     found = []
     for name, field in fields_of(kind).items():
-        if name in ("run_dir", "dry_run"):
+        if name in kind.TERMINAL:
             continue
-        shape = "choice" if field.choices else field.forms[0].kind
+        shape = "choice" if field.choices else "text" if name in kind.REPEATED else field.forms[0].kind
         word = {"true or false": "switch", "whole number": "number"}.get(shape, shape)
-        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        default = "" if name in kind.REPEATED else field.default
+        default = list(default) if isinstance(default, tuple) else default
         found.append(
-            Option(name=name, help=helps.get(name, ""), kind=word, choices=list(field.choices), default=default)
-        )
+            Option(
+                name=name, help=helps.get(name, ""), kind=word, choices=list(field.choices), default=default,
+                automatic=forms.is_automatic(helps.get(name, "")),
+            )
+        )  # fmt: skip
     return found
 
 
@@ -100,6 +151,41 @@ def list_documents(studio: TheStudio) -> list[str]:
         return []
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return [studio.workspace.relative(path) for path in islice(files, _MOST_SHOWN)]
+
+
+@router.get("/authoring/styles")
+def styles(
+    studio: TheStudio,
+    language: Annotated[str, Query(max_length=40)] = "en",
+    prompts: Annotated[str, Query(max_length=1000)] = "",
+) -> list[Style]:
+    """The kinds of questions that there are, in a language or else in English. prompts: a folder with own ones."""
+    folder = studio.workspace.inside(prompts, field="prompts") if prompts else None
+    known = Prompts(folder).styles(language_of(language))
+    return [Style(name=name, asks=asks) for name, asks in known.items()]
+
+
+@router.post("/authoring/tables")
+def tables(asked: Asked, studio: TheStudio) -> Tables:
+    """The tables among the sources as they begin, for `data convert` with these options."""
+    studio.workspace.inside(str(asked.options.get("dataset_dir") or "data"), field="dataset_dir")
+    found = studio.children.asked().ask("tables", sources=_sources(studio, asked.sources), options=_given(asked))
+    return Tables.model_validate(writable(found))
+
+
+@router.post("/authoring/speakers")
+def speakers(asked: Asked, studio: TheStudio) -> Speakers:
+    """Who speaks in the sources, for `data roles` with these options."""
+    found = studio.children.asked().ask("speakers", sources=_sources(studio, asked.sources), options=_given(asked))
+    return Speakers.model_validate(writable(found))
+
+
+@router.post("/authoring/{verb}/command")
+def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
+    """What to type for the same. The key is not in it: the command takes it from the environment."""
+    sources, flags, _ = _command(verb, asked, studio)
+    parts = [["tunesmith", "data", verb, *sources], *map(_words, flags)]
+    return CommandLine(bash=forms.shell_line(parts, windows=False), powershell=forms.shell_line(parts, windows=True))
 
 
 @router.post("/authoring/{verb}/preview")
@@ -142,16 +228,11 @@ def _is_local(model: str, base_url: str) -> bool:
 def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[str], dict[str, Any]]:
     """Sources, flags and the options that were given; UserError for what the command would refuse at once."""
     sources = _sources(studio, asked.sources)
-    given = {name: value for name, value in asked.options.items() if value not in (None, "", [])}
-    if verb == "convert":
-        if unknown := next((name for name in given if name not in _CONVERT), None):
-            raise UserError(f"There is no option {unknown!r}.", hint=did_you_mean(unknown, _CONVERT), field=unknown)
-    else:
-        if "run_dir" in given or "dry_run" in given:
-            raise UserError(
-                "This option is for the command line.", field="run_dir" if "run_dir" in given else "dry_run"
-            )
-        options = read_options(_KINDS[verb], given)
+    given, kind = _given(asked), _KINDS[verb]
+    if terminal := next((name for name in given if name in kind.TERMINAL), None):
+        raise UserError("This option is for the command line.", field=terminal)
+    options = read_options(kind, given)
+    if isinstance(options, JobOptions):
         for field, place in (("prompts", options.prompts), *(("styles", style) for style in given.get("styles") or ())):
             if place and Path(place).exists():
                 studio.workspace.inside(place, field=field)
@@ -163,6 +244,10 @@ def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[
     if asked.api_key:
         given.pop("api_key_env", None)
     return sources, [flag for name, value in given.items() for flag in _flags(name, value)], given
+
+
+def _given(asked: Asked) -> dict[str, Any]:
+    return {name: value for name, value in asked.options.items() if value not in (None, "", [])}
 
 
 @router.get("/authoring/rejected/{name}")
@@ -216,3 +301,9 @@ def _flags(name: str, value: Any) -> list[str]:
     if isinstance(value, list):
         return [f"{flag}={item}" for item in value]
     return [f"{flag}={value}"]
+
+
+def _words(flag: str) -> list[str]:
+    """A flag and its value as two words, where the value does not look like a flag."""
+    name, _, value = flag.partition("=")
+    return [name, value] if value and not value.startswith("-") else [flag]

@@ -69,7 +69,8 @@ class Help(BaseModel):
 
 @router.get("/schema")
 def schema(verb: Verb = "train") -> dict[str, Any]:
-    """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`."""
+    """A JSON schema whose properties also tell `x-section`, `x-common`, `x-order`, `x-secret`, `x-choices`,
+    `x-automatic`."""
     whole = forms.schema_for(verb)
     for described in whole["properties"].values():
         described["description"] = said(described["description"])

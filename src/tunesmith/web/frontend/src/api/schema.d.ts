@@ -99,6 +99,16 @@ export interface components {
             windows: string;
         };
         /**
+         * CommandLine
+         * @description The command that does the same, for each shell.
+         */
+        CommandLine: {
+            /** Bash */
+            bash: string;
+            /** Powershell */
+            powershell: string;
+        };
+        /**
          * Comparison
          * @description metrics: name → last value in each run; series: metric → points in each run.
          */
@@ -437,6 +447,18 @@ export interface components {
              * @default
              */
             fix: string;
+        };
+        /** Fault */
+        Fault: {
+            /** Field */
+            field: string | null;
+            /** Message */
+            message: string;
+            /**
+             * Hint
+             * @default
+             */
+            hint: string;
         };
         /** FileInfo */
         FileInfo: {
@@ -859,7 +881,8 @@ export interface components {
         };
         /**
          * Option
-         * @description One option of a command. kind: text, number, switch, choice or list.
+         * @description One option of a command. kind: text, number, switch, choice or list. automatic: whether a value is found where
+         *     none is given.
          */
         Option: {
             /** Name */
@@ -875,6 +898,11 @@ export interface components {
             choices: string[];
             /** Default */
             default?: unknown;
+            /**
+             * Automatic
+             * @default false
+             */
+            automatic: boolean;
         };
         /**
          * Order
@@ -1292,6 +1320,31 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** Speaker */
+        Speaker: {
+            /** Name */
+            name: string;
+            /** Lines */
+            lines: number;
+        };
+        /**
+         * Speakers
+         * @description Who speaks, those who speak most first.
+         */
+        Speakers: {
+            /** Speakers */
+            speakers: components["schemas"]["Speaker"][];
+        };
+        /**
+         * Style
+         * @description A kind of question.
+         */
+        Style: {
+            /** Name */
+            name: string;
+            /** Asks */
+            asks: string;
+        };
         /**
          * Summary
          * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
@@ -1374,6 +1427,35 @@ export interface components {
              * @default
              */
             hint: string;
+        };
+        /**
+         * Table
+         * @description How a table begins. format: of its rows, "columns" where parts of them are made of columns, empty where nothing
+         *     can be made of it, which `problem` tells. parts: instruction, input, output, system or text → its columns.
+         */
+        Table: {
+            /** Name */
+            name: string;
+            /** Columns */
+            columns: string[];
+            /** More Columns */
+            more_columns: number;
+            /** Rows */
+            rows: string[][];
+            /** Format */
+            format: string;
+            /** Parts */
+            parts: {
+                [key: string]: string[];
+            };
+            /** Guessed */
+            guessed: boolean;
+            problem: components["schemas"]["Fault"] | null;
+        };
+        /** Tables */
+        Tables: {
+            /** Tables */
+            tables: components["schemas"]["Table"][];
         };
         /**
          * Tags

@@ -41,6 +41,10 @@ export type Piece = Answer<"Piece">;
 export type PieceKind = Piece["kind"];
 export type Mask = Answer<"Mask">;
 export type Option = Answer<"Option">;
+export type TableHead = Answer<"Table">;
+export type Speaker = Answer<"Speaker">;
+export type Style = Answer<"Style">;
+export type CommandLine = Answer<"CommandLine">;
 export type MadeRow = Answer<"MadeRow">;
 export type Made = Answer<"Made">;
 
@@ -63,6 +67,6 @@ export type ChatPart =
 export interface Property {
   description?: string; type?: string; enum?: Json[]; anyOf?: Property[]; items?: Property; default?: Json;
   minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number;
-  deprecated?: boolean; "x-section"?: string; "x-common"?: boolean; "x-order"?: number; "x-secret"?: boolean; "x-choices"?: string[]; "x-suggestions"?: string[];
+  deprecated?: boolean; "x-section"?: string; "x-common"?: boolean; "x-order"?: number; "x-secret"?: boolean; "x-automatic"?: boolean; "x-choices"?: string[]; "x-suggestions"?: string[];
 }
 export interface Schema { properties: Record<string, Property> }

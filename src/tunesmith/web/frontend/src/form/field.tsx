@@ -1,17 +1,16 @@
-import { useId, type ReactNode } from "react";
+import { useId } from "react";
 import type { Problem } from "../api/types";
-import { fieldWords, named, t, type FieldWords } from "../i18n";
-import { LABELS } from "../i18n/labels";
+import { named, settingName, t } from "../i18n";
+import { Said } from "../ui/said";
 import { toText, type FieldSpec } from "./schema";
 
 /** `per_device_train_batch_size` without a label of its own reads "Per device train batch size". */
 const plain = (name: string) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
-export const labelOf = (name: string): string => fieldWords(name)?.[0] ?? (LABELS as FieldWords)[name]?.[0] ?? plain(name);
-export const helpOf = (field: FieldSpec): string => fieldWords(field.name)?.[1] ?? field.help;
-
-/** Help with `code` in it. */
-export function Help({ text }: { text: string }): ReactNode {
-  return text.split("`").map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part));
+export const labelOf = (name: string): string => settingName(name) ?? plain(name);
+/** Labels of these fields alone, for texts that speak of them. */
+export function labelsOf(fields: FieldSpec[]): (name: string) => string | undefined {
+  const known = new Set(fields.map((field) => field.name));
+  return (name) => (known.has(name) ? labelOf(name) : undefined);
 }
 
 interface Props { field: FieldSpec; text: string | undefined; problems: Problem[]; suggestions?: string[]; onChange: (text: string) => void }
@@ -34,7 +33,7 @@ export function Field({ field, text, problems, suggestions, onChange }: Props) {
       </div>
       {field.kind === "choice" && (
         <select {...shared} value={value} onChange={(event) => onChange(event.target.value)}>
-          {field.nullable && <option value="">{t("form.none")}</option>}
+          {field.nullable && <option value="">{unset(field)}</option>}
           {field.choices.map((choice) => <option key={choice} value={choice}>{choiceWord(field.name, choice)}</option>)}
         </select>
       )}
@@ -42,18 +41,24 @@ export function Field({ field, text, problems, suggestions, onChange }: Props) {
         <input
           {...shared} value={value} onChange={(event) => onChange(event.target.value)} spellCheck={false} autoComplete="off"
           type={field.secret ? "password" : "text"} inputMode={field.kind === "integer" ? "numeric" : undefined}
-          list={offered.length ? `${id}-list` : undefined} placeholder={field.nullable && field.fallback === null ? (field.help.includes("Left out") ? t("form.auto") : t("form.none")) : undefined}
+          list={offered.length ? `${id}-list` : undefined} placeholder={field.nullable && field.fallback === null ? unset(field) : undefined}
         />
       )}
       {offered.length > 0 && <datalist id={`${id}-list`}>{offered.map((one) => <option key={one} value={one} />)}</datalist>}
-      <p className="help" id={`${id}-help`}><Help text={helpOf(field)} /></p>
+      <p className="help" id={`${id}-help`}><Said text={field.help} /></p>
       {problems.length > 0 && (
         <div id={`${id}-problem`}>
-          {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}>{problem.message} {problem.hint}</p>)}
+          {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}><span><Said text={`${problem.message} ${problem.hint}`} /></span></p>)}
         </div>
       )}
     </div>
   );
+}
+
+/** What it means that nothing is given. */
+function unset(field: FieldSpec): string {
+  const words = named(`choice.${field.name}`, "unset");
+  return words !== "unset" ? words : field.automatic ? t("form.auto") : t("form.none");
 }
 
 function choiceWord(name: string, choice: string): string {

@@ -2,7 +2,8 @@ import { useState } from "react";
 import type { Problem } from "../api/types";
 import { named, t } from "../i18n";
 import { Empty, Search } from "../ui/parts";
-import { Field, helpOf, labelOf } from "./field";
+import { FieldLabels } from "../ui/said";
+import { Field, labelOf, labelsOf } from "./field";
 import { advanced, type Group } from "./layout";
 import { matching, type FieldSpec, type Texts } from "./schema";
 
@@ -22,10 +23,10 @@ export function SettingsForm(props: Props) {
     />
   );
   const changed = (list: FieldSpec[]) => list.filter((field) => texts[field.name] !== undefined).length;
-  const found = query.trim() ? matching(fields, query, labelOf, helpOf) : null;
+  const found = query.trim() ? matching(fields, query, labelOf) : null;
   const rest = advanced(fields, groups);
   return (
-    <div className="stack">
+    <FieldLabels value={labelsOf(fields)}><div className="stack">
       <Search value={query} onChange={setQuery} label={t("form.search", { n: fields.length })} />
       {found && (
         <section className="card" aria-label={t("form.found")}>
@@ -51,7 +52,7 @@ export function SettingsForm(props: Props) {
           </div>
         </Fold>
       )}
-    </div>
+    </div></FieldLabels>
   );
 }
 

@@ -5,8 +5,10 @@ import { written } from "../i18n";
 export type Kind = "boolean" | "choice" | "integer" | "number" | "text" | "list" | "mapping" | "any";
 export interface FieldSpec {
   name: string; kind: Kind; section: string; help: string; choices: string[]; suggestions: string[];
-  nullable: boolean; fallback: Json; secret: boolean; min?: number; max?: number;
+  nullable: boolean; automatic: boolean; fallback: Json; secret: boolean; min?: number; max?: number;
 }
+/** What may stand between the names in a list of authoring, as `split_list` takes it. */
+export const BETWEEN = /[,，、;；]/;
 /** What stands in the boxes, by setting; settings that were left alone are not in it. */
 export type Texts = Record<string, string>;
 
@@ -25,7 +27,7 @@ export function fieldOf(name: string, property: Property): FieldSpec {
   const booleans = types.includes("boolean") ? ["true", "false"] : [];
   const bounds = forms.find((form) => form.minimum !== undefined || form.maximum !== undefined || form.exclusiveMinimum !== undefined);
   return {
-    name, nullable, kind: kindOf(types, nullable), section: property["x-section"] ?? "", help: property.description ?? "",
+    name, nullable, automatic: property["x-automatic"] ?? false, kind: kindOf(types, nullable), section: property["x-section"] ?? "", help: property.description ?? "",
     choices: [...new Set([...words, ...booleans])], suggestions: property["x-suggestions"] ?? [], fallback: property.default ?? null,
     secret: property["x-secret"] || isSecret(name), min: bounds?.minimum ?? bounds?.exclusiveMinimum, max: bounds?.maximum ?? bounds?.exclusiveMaximum,
   };
@@ -35,7 +37,7 @@ export function fieldOf(name: string, property: Property): FieldSpec {
 export function fieldOfOption(option: Option): FieldSpec {
   const kind = ({ switch: "boolean", number: "number", choice: "choice", list: "list" } as const)[option.kind as "switch"] ?? "text";
   const fallback = (option.default ?? null) as Json;
-  return { name: option.name, kind, section: "authoring", help: option.help, choices: option.choices, suggestions: [], nullable: fallback === null, fallback, secret: false };
+  return { name: option.name, kind, section: "authoring", help: option.help, choices: option.choices, suggestions: [], nullable: fallback === null, automatic: option.automatic, fallback, secret: false };
 }
 
 function kindOf(types: string[], nullable: boolean): Kind {
@@ -57,7 +59,7 @@ export function parse(field: FieldSpec | undefined, text: string): Json {
     case "number": return bare !== "" && Number.isFinite(Number(bare)) ? Number(bare) : text;
     case "boolean": return bare === "true" ? true : bare === "false" ? false : text;
     case "choice": return field.choices.includes("true") && (bare === "true" || bare === "false") ? bare === "true" : text;
-    case "list": return bare === "" ? [] : bare.split(",").map((item) => item.trim()).filter(Boolean);
+    case "list": return bare === "" ? [] : bare.split(field.section === "authoring" ? BETWEEN : ",").map((item) => item.trim()).filter(Boolean);
     case "mapping": case "any": return bare === "" ? (field.kind === "mapping" ? {} : null) : jsonOr(text);
     case "text": return text;
   }
@@ -95,11 +97,11 @@ export function settingsOf(texts: Texts, fields: FieldSpec[]): Settings {
 export const textsOf = (settings: Settings): Texts => Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, toText(value)]));
 
 /** Fields whose name, label or help has every word that was typed. */
-export function matching(fields: FieldSpec[], query: string, label: (name: string) => string, help: (field: FieldSpec) => string): FieldSpec[] {
+export function matching(fields: FieldSpec[], query: string, label: (name: string) => string): FieldSpec[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const score = (field: FieldSpec) => {
     const name = `${field.name} ${field.name.replaceAll("_", " ")} ${label(field.name)}`.toLowerCase();
-    const all = `${name} ${help(field)} ${field.help} ${field.section}`.toLowerCase();
+    const all = `${name} ${field.help} ${field.section}`.toLowerCase();
     if (!words.every((word) => all.includes(word))) return 0;
     return words.every((word) => name.includes(word)) ? 2 : 1;
   };

@@ -6,7 +6,6 @@ import { expect, test } from "vitest";
 import type { Option, Schema } from "../api/types";
 import { fieldsFor } from "../form/layout";
 import { fieldsOf } from "../form/schema";
-import { CONVERT } from "../pages/authoring";
 import { en } from "./en";
 import { loaders, type Key, type Words } from "./index";
 
@@ -14,25 +13,25 @@ const DESCRIBE = `
 import json
 from tunesmith.web.api.authoring import authoring_options
 from tunesmith.web.forms import VERBS, schema_for
-options = [option.model_dump() for verb in ("make", "roles") for option in authoring_options(verb)]
+options = [option.model_dump() for verb in ("make", "roles", "convert") for option in authoring_options(verb)]
 print(json.dumps({"forms": {verb: schema_for(verb) for verb in VERBS}, "options": options}))
 `;
 const described = JSON.parse(execFileSync(process.env["PYTHON"] ?? "python3", ["-c", DESCRIBE], { encoding: "utf-8", maxBuffer: 1 << 26 })) as { forms: Record<string, Schema>; options: Option[] };
 const sections = Object.values(described.forms).flatMap((schema) => Object.values(schema.properties).map((property) => `section.${property["x-section"]}`));
 const settings = [...new Set([
   ...Object.entries(described.forms).flatMap(([verb, schema]) => fieldsFor(verb, fieldsOf(schema)).map((field) => field.name)),
-  ...[...described.options, ...CONVERT].map((option) => option.name),
+  ...described.options.map((option) => option.name),
 ])];
 
 /** What is written the same in every language. */
-const NAMES = /^(Tunesmith|dataset|LoRA|PPO|DPO|KTO|GRPO|Top-[pk]|Logits|Python|CSV|PNG|Modelfile|Hugging Face|ModelScope|sft|pt)$/;
+const NAMES = /^(Tunesmith|dataset|LoRA|PPO|DPO|KTO|GRPO|Top-[pk]|Logits|Python|CSV|PNG|Modelfile|Hugging Face|ModelScope|sft|pt|bash|PowerShell)$/;
 const forms = (entry: Words[Key]): string[] => (typeof entry === "string" ? [entry] : Object.values(entry));
 const blanks = (text: string) => [...new Set(text.match(/\{\w+\}/g))].sort().join();
 const keys = Object.keys(en) as Key[];
 
 const dictionaries = await Promise.all([
   ["en", en as Words, null] as const,
-  ...Object.entries(loaders).map(async ([language, load]) => { const { words, fields } = await load(); return [language, words, fields] as const; }),
+  ...Object.entries(loaders).map(async ([language, load]) => { const { words, labels } = await load(); return [language, words, labels] as const; }),
 ]);
 
 test.each(dictionaries)("%s has every word, with the same blanks to fill and the plurals of its language", (language, words) => {
@@ -43,9 +42,9 @@ test.each(dictionaries)("%s has every word, with the same blanks to fill and the
   expect(keys.filter((key) => typeof en[key] === "object" && typeof words[key] === "string" && plurals !== "other")).toEqual([]);
 });
 
-test.each(dictionaries.slice(1))("%s leaves nothing in English and names every setting", (_, words, fields) => {
+test.each(dictionaries.slice(1))("%s leaves nothing in English and names every setting", (_, words, labels) => {
   expect(keys.filter((key) => typeof en[key] === "string" && words[key] === en[key] && !NAMES.test(en[key]))).toEqual([]);
-  expect(settings.filter((name) => !fields![name]?.[0] || !fields![name][1])).toEqual([]);
+  expect(settings.filter((name) => !labels![name])).toEqual([]);
   expect(sections.filter((key) => !(key in words))).toEqual([]);
 });
 

@@ -1,14 +1,20 @@
 import { useMemo, useRef, useState } from "react";
 import { ApiError, get, post, request, url } from "../api/client";
-import type { Option, Settings } from "../api/types";
+import type { CommandLine, Option, Problem, Settings } from "../api/types";
 import { told, useKept, useResource, useRested } from "../api/use";
+import { Field, labelsOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import type { Group } from "../form/layout";
 import { fieldOfOption, settingsOf, type Texts } from "../form/schema";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Button, Failure, Labelled, Page, Waiting } from "../ui/parts";
+import { Dialog } from "../ui/dialog";
+import { Button, Code, Failure, Labelled, Page, Waiting } from "../ui/parts";
+import { FieldLabels, Said } from "../ui/said";
 import { attempt } from "../ui/toast";
+import { Speakers, Styles, WithChoices } from "./authoring-choices";
+import { PARTS } from "./authoring-parts";
+import { TableCard, useTables } from "./authoring-tables";
 
 type Kind = "make" | "roles" | "convert";
 const KINDS: Kind[] = ["make", "roles", "convert"];
@@ -16,23 +22,16 @@ const KINDS: Kind[] = ["make", "roles", "convert"];
 const FIRST: Record<Kind, string[]> = {
   make: ["out", "model", "base_url", "entries", "language", "format", "styles", "val_size", "price_in", "price_out"],
   roles: ["out", "role", "layout", "format", "turns", "persona"],
-  convert: ["out", "instruction", "input", "output", "system", "mode"],
+  convert: ["out", "instruction", "input", "output", "system", "only", "mode"],
 };
 const NEEDED: Record<Kind, string[]> = { make: [], roles: ["role"], convert: [] };
-
-/** `data convert` is told which column is what; the rest it sees. */
-export const CONVERT: Option[] = [
-  ["out", "text"], ["instruction", "text"], ["input", "text"], ["output", "text"], ["system", "text"], ["sheet", "text"], ["header", "number"],
-  ["as_text", "switch"], ["to", "text"], ["type", "text"], ["mode", "text"], ["replace", "switch"],
-].map(([name, kind]) => ({ name: name!, kind: kind!, help: "", choices: [], default: kind === "switch" ? false : kind === "number" ? null : "" }));
 
 export function AuthoringPage() {
   const route = useRoute();
   const kind = (KINDS.find((one) => one === route.id) ?? "make") satisfies Kind;
-  const asks = kind !== "convert";
-  const options = useResource<Option[]>(asks ? kind : null, (signal) => get("authoring/options", { verb: kind }, signal));
-  const fields = useMemo(() => (asks ? (options.data ?? []) : CONVERT).map(fieldOfOption), [asks, options.data]);
-  const ready = !asks || options.data;
+  const options = useResource<Option[]>(kind, (signal) => get("authoring/options", { verb: kind }, signal));
+  const fields = useMemo(() => (options.data ?? []).map(fieldOfOption), [options.data]);
+  const ready = options.data && !options.stale;
   return (
     <Page title={t(`authoring.${kind}`)} lead={t(`authoring.${kind}.text`)} crumb={{ href: href("data"), text: t("nav.data") }}>
       {options.error && <Failure error={options.error} retry={options.reload} />}
@@ -48,12 +47,16 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
   const [sources, setSources] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
+  const [command, setCommand] = useState(false);
   const listed = sources.split("\n").map((line) => line.trim()).filter(Boolean);
   const asked = { sources: listed, options: settingsOf(texts, fields) };
   const preview = usePreview(kind, asked);
   const groups: Group[] = [{ name: "making", open: true, keys: FIRST[kind] }];
-  const wrong = error ?? preview.error;
+  const tables = useTables(kind === "convert" ? listed : [], asked.options);
+  const wrong = error ?? tables.find((head) => head.problem)?.problem ?? preview.error;
   const placed = wrong?.field && fields.some((field) => field.name === wrong.field);
+  const change = (next: Texts) => { setError(null); setTexts(next); };
+  const set = (name: string, text: string) => change({ ...texts, [name]: text });
   const given = (name: string) => (name === "sources" ? listed.length > 0 : Boolean(texts[name]?.trim()));
   const missing = (["sources", "out", ...(kind === "roles" ? ["role" as const] : [])] as const).find((name) => !given(name));
   const start = async () => {
@@ -66,11 +69,19 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
     }
     setBusy(false);
   };
+  const problems: Problem[] = placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error" }] : [];
+  const box = (name: string) => fields.filter((field) => field.name === name).map((field) => <Field key={name} field={field} text={texts[name]} problems={problems.filter((one) => one.field === name)} onChange={(text) => set(name, text)} />);
+  const special = {
+    role: <WithChoices key="role" field={box("role")}><Speakers sources={listed} texts={texts} onChange={(text) => set("role", text)} /></WithChoices>,
+    styles: <WithChoices key="styles" field={box("styles")}><Styles texts={texts} onChange={(text) => set("styles", text)} /></WithChoices>,
+  };
+  const columns = [...new Set(tables.flatMap((head) => head.columns))];
   return (
-    <div className="columns">
+    <FieldLabels value={labelsOf(fields)}><div className="columns">
       <div className="stack">
         <Sources text={sources} listed={listed} onChange={setSources} />
-        <SettingsForm fields={fields} groups={groups} texts={texts} problems={placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error" }] : []} onChange={(name, text) => { setError(null); setTexts({ ...texts, [name]: text }); }} />
+        {tables.map((head) => <TableCard key={head.name} head={head} texts={texts} onChange={change} />)}
+        <SettingsForm fields={fields} groups={groups} texts={texts} problems={problems} onChange={set} special={special} suggestions={Object.fromEntries(PARTS.map((part) => [part, columns]))} />
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
@@ -84,10 +95,24 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
           <h2>{t("export.preview")}</h2>
           {preview.error && !error && <Failure error={preview.error} />}
           {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : t("authoring.preview.none")}</p>}
-          {preview.data && !preview.error && <pre className="small">{preview.data.lines.join("\n")}</pre>}
+          {preview.data && !preview.error && <pre className="small">{preview.data.lines.map((line, n) => <span key={n}><Said text={line} />{"\n"}</span>)}</pre>}
         </section>
+        <section className="card stack tight"><Button icon="copy" disabled={missing !== undefined} onClick={() => setCommand(true)}>{t("train.command")}</Button></section>
       </aside>
-    </div>
+      {command && <CommandDialog kind={kind} asked={asked} keyed={kind !== "convert"} onClose={() => setCommand(false)} />}
+    </div></FieldLabels>
+  );
+}
+
+/** What to type on the command line for the same. */
+function CommandDialog({ kind, asked, keyed, onClose }: { kind: Kind; asked: { sources: string[]; options: Settings }; keyed: boolean; onClose: () => void }) {
+  const command = useResource<CommandLine>("command", (signal) => post(`authoring/${kind}/command`, asked, signal));
+  return (
+    <Dialog title={t("train.command")} onClose={onClose}>
+      {command.error && <Failure error={command.error} />}
+      {!command.data && !command.error && <Waiting rows={5} />}
+      {command.data && <div className="stack"><Code label="bash" text={command.data.bash} /><Code label="PowerShell" text={command.data.powershell} />{keyed && <p className="muted small"><Said text={t("command.key")} /></p>}</div>}
+    </Dialog>
   );
 }
 

@@ -5,6 +5,7 @@ import { useResource } from "../api/use";
 import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { href } from "../router";
+import { Said } from "../ui/said";
 
 /** The data sets of a setting: those of the workspace to tick, others by name or path. */
 export function DataChoice({ name = "dataset", help, text, folder, problems, onChange }: { name?: string; help?: string; text: string; folder: string; problems: Problem[]; onChange: (text: string) => void }) {
@@ -21,7 +22,7 @@ export function DataChoice({ name = "dataset", help, text, folder, problems, onC
         </div>
       )}
       <input id={id} value={text} onChange={(event) => onChange(event.target.value)} spellCheck={false} placeholder={t("train.dataset.placeholder")} aria-invalid={problems.length > 0 || undefined} />
-      {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}>{problem.message} {problem.hint}</p>)}
+      {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}><span><Said text={`${problem.message} ${problem.hint}`} /></span></p>)}
       {help && <p className="help">{help}</p>}
       <p className="help">{t("train.dataset.help")} <a href={href("data")}>{t("nav.data")}</a></p>
     </div>

@@ -23,7 +23,7 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
   return (
     <>
     <section className="card flush" aria-busy={rows.loading}>
-      {rows.data.problem && <div style={{ padding: "var(--s4) var(--s5)" }}><Note tone="bad"><p>{rows.data.problem.message}</p><p>{rows.data.problem.hint}</p></Note></div>}
+      {rows.data.problem && <div style={{ padding: "var(--s4) var(--s5)" }}><Failure error={rows.data.problem} /></div>}
       {list.length === 0 && <Empty icon="data" title={t("rows.empty")} />}
       <ol className="list">
         {list.map((row) => (

@@ -79,7 +79,7 @@ function Check({ name, look }: { name: string; look: Resource<Look> }) {
   const refused = data.rows - data.usable;
   return (
     <>
-      {data.problem && <Note tone="bad"><p>{data.problem.message}</p>{data.problem.hint && <p>{data.problem.hint}</p>}</Note>}
+      {data.problem && <Failure error={data.problem} />}
       {!data.problem && refused === 0 && <Note tone="good"><p>{t("dataset.allgood", { n: data.usable })}</p></Note>}
       {refused > 0 && <Note tone="warn" action={<Button small onClick={() => void fix("refused")}>{t("dataset.fix.refused")}</Button>}><p>{t("dataset.refused", { n: refused })}</p><p>{t("dataset.refused.text")}</p></Note>}
       {data.duplicates > 0 && <Note tone="info" action={<Button small onClick={() => void fix("duplicates")}>{t("dataset.fix.duplicates")}</Button>}><p>{t("dataset.duplicates", { n: data.duplicates })}</p></Note>}

@@ -11,6 +11,7 @@ import { fieldsOf, isSecret, textsOf, toText, type FieldSpec, type Texts } from 
 import { percent, t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { CommandDialog, ImportDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
@@ -89,7 +90,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
           {unknown && <Failure error={unknown} />}
           {!from.trim() && <p className="small muted">{t("train.need.model")}</p>}
           {dataless && <p className="small muted">{t("train.need.data")}</p>}
-          {wrong.filter((problem) => !needsData(problem.field, settings)).map((problem, n) => <p key={n} className="small">{problem.field && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></p>)}
+          {wrong.filter((problem) => !needsData(problem.field, settings)).map((problem, n) => <p key={n} className="small">{problem.field && <strong>{labelOf(problem.field)}: </strong>}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></p>)}
           {known && settled && check?.ok && <p className="small good">{t("train.ok")}</p>}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />

@@ -3,13 +3,14 @@ import { post, get } from "../api/client";
 import type { Schema, Settings } from "../api/types";
 import { useResource, useRested } from "../api/use";
 import { useCheck } from "../form/check";
-import { Field, Help, helpOf, labelOf } from "../form/field";
+import { Field, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
 import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { CommandDialog } from "./arguments";
 import { Earlier } from "./earlier";
 import { SourceField, useSource } from "./source";
@@ -67,7 +68,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           <Button kind="primary" icon="export" busy={busy} disabled={!known || !settled || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
           {error && <Failure error={error} />}
           {place && unknown && <Failure error={unknown} />}
-          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}{problem.message} <span className="muted">{problem.hint}</span></p>)}
+          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></p>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
         </section>
@@ -95,7 +96,7 @@ function Choices({ field, text, offered, onChange }: { field: FieldSpec; text: s
     <fieldset className="field wide" data-field={field.name}>
       <legend className="name" style={{ marginBottom: 5 }}><strong>{labelOf(field.name)}</strong></legend>
       <div className="row">{[...new Set([...offered, ...chosen])].map((one) => <button key={one} type="button" className="tag big" aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>{one}</button>)}</div>
-      <p className="help"><Help text={helpOf(field)} /></p>
+      <p className="help"><Said text={field.help} /></p>
     </fieldset>
   );
 }

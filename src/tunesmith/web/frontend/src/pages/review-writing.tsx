@@ -3,6 +3,7 @@ import { ApiError, post, segment } from "../api/client";
 import { told } from "../api/use";
 import { t } from "../i18n";
 import { Button, Note } from "../ui/parts";
+import { Said } from "../ui/said";
 
 const REST = 1_200;
 
@@ -39,7 +40,7 @@ export function WritingNote({ writing, waiting, later }: { writing: Writing; wai
   return (
     <div style={{ padding: "0 var(--s5) var(--s4)" }}>
       {error ? (
-        <Note tone="bad" action={<Button small busy={busy} onClick={() => now(clash)}>{t(clash ? "review.anyway" : "again")}</Button>}><p>{error.message}</p><p>{error.hint}</p></Note>
+        <Note tone="bad" action={<Button small busy={busy} onClick={() => now(clash)}>{t(clash ? "review.anyway" : "again")}</Button>}><p><Said text={error.message} /></p><p><Said text={error.hint} /></p></Note>
       ) : later ? <Note><p>{t("review.waits", { n: waiting })}</p></Note> : (
         <Note tone="warn" action={<Button small busy={busy} onClick={() => now()}>{t("review.write")}</Button>}><p>{t("review.unwritten", { n: waiting })}</p></Note>
       )}

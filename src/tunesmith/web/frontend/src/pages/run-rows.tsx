@@ -1,12 +1,14 @@
+import { useState } from "react";
 import { get } from "../api/client";
 import { isActive, type Json, type Run } from "../api/types";
 import { useResource } from "../api/use";
 import { t } from "../i18n";
 import { href } from "../router";
-import { Empty, Waiting } from "../ui/parts";
+import { Button, Empty, Waiting } from "../ui/parts";
 import { RowsView } from "./dataset-rows";
 import { Review } from "./review";
 
+const MOST = 1000;
 interface Rejected { rows: { [key: string]: Json }[]; more: boolean }
 
 /** What a job of authoring made: the rows, each to keep or to take out, and those that it held back, with the reasons. */
@@ -17,7 +19,8 @@ export function RunRows({ run, name, folder }: { run: Run; name: string; folder:
 }
 
 function Converted({ run, name, folder }: { run: Run; name: string; folder: string }) {
-  const rejected = useResource<Rejected>(`${name}#${run.status}`, (signal) => get(`authoring/rejected/${encodeURIComponent(name)}`, { dataset_dir: folder }, signal));
+  const [most, setMost] = useState(20);
+  const rejected = useResource<Rejected>(`${name}#${run.status}#${most}`, (signal) => get(`authoring/rejected/${encodeURIComponent(name)}`, { dataset_dir: folder, limit: most }, signal));
   if (isActive(run.status)) return <div className="card"><Empty icon="data" title={t("made.soon")}>{t("made.soon.text")}</Empty></div>;
   return (
     <>
@@ -27,8 +30,9 @@ function Converted({ run, name, folder }: { run: Run; name: string; folder: stri
         <section className="card flush">
           <header><h2>{t("made.refused")}</h2></header>
           <ol className="list">{rejected.data.rows.map((row, n) => (
-            <li key={n} className="data-row"><dl className="pairs">{Object.entries(row).filter(([, value]) => value !== null && value !== "").map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd className="text">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl></li>
+            <li key={n} className="data-row"><p className="strong">{String(row["reason"] ?? "")}</p><dl className="pairs">{Object.entries(row).filter(([key, value]) => key !== "reason" && value !== null && value !== "").map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd className="text">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl></li>
           ))}</ol>
+          {rejected.data.more && most < MOST && <footer className="row pager"><Button small busy={rejected.loading} onClick={() => setMost(Math.min(MOST, most * 5))}>{t("made.more")}</Button></footer>}
         </section>
       )}
     </>

@@ -3,6 +3,7 @@ import type { ApiError } from "../api/client";
 import type { Status } from "../api/types";
 import { named, t } from "../i18n";
 import { Icon, type IconName } from "./icons";
+import { Said } from "./said";
 
 type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & { kind?: "primary" | "quiet"; danger?: boolean; small?: boolean; icon?: IconName; after?: IconName; busy?: boolean };
 
@@ -69,8 +70,8 @@ export function Failure({ error, retry }: { error: Pick<ApiError, "message" | "h
   const gone = error.status === 0;
   return (
     <Note tone="bad" action={retry && <Button small icon="again" onClick={retry}>{t("again")}</Button>}>
-      <p>{gone ? t("error.unreachable") : error.message}</p>
-      {(gone || error.hint) && <p>{gone ? t("error.unreachable.hint") : error.hint}</p>}
+      <p>{gone ? t("error.unreachable") : <Said text={error.message} />}</p>
+      {(gone || error.hint) && <p>{gone ? t("error.unreachable.hint") : <Said text={error.hint} />}</p>}
     </Note>
   );
 }

@@ -2,6 +2,7 @@ import { useSyncExternalStore } from "react";
 import { told } from "../api/use";
 import { t } from "../i18n";
 import { Button, Note } from "./parts";
+import { Said } from "./said";
 
 interface Toast { id: number; tone: "good" | "bad"; text: string; hint: string }
 let toasts: Toast[] = [];
@@ -35,8 +36,8 @@ export function Toasts() {
     <div className="toasts" aria-live="polite">
       {shown.map((toast) => (
         <Note key={toast.id} tone={toast.tone} action={<Button kind="quiet" small icon="close" title={t("close")} onClick={() => drop(toast.id)} />}>
-          <p>{toast.text}</p>
-          {toast.hint && <p>{toast.hint}</p>}
+          <p><Said text={toast.text} /></p>
+          {toast.hint && <p><Said text={toast.hint} /></p>}
         </Note>
       ))}
     </div>
