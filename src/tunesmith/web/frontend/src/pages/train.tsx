@@ -6,10 +6,11 @@ import { useCheck } from "../form/check";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
 import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
-import { Help, labelOf } from "../form/field";
+import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Note, Page, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
@@ -109,7 +110,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           )}
           {check?.ok && (estimate.error ? <p className="small warn">{estimate.error.message} <span className="muted">{estimate.error.hint}</span></p> : <p className="small good">{t("train.ok")}</p>)}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
-          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Help text={warning} /></p></Note>)}
+          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Said text={warning} /></p></Note>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
