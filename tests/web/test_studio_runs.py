@@ -54,3 +54,15 @@ def test_what_goes_with_a_run_is_told_and_the_rest_stays(client: TestClient, wor
     assert told["bytes"] == before - len("mine")
     assert client.delete("/api/runs/saves/x").status_code == 204
     assert [path.name for path in run.layout.root.iterdir()] == ["notes.md"] and Path("exports/mine").is_dir()
+
+
+def test_a_data_set_and_answers_that_were_paid_for_stay(client: TestClient, workspace: Path) -> None:
+    for out in ("numbers", "never"):
+        run = Run.create(Path("saves/data") / out, {}, {"out": out, "dataset_dir": "data"}, kind="data make")
+        run.layout.journal.write_bytes(b"answers")
+        run.finish("stopped")
+    told = client.get("/api/runs/saves/data/numbers/deletion").json()
+    assert (told["dataset"], told["answers"], told["others"]) == ("numbers", True, [])
+    assert client.get("/api/runs/saves/data/never/deletion").json()["dataset"] == ""
+    assert client.delete("/api/runs/saves/data/numbers").status_code == 204
+    assert run.layout.journal.is_file() and Path("saves/data/numbers/journal.sqlite").is_file()

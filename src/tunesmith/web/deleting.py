@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -51,11 +52,17 @@ def deletion_of(run: RunReader, name: str) -> Deletion:
         predictions=layout.predictions.is_file(),
         answers=layout.journal.is_file(),
         exported=exported if isinstance(exported, str) and Path(exported).is_dir() else "",
-        dataset=str(config.get("out") or "") if kind.startswith("data ") else "",
+        dataset=_made(config) if kind.startswith("data ") else "",
         others=sorted(path.name for path in layout.root.iterdir() if path not in goes and path.stem not in asked)[
             :_MOST_NAMED
         ],
     )
+
+
+def _made(config: Mapping[str, Any]) -> str:
+    """The data set that a job of authoring came to; empty where it did not get that far."""
+    name, folder = str(config.get("out") or ""), str(config.get("dataset_dir") or "data")
+    return name if name in (read_json(Path(folder) / "dataset_info.json") or {}) else ""
 
 
 def delete(layout: RunLayout) -> None:
