@@ -15,7 +15,8 @@ class UserError(Exception):
     message: what was found and what was expected, naming the file, row or key.
     hint: the likely fix, one sentence.
     field: the config key that is at fault, if one is (the web form marks it).
-    code: a word by which programs know what went wrong, where they can help: login, disk_full, port.
+    code: a word by which programs know what went wrong, where they can help: login, disk_full, port, hub_unreachable,
+    in_use.
     parts: the single mistakes, where the message tells of several.
     """
 

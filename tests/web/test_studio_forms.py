@@ -1,6 +1,8 @@
 """Forms mean what files and flags mean."""
 
+import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +54,17 @@ AWKWARD: dict[str, Any] = {
     "hf_hub_token": "hf_secret",
     "output_dir": "saves/`x`",
 }
+
+
+def test_placeholders_that_nothing_fills_are_told_before_a_training_begins(client: TestClient, workspace: Path) -> None:
+    rows = [{"instruction": "Who are you?", "output": "I am {{name}}, by {{author}}."}] * 3
+    (workspace / "data" / "identity.json").write_text(json.dumps(rows), encoding="utf-8")
+    settings: dict[str, Any] = {"dataset": "numbers,identity.json", "placeholders": {"author": "you"}}
+    asked = {"settings": settings | {"model_name_or_path": "some/model"}}
+    (warning,) = client.post("/api/config/data", json=asked).json()["warnings"]
+    assert "{{name}} 3 ×" in warning and "author" not in warning
+    settings["placeholders"]["name"] = "Tuna"
+    assert client.post("/api/config/data", json={"settings": settings}).json()["warnings"] == []
 
 
 def test_file_and_command_say_what_the_form_says(client: TestClient) -> None:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 from starlette.testclient import TestClient
 
 from tunesmith.errors import UserError
+from tunesmith.i18n import languages
 from tunesmith.runs.run import Run
 from tunesmith.web.app import create_app
 from tunesmith.web.guard import Door
@@ -49,3 +51,16 @@ def test_an_ended_run_is_english_on_disk_and_translated_in_the_list(
     (summary,) = client.get("/api/runs").json()
     assert summary["message"] == "The memory is not enough for this run."
     assert json.loads((path / "state.json").read_text(encoding="utf-8"))["error"]["message"] == summary["message"]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_help_of_a_form_is_told_in_every_language(client: TestClient, language: str) -> None:
+    spoken = {"accept-language": language}
+    for verb in ("train", "eval", "export", "chat"):
+        english, told = (
+            client.get(f"/api/schema?verb={verb}", headers=one).json()["properties"] for one in ({}, spoken)
+        )
+        assert [name for name in english if told[name]["description"] == english[name]["description"]] == []
+    for verb in ("make", "roles", "convert"):
+        english, told = (client.get(f"/api/authoring/options?verb={verb}", headers=one).json() for one in ({}, spoken))
+        assert [a["name"] for a, b in zip(english, told, strict=True) if a["help"] == b["help"]] == []

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
 from tunesmith.jobs.launch import Spread, run_spread
+from tunesmith.models.locate import locate
 from tunesmith.runs.files import told_plainly
 from tunesmith.runs.layout import RunLayout, complete_marker
 from tunesmith.runs.run import Run
@@ -44,6 +46,31 @@ def test_each_error_has_its_remedies(message: str, whats: list[str]) -> None:
     for remedy in found:
         settings = {key: value for key, value in {**CONFIG, **remedy.settings}.items() if value is not None}
         load_job([], settings, verb="train")
+
+
+def test_a_taken_folder_gives_way_to_a_free_one_beside_it(workspace: Path) -> None:
+    Path("saves/a").mkdir(parents=True)
+    taken = {"message": "…", "code": "in_use"}
+    (training,) = remedies(taken, CONFIG | {"output_dir": "saves/a"})
+    assert training.settings == {"output_dir": "saves/a_2"} and training.names["folder"] == "saves/a_2"
+    Path("exports/a_2").mkdir(parents=True)
+    Path("exports/a").mkdir()
+    (export,) = remedies(taken, {"export_dir": "exports/a"}, "export")
+    assert export.settings == {"export_dir": "exports/a_3"}
+
+
+def test_a_model_whose_hub_does_not_answer_is_looked_for_on_the_other(tmp_path: Path) -> None:
+    job = load_job([], {**CONFIG, "cache_dir": str(tmp_path), "model_name_or_path": "a/b"}, verb="ask").job
+    with pytest.raises(UserError) as offline:  # as the tests are, which ask no hub
+        locate(job.model)
+    assert offline.value.code == "hub_unreachable"
+    for error in ({"message": offline.value.message}, {"message": "", "code": offline.value.code}):
+        (remedy,) = remedies(error, CONFIG, "export")
+        assert remedy.settings == {"hub_name": "modelscope"}
+        assert bool(remedy.needs) is (find_spec("modelscope") is None)
+    (back,) = remedies({"message": "", "code": "hub_unreachable"}, CONFIG | MODELSCOPE)
+    assert back.settings == {"hub_name": "huggingface"} and not back.needs
+    assert remedies({"message": "", "code": "hub_unreachable"}, CONFIG | {"model_name_or_path": "models/x.gguf"}) == []
 
 
 def test_smaller_batches_keep_the_rows_of_a_step_at_least() -> None:

@@ -57,10 +57,15 @@ class DatasetReport:
             part = f"{100 * self.truncated / max(1, self.samples):.1f} %"
             lines.append(f"{self.truncated:,} samples ({part}) were longer than cutoff_len and have been shortened.")
         if self.placeholders:
-            left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in list(self.placeholders.items())[:5])
-            first = next(iter(self.placeholders))
-            lines.append(f"Placeholders are left in the text: {left}; fill them with `placeholders: {{{first}: …}}`.")
+            lines.append(unfilled(self.placeholders))
         return lines + list(self.notes)
+
+
+def unfilled(placeholders: Mapping[str, int]) -> str:
+    """The sentence on placeholders that nothing was given for; the most frequent are named. Name → how often."""
+    left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in list(placeholders.items())[:5])
+    first = next(iter(placeholders))
+    return f"Placeholders are left in the text: {left}; fill them with `placeholders: {{{first}: …}}`."
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def check_target(folder: Path) -> None:
             f"{folder} is there already, and is no earlier export.",
             hint="Choose another export_dir, or remove it yourself.",
             field=FIELD,
+            code="in_use",
         )
 
 

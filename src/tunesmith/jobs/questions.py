@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LISTED = 200
 _MOST_ALIGNED = 20_000
+_GLANCED = 20_000
 _CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
 
@@ -122,6 +124,27 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "notes": [*report.notes, *(reader.notes if reader else ())],
         "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
     }
+
+
+def unfilled(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """What a training would say of placeholders that it leaves in its rows, as far as they lie on this machine. The
+    first rows tell: a form is not to wait for the end of a large file."""
+    from tunesmith.data.catalog import resolve
+    from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.report import unfilled as told
+    from tunesmith.data.sources import locate
+    from tunesmith.data.tokenize import open_dataset
+
+    job = job_of(question)
+    left: Counter[str] = Counter()
+    for entry in resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name):
+        if entry.place == "file":
+            layout, source = open_dataset(entry, locate(entry, cache_folder()), job.objective.stage)
+            examples = ExampleReader(layout, job.data.placeholders)
+            for row in itertools.islice(source, _GLANCED):
+                read = examples.read(row)
+                left.update(() if isinstance(read, Refusal) else read.left)
+    yield {"warnings": [told(dict(left.most_common()))] if left else []}
 
 
 def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -293,6 +316,7 @@ OPERATIONS: dict[str, Operation] = {
     "estimate": estimate,
     "rows": rows,
     "look": look,
+    "unfilled": unfilled,
     "mask": mask,
     **CHANGES,
     **DOCUMENTS,

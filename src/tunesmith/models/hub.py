@@ -125,7 +125,10 @@ def _unreachable(error: Exception, repository: str, endpoint: str, field: str, n
     else:
         why, hint = f"{endpoint} can't be reached", f"Check the network, set HF_ENDPOINT to a mirror, or {instead}"
     return UserError(
-        f"{repository} is no folder here, {have} in the local cache, and {why}.", hint=near or hint, field=field
+        f"{repository} is no folder here, {have} in the local cache, and {why}.",
+        hint=near or hint,
+        field=field,
+        code="hub_unreachable",
     )
 
 
@@ -137,6 +140,7 @@ def _from_modelscope(
             "ModelScope is the chosen hub, but the modelscope package is not installed.",
             hint='Install it with `pip install "tunesmith[modelscope]"`, or set hub_name: huggingface.',
             field=field,
+            code="hub_unreachable",
         )
     from modelscope import HubApi, snapshot_download
 
@@ -156,7 +160,7 @@ def _from_modelscope(
             f"{repository} could not be had from ModelScope: {type(error).__name__}: {_first_line(error)}",
             hint="Check the spelling and the network; for a private model set ms_hub_token.",
             field=field,
-            code=code_of(error),
+            code=code_of(error) or "hub_unreachable",
         ) from error
     return Path(folder)
 

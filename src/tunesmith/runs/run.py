@@ -287,6 +287,7 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
             f"The directory {layout.root} is already in use, and not by a run of Tunesmith (it holds {names}).",
             hint="Choose another output_dir; overwrite_output_dir only clears what Tunesmith wrote.",
             field="output_dir",
+            code="in_use",
         )
     state = state_from(record)
     if process_lives(state):
@@ -303,6 +304,7 @@ def _refuse_in_use(layout: RunLayout, overwrite: bool) -> None:
             f"The directory {layout.root} already holds a run ({state.status}, step {state.step}).",
             hint=hint,
             field="output_dir",
+            code="in_use",
         )
 
 
@@ -311,4 +313,5 @@ def _in_use_by_live_run(layout: RunLayout, state: RunState) -> UserError:
         f"A run is at work in {layout.root} (process {state.pid} on {state.host}, step {state.step}).",
         hint=f"Choose another output_dir, or stop it first: tunesmith runs stop {layout.root}",
         field="output_dir",
+        code="in_use",
     )

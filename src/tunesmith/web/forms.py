@@ -251,6 +251,8 @@ def _flag_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         plain = all(isinstance(item, str | int | float) and "," not in str(item) for item in value)
         return ",".join(map(str, value)) if plain else _json(value)
+    if isinstance(value, float):
+        return str(value).replace("e-0", "e-")  # as people type it: 5e-5
     return _json(value) if isinstance(value, Mapping) else str(value)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,13 +14,23 @@ from pydantic import BaseModel
 from tunesmith.config.model import use_modelscope
 from tunesmith.models.hub import looks_like_hub_id
 from tunesmith.text.families import family_names
+from tunesmith.web.workspace import free_folder
 
 # Of a job that starts before its run, and of a command over a run directory, only the words are known.
 _WORDS = (
     ("memory", re.compile(r"memory (of the device )?is not enough|out of memory", re.IGNORECASE)),
-    ("in_use", re.compile(r"^The directory .* (already holds a run|is already in use)")),
+    (
+        "in_use",
+        re.compile(
+            r"^The directory .* (already holds a run|is already in use)|is there already, and is no earlier export"
+        ),
+    ),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
+    (
+        "hub_unreachable",
+        re.compile(r"no folder here, is .* in the local cache, |could not be had from ModelScope|the chosen hub, but"),
+    ),
     ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
     ("template", re.compile(r"no chat template of its own|There is no template called|^The template .* not built in")),
     ("bf16", re.compile(r"\bbf16\b.*(not|can't)|(not|can't).*\bbf16\b", re.IGNORECASE)),
@@ -32,12 +44,15 @@ REPEATED = frozenset({"train", "eval", "export"})
 class Remedy(BaseModel):
     """what: for translation; settings: laid over the run's own.
 
+    names: what stands in the words for it. needs: a command to give first, where something has to be installed.
     asks: a setting that the person gives first, one of `choices` where there are any. link: a page to look at for that.
     free_port: whether MASTER_PORT is to be left out of the process's environment.
     """
 
     what: str
     settings: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    needs: str = ""
     asks: str = ""
     choices: list[str] = []
     link: str = ""
@@ -70,7 +85,9 @@ def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "t
         case "memory" if kind != "export":
             return _less_memory(config)
         case "in_use":
-            return [Remedy(what="another_folder", settings={"output_dir": None})]
+            return [_new_folder(config, "export_dir" if kind == "export" else "output_dir")]
+        case "hub_unreachable" if looks_like_hub_id(str(config.get("model_name_or_path") or "")):
+            return [_other_hub(config)]
         case "bf16":
             numbers = {"precision": "auto", "bf16": False, "pure_bf16": False}
             return [Remedy(what="automatic_precision", settings=numbers)]
@@ -89,6 +106,20 @@ def _token(error: Mapping[str, str], config: Mapping[str, Any]) -> Remedy:
     wanted = error.get("field") in (None, "model_name_or_path") and looks_like_hub_id(model)
     link = f"{endpoint.rstrip('/')}/{model}" if wanted else ""
     return Remedy(what="token", asks="ms_hub_token" if modelscope else "hf_hub_token", link=link)
+
+
+def _other_hub(config: Mapping[str, Any]) -> Remedy:
+    """The same model from the hub that was not asked; most are on both under one name."""
+    if use_modelscope(config.get("hub_name") or "auto"):
+        return Remedy(what="from_hub", settings={"hub_name": "huggingface"}, names={"hub": "Hugging Face"})
+    needs = "" if find_spec("modelscope") else 'pip install "tunesmith[modelscope]"'
+    return Remedy(what="from_hub", settings={"hub_name": "modelscope"}, names={"hub": "ModelScope"}, needs=needs)
+
+
+def _new_folder(config: Mapping[str, Any], key: str) -> Remedy:
+    """A folder beside the one that is taken."""
+    folder = free_folder(Path(str(config.get(key) or "saves/run"))).as_posix()
+    return Remedy(what="another_folder", settings={key: folder}, names={"folder": folder})
 
 
 def _templates(config: Mapping[str, Any]) -> list[Remedy]:

@@ -38,17 +38,18 @@ def room_of(studio: Studio, folder: Path) -> Room:
         if summary.kind != "train" or summary.status not in _ENDED:
             continue
         checkpoints = [one.path for one in studio.workspace.run(summary.id).checkpoints()]
-        size = sum(map(_size, checkpoints))
+        size = sum(map(size_of, checkpoints))
         if size:
             found.append(Taken(run=summary.id, name=summary.name, checkpoints=len(checkpoints), bytes=size))
     found.sort(key=lambda one: one.bytes, reverse=True)
     return Room(free=shutil.disk_usage(folder).free, taken=found[:_MOST])
 
 
-def _size(folder: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else (Path(place, name) for place, _, names in os.walk(path) for name in names)
     total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.stat(os.path.join(place, name)).st_size
+    for file in files:
+        with suppress(OSError):
+            total += file.stat().st_size
     return total

@@ -25,7 +25,7 @@ from tunesmith.web import forms
 from tunesmith.web.devices import CPU
 from tunesmith.web.queue import Job
 from tunesmith.web.studio import AUTHORED, Studio, asks_a_server
-from tunesmith.web.workspace import Clash
+from tunesmith.web.workspace import Clash, free_folder
 
 RECORDED = "tunesmith.jobs.recorded"
 _PATIENCE_SECONDS = 60.0
@@ -119,7 +119,9 @@ def begin_command(
     a config file that the command is to read; it is put in front of the arguments.
     """
     devices_taken = studio.devices.known(chosen)
-    path = _free(Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    path = free_folder(
+        Path("saves") / verb.replace(" ", "-") / f"{_plain_name(title)}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    )
     run = Run.create(path, flat_yaml(asked), resolved or flat_yaml(asked), kind=verb)
     given = [*verb.split(), *([run.layout.resolved.as_posix()] if resolved else []), *arguments]
     run.add_environment(arguments=given)
@@ -228,15 +230,8 @@ def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
 def _with_free_folder(resolved: Resolved) -> Resolved:
     """The default folder holds the time in seconds: of two that begin in the same one gets another name."""
     job = resolved.job
-    folder = _free(Path(job.run.output_dir)).as_posix()
+    folder = free_folder(Path(job.run.output_dir)).as_posix()
     return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)))
-
-
-def _free(path: Path) -> Path:
-    number, candidate = 2, path
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}_{number}"), number + 1
-    return candidate
 
 
 def _plain_name(title: str) -> str:

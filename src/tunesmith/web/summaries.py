@@ -17,7 +17,8 @@ from tunesmith.web.queue import Place, Queue
 from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
-_ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
+_AT_WORK = frozenset({"starting", "running", "stopping"})
+_ACTIVE = _AT_WORK | {"queued"}
 _SEARCH_SECONDS = 10.0
 _HELD = {
     "message": "Its token has to be entered again: the studio was restarted, and tokens are kept nowhere.",
@@ -26,8 +27,11 @@ _HELD = {
 
 
 class Summary(BaseModel):
-    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1. missing: tokens that
-    it waits for, by the names of their environment variables."""
+    """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+
+    model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+    missing: tokens that it waits for, by the names of their environment variables.
+    """
 
     id: str
     name: str
@@ -47,6 +51,7 @@ class Summary(BaseModel):
     missing: list[str] = []
     devices: list[str] = []
     model: str = ""
+    of: str = ""
     resumable: bool = False
     message: Told = ""
     hint: Told = ""
@@ -65,7 +70,7 @@ class Summaries:
         self._searched = -_SEARCH_SECONDS
 
     def all(self) -> list[Summary]:
-        """Newest first; what waits in the queue at its place in front."""
+        """What is at work, then the queue in its order, then the rest; each the newest first but the queue."""
         with self._lock:
             now = time.monotonic()
             if now - self._searched >= _SEARCH_SECONDS:
@@ -76,10 +81,7 @@ class Summaries:
             names = {summary.id for summary in listed}
             for name in self._known.keys() - names:
                 del self._known[name]
-        waiting = [summary for summary in listed if summary.queue_position is not None]
-        others = [summary for summary in listed if summary.queue_position is None]
-        waiting.sort(key=lambda summary: summary.queue_position or 0)
-        return [*waiting, *sorted(others, key=lambda summary: summary.created, reverse=True)]
+        return sorted(listed, key=_rank)
 
     def _summary(self, name: str, run: RunReader, files: tuple[str, ...]) -> Summary | None:
         """None where its directory was deleted meanwhile."""
@@ -112,6 +114,7 @@ class Summaries:
         if status == "queued" and position is None and state.pid is not None:
             status = "starting"  # its process is there, and gets ready
         active = status in _ACTIVE
+        model, of = _subject_of(run, state.kind)
         missing = list(place.missing) if place is not None else []
         error = _HELD if missing else {} if active else state.error or {}
         progress = min(1.0, state.step / state.steps) if state.steps else None
@@ -133,13 +136,20 @@ class Summaries:
             queue_position=position,
             missing=missing,
             devices=devices,
-            model=_model_of(run),
+            model=model,
+            of=of,
             resumable=not active
             and status != "finished"
             and (state.kind != "train" or not state.attempt or bool(run.checkpoints())),
             message=error.get("message", ""),
             hint=error.get("hint", ""),
         )
+
+
+def _rank(summary: Summary) -> tuple[int, float]:
+    if summary.status in _AT_WORK:
+        return 0, -summary.created
+    return (2, -summary.created) if summary.queue_position is None else (1, summary.queue_position)
 
 
 def tags_of(run: RunReader) -> list[str]:
@@ -162,14 +172,16 @@ def _mark(path: str) -> tuple[int, int] | None:
     return facts.st_mtime_ns, facts.st_size
 
 
-def _model_of(run: RunReader) -> str:
-    """The base model, out of the resolved configuration without parsing all of it."""
+def _subject_of(run: RunReader, kind: str) -> tuple[str, str]:
+    """The base model, and what the run is about beside it, out of the configuration without parsing all of it."""
+    found: dict[str, str] = {}
     try:
         with run.layout.resolved.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 key, _, value = line.partition(":")
-                if key == "model_name_or_path":
-                    return value.strip().strip("'\"")
+                if key in ("model_name_or_path", "adapter_name_or_path", "place"):
+                    found[key] = value.strip().strip("[]").strip("'\"")
     except OSError:
         pass
-    return ""
+    of = found.get("place") or (found.get("adapter_name_or_path") if kind in ("eval", "export") else "")
+    return found.get("model_name_or_path", ""), of or ""

@@ -67,3 +67,11 @@ class Workspace:
             return RunReader(path)
         except UserError:
             raise Missing(f"There is no run {name}.", hint="It may have been deleted or moved.") from None
+
+
+def free_folder(path: Path) -> Path:
+    """The path, or the first free one beside it: name_2, name_3 …"""
+    number, candidate = 2, path
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}_{number}"), number + 1
+    return candidate

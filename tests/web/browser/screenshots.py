@@ -67,7 +67,7 @@ def _pictures(browser: Browser, server: Server, folder: Path, short: str, locale
     _take(page, server, folder / f"studio_runs_{short}.png", "runs")
     _take(page, server, folder / f"studio_curve_{short}.png", "runs/saves/identity", ".u-over")
     _take(page, server, folder / f"studio_mask_{short}.png", "dataset/identity?tab=mask", ".piece.trained")
-    _take(page, server, folder / f"studio_train_{short}.png", "train", ".memory-parts")
+    _take(page, server, folder / f"studio_train_{short}.png", "train", ".memory-card.known")
     _chat(page, server, folder / f"studio_chat_{short}.png", short)
     page.context.close()
     page = _page(browser, locale, 390, 844, "dark")

@@ -83,8 +83,11 @@ def test_from_a_file_to_a_model_that_answers(
     assert port
     server.kill()
     expect(page.locator(".link-state")).to_have_attribute("data-link", "lost")
+    told = page.locator(".lost p")
+    expect(told).to_be_visible()
     server = serve("--port", port[1])
     expect(page.locator(".link-state")).to_have_attribute("data-link", "live", timeout=30_000)
+    expect(told).to_have_count(0)
     before = _step(page)
     wait_for(lambda: _step(page) > before, "the run to be shown going on")
     expect(step).to_be_visible()

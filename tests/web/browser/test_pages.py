@@ -180,6 +180,10 @@ def test_a_million_points_are_drawn(
     page.goto(f"{server.url}#/runs/saves/long")
     expect(page.locator("figure.curve canvas")).to_be_visible()
     expect(page.locator(".curve-legend strong").first).to_have_text("1,000,000")
+    raw, smoothed = page.locator("button.curve-key").all()
+    raw.press("Space")
+    expect(raw).to_have_attribute("aria-pressed", "false")
+    expect(smoothed).to_have_attribute("aria-pressed", "true")
 
 
 def _long_run(folder: Path, steps: int) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from tunesmith.config.describe import help_text
 from tunesmith.config.load import to_flat
+from tunesmith.data.catalog import resolve
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
@@ -16,6 +17,7 @@ from tunesmith.web.language import Told, said
 
 router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
+_OF_DATA = ("dataset", "dataset_dir", "hub_name", "placeholders", "stage")
 Settings = Annotated[dict[str, Any], Field(max_length=500)]
 
 
@@ -38,6 +40,10 @@ class Checked(BaseModel):
     problems: list[Problem]
     notes: list[Told]
     resolved: dict[str, Any] | None
+
+
+class Warned(BaseModel):
+    warnings: list[Told]
 
 
 class Command(BaseModel):
@@ -89,6 +95,21 @@ def check_config(asked: Asked, studio: TheStudio) -> Checked:
         notes=list(resolved.notes) if resolved else [],
         resolved=to_flat(resolved.job) if resolved else None,
     )
+
+
+@router.post("/config/data")
+def look_at_data(asked: Asked, studio: TheStudio) -> Warned:
+    """What is to be known of the data before a training begins; nothing is fetched for it. UserError where `check`
+    tells of one."""
+    settings = {key: asked.settings[key] for key in _OF_DATA if asked.settings.get(key) not in (None, "", [])}
+    job = forms.load("ask", settings).job
+    forms.confine(job, studio.workspace, exposed=studio.exposed)
+    if job.data.dataset_dir.startswith("REMOTE:"):
+        return Warned(warnings=[])
+    for entry in resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name):
+        if entry.place == "file":
+            studio.workspace.inside(entry.location, field="dataset")
+    return Warned(warnings=studio.children.asked().ask("unfilled", settings=settings)["warnings"])
 
 
 @router.post("/config/command")

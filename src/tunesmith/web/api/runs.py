@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,11 +12,10 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from tunesmith.errors import UserError
-from tunesmith.runs.files import read_json, replace_json
-from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.files import replace_json
 from tunesmith.runs.read import RunReader, compare
 from tunesmith.runs.run import Run
-from tunesmith.web import forms, starting
+from tunesmith.web import deleting, forms, starting
 from tunesmith.web.access import Id, TheStudio, router_of
 from tunesmith.web.language import Told
 from tunesmith.web.metrics import last_rows, thinned
@@ -231,6 +229,12 @@ def run_file(run: str, path: str, studio: TheStudio) -> FileResponse:
     return FileResponse(file, media_type=media, filename=None if shown else file.name)
 
 
+@router.get("/runs/{run:path}/deletion")
+def tell_deletion(run: str, studio: TheStudio) -> deleting.Deletion:
+    """What deleting the run would take away, and what it leaves."""
+    return deleting.deletion_of(studio.workspace.run(run), _id(studio, run))
+
+
 @router.delete("/runs/{run:path}", status_code=204)
 def delete_run(run: str, studio: TheStudio) -> None:
     """Delete what the run wrote. Files of anyone else in its directory stay."""
@@ -238,7 +242,7 @@ def delete_run(run: str, studio: TheStudio) -> None:
     state = reader.state()
     if (state.active and state.pid is not None) or not studio.queue.withdraw(run):
         raise Clash(f"{run} is at work.", hint="Stop it first.")
-    _delete(reader.layout)
+    deleting.delete(reader.layout)
     studio.shelf.forget(reader.path)
     studio.changed()
 
@@ -319,21 +323,6 @@ def _line_count(path: Path) -> int:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     except OSError:
         return 0
-
-
-def _delete(layout: RunLayout) -> None:
-    record = read_json(layout.state)
-    if record is None:
-        raise UserError(f"{layout.root} holds no run.")
-    # The state last: a directory that can't be deleted whole, as where a file of it is open, still reads as a run.
-    own = sorted(layout.own_files(), key=lambda path: path == layout.state)
-    for path in [layout.previous, layout.moving, *own]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    if not any(layout.root.iterdir()):
-        layout.root.rmdir()
 
 
 def _kill_tree(pid: int) -> None:

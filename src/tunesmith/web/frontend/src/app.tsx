@@ -1,7 +1,7 @@
 import { lazy, Suspense, useEffect, useRef, type ComponentType } from "react";
 import { useLink, useRuns } from "./api/events";
 import { isActive } from "./api/types";
-import { useKept } from "./api/use";
+import { useKept, useRested } from "./api/use";
 import { LANGUAGES, named, setLanguage, t, useLanguage, type Language } from "./i18n";
 import { ComparePage } from "./pages/compare";
 import { RunPage } from "./pages/run";
@@ -60,6 +60,7 @@ export function App() {
         </nav>
         <div className="rail-foot"><LinkState /><Tools language={language} /></div>
       </header>
+      <Lost />
       <main id="main" ref={main} tabIndex={-1} style={{ outline: "none" }}>
         <Suspense fallback={<Waiting rows={6} />} key={`${route.page}/${route.id}`}><Shown /></Suspense>
       </main>
@@ -75,7 +76,16 @@ function Active() {
 
 function LinkState() {
   const link = useLink();
-  return <p className="link-state" data-link={link} role="status" title={t(`link.${link}`)}><i /><span>{t(`link.${link}`)}</span></p>;
+  return <p className="link-state" data-link={link} title={t(`link.${link}`)}><i /><span>{t(`link.${link}`)}</span></p>;
+}
+
+const PATIENCE = 1_500;
+
+/** Says that the server is gone, over the page and not in it, once it has been away for a moment. */
+function Lost() {
+  const link = useRested(useLink(), PATIENCE);
+  const now = useLink();
+  return <div className="lost" role="status">{link === "lost" && now === "lost" && <p><i /><strong>{t("error.unreachable")}</strong> {t("lost.text")}</p>}</div>;
 }
 
 function Tools({ language }: { language: Language }) {

@@ -208,6 +208,43 @@ export interface components {
             encoding: string;
         };
         /**
+         * Deletion
+         * @description folder: relative to the workspace; bytes: of all that goes in it. weights: whether trained ones go; predictions:
+         *     whether those of an evaluation do.
+         *
+         *     answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
+         *     folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
+         */
+        Deletion: {
+            /** Folder */
+            folder: string;
+            /** Bytes */
+            bytes: number;
+            /** Checkpoints */
+            checkpoints: number;
+            /** Weights */
+            weights: boolean;
+            /** Predictions */
+            predictions: boolean;
+            /** Answers */
+            answers: boolean;
+            /**
+             * Exported
+             * @default
+             */
+            exported: string;
+            /**
+             * Dataset
+             * @default
+             */
+            dataset: string;
+            /**
+             * Others
+             * @default []
+             */
+            others: string[];
+        };
+        /**
          * Detail
          * @description asked: the settings that were given; config: every setting as it ran; last: the newest value of each metric.
          *     remedies: settings to lay over `asked` and try again with, where it failed. room: where that was for a full disk.
@@ -1060,6 +1097,7 @@ export interface components {
          * Remedy
          * @description what: for translation; settings: laid over the run's own.
          *
+         *     names: what stands in the words for it. needs: a command to give first, where something has to be installed.
          *     asks: a setting that the person gives first, one of `choices` where there are any. link: a page to look at for that.
          *     free_port: whether MASTER_PORT is to be left out of the process's environment.
          */
@@ -1073,6 +1111,18 @@ export interface components {
             settings: {
                 [key: string]: unknown;
             };
+            /**
+             * Names
+             * @default {}
+             */
+            names: {
+                [key: string]: string;
+            };
+            /**
+             * Needs
+             * @default
+             */
+            needs: string;
             /**
              * Asks
              * @default
@@ -1297,8 +1347,10 @@ export interface components {
         };
         /**
          * Summary
-         * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1. missing: tokens that
-         *     it waits for, by the names of their environment variables.
+         * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
+         *
+         *     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+         *     missing: tokens that it waits for, by the names of their environment variables.
          */
         Summary: {
             /** Id */
@@ -1361,6 +1413,11 @@ export interface components {
              * @default
              */
             model: string;
+            /**
+             * Of
+             * @default
+             */
+            of: string;
             /**
              * Resumable
              * @default false
@@ -1651,6 +1708,11 @@ export interface components {
         Uploaded: {
             /** Path */
             path: string;
+        };
+        /** Warned */
+        Warned: {
+            /** Warnings */
+            warnings: string[];
         };
         /**
          * Word

@@ -14,11 +14,13 @@ export type Problem = Answer<"Problem">;
 export type Command = Answer<"Command">;
 export interface Check extends Omit<Answer<"Checked">, "resolved"> { resolved: Settings | null }
 export interface Imported extends Omit<Answer<"Imported">, "settings"> { settings: Settings }
+export type Warned = Answer<"Warned">;
 export type Estimate = Answer<"Estimate">;
 
 export type Run = Answer<"Summary">;
 export type Status = Run["status"];
 export const isActive = (status: Status) => ["queued", "starting", "running", "stopping"].includes(status);
+export type Deletion = Answer<"Deletion">;
 export type FileInfo = Answer<"FileInfo">;
 export interface Remedy extends Omit<Answer<"Remedy">, "settings"> { settings: Settings }
 export interface RunDetail extends Omit<Answer<"Detail">, "asked" | "config" | "environment" | "remedies"> { remedies: Remedy[]; asked: Settings; config: Settings; environment: Settings }

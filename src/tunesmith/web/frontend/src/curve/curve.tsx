@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { measure, t, useLanguage } from "../i18n";
+import { measure, t, useLanguage, written } from "../i18n";
 import { Button } from "../ui/parts";
 import { align, type Point } from "./data";
 
@@ -37,6 +37,7 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
   const marked = useRef(mark);
   const [at, setAt] = useState<number | null>(null);
   const [isZoomed, setZoomed] = useState(false);
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const theme = useTheme();
   const language = useLanguage();
   marked.current = mark;
@@ -61,11 +62,11 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
       scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
       axes: [
         { ...axis, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? new Intl.NumberFormat(language, { notation: split >= 1e5 ? "compact" : "standard" }).format(split) : "")) },
-        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4, notation: Math.abs(split) !== 0 && Math.abs(split) < 1e-3 ? "scientific" : "standard" }).format(split))) },
+        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : Math.abs(split) < 1e-3 ? written(Number(split.toPrecision(4))) : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(split))) },
       ],
       series: [{}, ...lines.map((line) => ({
-        label: line.name, stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,
-        points: { show: line.dots ?? false, size: 6, fill: colour(line.colour) },
+        label: line.name, show: !hidden.has(line.name), stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,
+        points: { show: (self: uPlot) => Boolean(line.dots) || self.data[0].length === 1, size: 6, fill: colour(line.colour) },
       }))],
       hooks: {
         setCursor: [(self) => setAt(self.cursor.idx ?? null)],
@@ -95,14 +96,24 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
     u.setScale("x", { min: u.data[0][0]!, max: u.data[0].at(-1)! });
     onZoom?.(null);
   };
+  const toggle = (line: Line, n: number) => {
+    const next = new Set(hidden);
+    if (!next.delete(line.name)) next.add(line.name);
+    setHidden(next);
+    plot.current?.setSeries(n + 1, { show: !next.has(line.name) });
+  };
   const shownAt = at ?? data[0].length - 1;
   return (
     <figure className="curve" aria-label={title}>
       <div className="curve-legend">
         <span className="muted small nowrap">{t("curve.step")} <strong>{data[0][shownAt] === undefined ? "–" : measure(data[0][shownAt])}</strong></span>
-        {lines.filter((line) => !line.faint).map((line) => (
-          <span key={line.name} className="curve-key"><i style={{ background: `var(${line.colour})` }} />{line.name} <strong>{valueAt(data[lines.indexOf(line) + 1]!, shownAt)}</strong></span>
-        ))}
+        <span className="curve-keys" role="group" aria-label={t("curve.lines")}>
+          {lines.map((line, n) => (
+            <button key={line.name} type="button" className="curve-key" aria-pressed={!hidden.has(line.name)} onClick={() => toggle(line, n)}>
+              <i className={line.faint ? "faint" : line.dots ? "dots" : line.dash ? "dash" : undefined} style={{ color: `var(${line.colour})` }} />{line.name} <strong>{valueAt(data[n + 1]!, shownAt)}</strong>
+            </button>
+          ))}
+        </span>
         <span className="grow" />
         {isZoomed && <Button small kind="quiet" icon="again" onClick={reset}>{t("curve.reset")}</Button>}
         <Button small kind="quiet" icon="download" onClick={() => plot.current && savePng(plot.current, fileName)}>PNG</Button>

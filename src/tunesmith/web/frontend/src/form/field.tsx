@@ -1,19 +1,17 @@
 import { useId } from "react";
 import type { Problem } from "../api/types";
-import { fieldWords, named, t, type FieldWords } from "../i18n";
-import { LABELS } from "../i18n/labels";
+import { named, settingName, t } from "../i18n";
 import { Said } from "../ui/said";
 import { toText, type FieldSpec } from "./schema";
 
 /** `per_device_train_batch_size` without a label of its own reads "Per device train batch size". */
 const plain = (name: string) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
-export const labelOf = (name: string): string => fieldWords(name)?.[0] ?? (LABELS as FieldWords)[name]?.[0] ?? plain(name);
+export const labelOf = (name: string): string => settingName(name) ?? plain(name);
 /** Labels of these fields alone, for texts that speak of them. */
 export function labelsOf(fields: FieldSpec[]): (name: string) => string | undefined {
   const known = new Set(fields.map((field) => field.name));
   return (name) => (known.has(name) ? labelOf(name) : undefined);
 }
-export const helpOf = (field: FieldSpec): string => fieldWords(field.name)?.[1] ?? field.help;
 
 interface Props { field: FieldSpec; text: string | undefined; problems: Problem[]; suggestions?: string[]; onChange: (text: string) => void }
 
@@ -47,7 +45,7 @@ export function Field({ field, text, problems, suggestions, onChange }: Props) {
         />
       )}
       {offered.length > 0 && <datalist id={`${id}-list`}>{offered.map((one) => <option key={one} value={one} />)}</datalist>}
-      <p className="help" id={`${id}-help`}><Said text={helpOf(field)} /></p>
+      <p className="help" id={`${id}-help`}><Said text={field.help} /></p>
       {problems.length > 0 && (
         <div id={`${id}-problem`}>
           {problems.map((problem, n) => <p key={n} className={`problem ${problem.level}`}><span><Said text={`${problem.message} ${problem.hint}`} /></span></p>)}

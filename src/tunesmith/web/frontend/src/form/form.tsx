@@ -3,7 +3,7 @@ import type { Problem } from "../api/types";
 import { named, t } from "../i18n";
 import { Empty, Search } from "../ui/parts";
 import { FieldLabels } from "../ui/said";
-import { Field, helpOf, labelOf, labelsOf } from "./field";
+import { Field, labelOf, labelsOf } from "./field";
 import { advanced, type Group } from "./layout";
 import { matching, type FieldSpec, type Texts } from "./schema";
 
@@ -23,7 +23,7 @@ export function SettingsForm(props: Props) {
     />
   );
   const changed = (list: FieldSpec[]) => list.filter((field) => texts[field.name] !== undefined).length;
-  const found = query.trim() ? matching(fields, query, labelOf, helpOf) : null;
+  const found = query.trim() ? matching(fields, query, labelOf) : null;
   const rest = advanced(fields, groups);
   return (
     <FieldLabels value={labelsOf(fields)}><div className="stack">

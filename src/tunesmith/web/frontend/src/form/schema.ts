@@ -1,5 +1,6 @@
 // A form out of the config's JSON schema. Nothing here names a setting: a new one appears by itself.
 import type { Json, Option, Property, Schema, Settings } from "../api/types";
+import { written } from "../i18n";
 
 export type Kind = "boolean" | "choice" | "integer" | "number" | "text" | "list" | "mapping" | "any";
 export interface FieldSpec {
@@ -76,7 +77,7 @@ export function toText(value: Json | undefined): string {
   if (value === null || value === undefined) return "";
   if (Array.isArray(value)) return value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item))).join(",");
   if (typeof value === "object") return Object.keys(value).length ? JSON.stringify(value) : "";
-  return String(value);
+  return typeof value === "number" ? written(value) : String(value);
 }
 
 /** The settings that differ from the defaults, as the server takes them. */
@@ -96,11 +97,11 @@ export function settingsOf(texts: Texts, fields: FieldSpec[]): Settings {
 export const textsOf = (settings: Settings): Texts => Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, toText(value)]));
 
 /** Fields whose name, label or help has every word that was typed. */
-export function matching(fields: FieldSpec[], query: string, label: (name: string) => string, help: (field: FieldSpec) => string): FieldSpec[] {
+export function matching(fields: FieldSpec[], query: string, label: (name: string) => string): FieldSpec[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const score = (field: FieldSpec) => {
     const name = `${field.name} ${field.name.replaceAll("_", " ")} ${label(field.name)}`.toLowerCase();
-    const all = `${name} ${help(field)} ${field.help} ${field.section}`.toLowerCase();
+    const all = `${name} ${field.help} ${field.section}`.toLowerCase();
     if (!words.every((word) => all.includes(word))) return 0;
     return words.every((word) => name.includes(word)) ? 2 : 1;
   };

@@ -31,7 +31,7 @@ const keys = Object.keys(en) as Key[];
 
 const dictionaries = await Promise.all([
   ["en", en as Words, null] as const,
-  ...Object.entries(loaders).map(async ([language, load]) => { const { words, fields } = await load(); return [language, words, fields] as const; }),
+  ...Object.entries(loaders).map(async ([language, load]) => { const { words, labels } = await load(); return [language, words, labels] as const; }),
 ]);
 
 test.each(dictionaries)("%s has every word, with the same blanks to fill and the plurals of its language", (language, words) => {
@@ -42,9 +42,9 @@ test.each(dictionaries)("%s has every word, with the same blanks to fill and the
   expect(keys.filter((key) => typeof en[key] === "object" && typeof words[key] === "string" && plurals !== "other")).toEqual([]);
 });
 
-test.each(dictionaries.slice(1))("%s leaves nothing in English and names every setting", (_, words, fields) => {
+test.each(dictionaries.slice(1))("%s leaves nothing in English and names every setting", (_, words, labels) => {
   expect(keys.filter((key) => typeof en[key] === "string" && words[key] === en[key] && !NAMES.test(en[key]))).toEqual([]);
-  expect(settings.filter((name) => !fields![name]?.[0] || !fields![name][1])).toEqual([]);
+  expect(settings.filter((name) => !labels![name])).toEqual([]);
   expect(sections.filter((key) => !(key in words))).toEqual([]);
 });
 

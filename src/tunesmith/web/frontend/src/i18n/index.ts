@@ -1,17 +1,18 @@
 // Words of the page. English is the pattern that the other dictionaries are typed after, so a missing word does not compile.
 import { useSyncExternalStore } from "react";
 import { en } from "./en";
+import { LABELS } from "./labels";
 
 export type Plural = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
 export type Key = keyof typeof en;
 export type Words = Record<Key, string | Plural>;
-/** Label and help of a setting. */
-export type FieldWords = Record<string, readonly [label: string, help?: string]>;
+/** Names of settings by their keys; their helps come from the server, in the page's language. */
+export type Labels = Record<string, string>;
 
 export const LANGUAGES = { en: "English", "zh-CN": "简体中文", "zh-TW": "繁體中文", ja: "日本語", ko: "한국어", ru: "Русский" } as const;
 export type Language = keyof typeof LANGUAGES;
 
-export const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Words; fields: FieldWords }>> = {
+export const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Words; labels: Labels }>> = {
   "zh-CN": () => import("./zh-CN"),
   "zh-TW": () => import("./zh-TW"),
   ja: () => import("./ja"),
@@ -21,7 +22,7 @@ export const loaders: Record<Exclude<Language, "en">, () => Promise<{ words: Wor
 
 let language: Language = "en";
 let words: Words = en;
-let fields: FieldWords = {};
+let labels: Labels = LABELS;
 const watchers = new Set<() => void>();
 
 export function guess(wanted: readonly string[]): Language {
@@ -35,8 +36,8 @@ export function guess(wanted: readonly string[]): Language {
 }
 
 export async function setLanguage(next: Language): Promise<void> {
-  const loaded = next === "en" ? { words: en as Words, fields: {} } : await loaders[next]();
-  ({ words, fields } = loaded);
+  const loaded = next === "en" ? { words: en as Words, labels: LABELS } : await loaders[next]();
+  ({ words, labels } = loaded);
   language = next;
   document.documentElement.lang = next;
   watchers.forEach((tell) => tell());
@@ -62,7 +63,7 @@ export function named(prefix: string, name: string): string {
   return key in words ? t(key as Key) : name;
 }
 
-export const fieldWords = (name: string) => fields[name];
+export const settingName = (key: string): string | undefined => labels[key] ?? LABELS[key];
 
 export function useLanguage(): Language {
   return useSyncExternalStore((tell) => (watchers.add(tell), () => void watchers.delete(tell)), () => language);
@@ -84,14 +85,15 @@ export function bytes(count: number): string {
   return new Intl.NumberFormat(language, shape).format(count / 1000 ** at);
 }
 
+/** A number as people type it in settings: small ones as 5e-5. */
+export const written = (value: number): string => (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value));
+
 /** A measured value: as many digits as say something. */
 export function measure(value: number): string {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e7) return number(value, 0);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
-    const [mantissa, exponent] = value.toExponential(2).split("e");
-    return `${number(Number(mantissa), 2)}e${exponent}`;
-  }
+  if (size !== 0 && size < 1e-3) return written(Number(value.toPrecision(3)));
+  if (size >= 1e7) return value.toExponential(2).replace("+", "");
   return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
 

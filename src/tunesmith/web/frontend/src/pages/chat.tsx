@@ -5,11 +5,14 @@ import { told, useKept, useResource } from "../api/use";
 import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
+import { Confirm, type Question } from "../ui/dialog";
 import { Button, Empty, Failure, Labelled, Page } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
 import { Loader } from "./chat-load";
 import { ChatTurn } from "./chat-turn";
 import { SendToDataset } from "./chat-send";
+
+const NEAR_END = 48;
 
 interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
 const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
@@ -36,13 +39,19 @@ export function ChatPage() {
   const [control, setControl] = useState<AbortController | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [sending, setSending] = useState<number | null>(null);
+  const [question, setQuestion] = useState<Question | null>(null);
   const saved = useResource<ConversationHead[]>("conversations", (signal) => get("conversations", {}, signal));
-  const end = useRef<HTMLDivElement>(null);
+  const said = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
   const tools = toolsIn(asking.tools);
   const ready = session?.status === "ready" ? session : null;
   const both = compare && Boolean(ready?.tuned);
 
-  useEffect(() => { void end.current?.scrollIntoView({ block: "nearest" }); }, [turns]);
+  // To the end with every word, and once more when the buttons under an answer come; whoever reads further up stays there.
+  useEffect(() => {
+    const box = said.current;
+    if (box && atEnd.current) box.scrollTop = box.scrollHeight;
+  }, [turns, control]);
 
   /** Ask, and ask the base model after it; what was said until a stop stands. */
   const answer = async (before: Turn[]) => {
@@ -50,6 +59,7 @@ export function ChatPage() {
     const own = new AbortController();
     setControl(own);
     setError(null);
+    atEnd.current = true;
     let now: Turn[] = [...before, opened(both)];
     const show = () => { if (place.current === here) setTurns(now); };
     show();
@@ -91,6 +101,7 @@ export function ChatPage() {
     control?.abort();
     setControl(null);
     place.current = next;
+    atEnd.current = true;
     setTurns(now);
     setError(null);
   };
@@ -104,10 +115,15 @@ export function ChatPage() {
   const forget = async (id: string) => {
     const own = id === here.id;
     if (own) here.gone = true;
-    const done = await attempt(() => remove(`conversations/${id}`));
-    if (own && done) begin();
-    else if (own) here.gone = false;
-    if (done) saved.reload();
+    try {
+      await remove(`conversations/${id}`);
+    } catch (reason) {
+      if (own) here.gone = false;
+      throw reason;
+    }
+    say(t("chat.forgotten"));
+    if (own) begin();
+    saved.reload();
   };
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
@@ -120,7 +136,7 @@ export function ChatPage() {
     <Page title={t("chat.title")} lead={t("chat.lead")} actions={turns.length > 0 && <Button icon="plus" onClick={begin}>{t("chat.new")}</Button>}>
       <div className="columns chat">
         <section className="card flush chat-box" aria-label={t("chat.title")}>
-          <div className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
+          <div ref={said} onScroll={({ currentTarget: box }) => { atEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END; }} className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
             {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
             {turns.map((turn, n) => (
               <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready}
@@ -128,7 +144,6 @@ export function ChatPage() {
                 onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n)) : undefined} />
             ))}
             {error && <Failure error={error} />}
-            <div ref={end} />
           </div>
           <Composer disabled={!ready} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
         </section>
@@ -154,13 +169,16 @@ export function ChatPage() {
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
                 <li key={one.id} className="row" style={{ padding: "6px 0", flexWrap: "nowrap" }}>
                   <button type="button" className="plain grow" aria-current={one.id === here.id || undefined} onClick={() => void open(one.id)}><span className="clip">{one.title || t("chat.untitled")}</span><span className="muted small">{when(one.updated)}</span></button>
-                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title })} onClick={() => void forget(one.id)} />
+                  <Button small kind="quiet" icon="trash" title={t("chat.forget", { title: one.title || t("chat.untitled") })} onClick={() => setQuestion({
+                    title: t("chat.forget.title", { title: one.title || t("chat.untitled") }), text: t("chat.forget.text"), action: t("run.delete"), danger: true, run: () => forget(one.id),
+                  })} />
                 </li>
               ))}</ul>
             </section>
           )}
         </aside>
       </div>
+      {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
       {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
   );

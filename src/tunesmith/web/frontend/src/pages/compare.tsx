@@ -4,13 +4,14 @@ import type { Comparison, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { pictures, smooth, usualWeight } from "../curve/data";
+import { toText } from "../form/schema";
 import { scoreName } from "../evaluation/names";
 import { measure, named, t, useLanguage } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
 
 const short = (id: string) => id.split("/").at(-1) ?? id;
-const shown = (value: Json | undefined) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const shown = (value: Json | undefined) => toText(value) || "–";
 
 /** How fast an evaluation went, which is no score. */
 const PACE = /^(eval|predict)_(runtime|\w+_per_second)$/;

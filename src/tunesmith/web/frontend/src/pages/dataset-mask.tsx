@@ -32,7 +32,7 @@ export function MaskView({ name, settings }: { name: string; settings: Settings 
       </ol>
       <footer className="row apart" style={{ padding: "var(--s3) var(--s5)", borderTop: "1px solid var(--line)" }}>
         <Button small icon="back" disabled={offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE))}>{t("rows.previous")}</Button>
-        <Button small icon="next" disabled={samples.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
+        <Button small after="next" disabled={samples.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
       </footer>
     </section>
   );

@@ -43,7 +43,7 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
       <footer className="row apart" style={{ padding: "var(--s3) var(--s5)", borderTop: "1px solid var(--line)" }}>
         <Button small icon="back" disabled={offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE))}>{t("rows.previous")}</Button>
         <span className="muted small">{list.length ? t("rows.range", { from: number(offset + 1), to: number(offset + list.length) }) : ""}</span>
-        <Button small icon="next" disabled={list.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
+        <Button small after="next" disabled={list.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
       </footer>
       {editing && <RowDialog name={name} folder={folder} row={editing} revision={rows.data.revision} onClose={() => { setEditing(null); rows.reload(); }} onSaved={() => { setEditing(null); rows.reload(); say(t("rows.saved")); }} />}
     </section>

@@ -1,7 +1,8 @@
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { post, put } from "../api/client";
 import type { Look, Settings } from "../api/types";
 import { useKept, useResource, useRested, type Resource } from "../api/use";
+import type { Texts } from "../form/schema";
 import { bytes, number, t } from "../i18n";
 import { href, useRoute } from "../router";
 import { Button, Failure, Labelled, Note, Page, Tabs, Waiting } from "../ui/parts";
@@ -24,6 +25,7 @@ export function DatasetPage() {
   const rested = useRested(view, 400);
   const settings = useMemo<Settings>(() => ({ ...rested, cutoff_len: Number(rested.cutoff_len) || 2048 }), [rested]);
   const reading = tab === "check" ? {} : settings;
+  useUsualModel(view, setView);
   const look = useResource<Look>(tab === "mask" ? null : `${name}?${JSON.stringify(reading)}`, (signal) => post(`datasets/${encodeURIComponent(name)}/look`, { settings: reading }, signal));
   return (
     <Page title={name} crumb={{ href: href("data"), text: t("nav.data") }} lead={look.data && !look.data.problem ? t("dataset.lead", { rows: look.data.rows, format: look.data.format ?? "?" }) : " "}
@@ -36,6 +38,19 @@ export function DatasetPage() {
       {tab === "lengths" && <LengthsView look={look} named={Boolean(settings["model_name_or_path"])} cutoff={Number(settings["cutoff_len"])} setCutoff={(cutoff) => setView({ ...view, cutoff_len: String(cutoff) })} />}
     </Page>
   );
+}
+
+/** Where no model was chosen yet: the one on the Train form, else that of the newest run, else the only one there is. */
+function useUsualModel(view: View, setView: (view: View) => void) {
+  const models = useModels();
+  const [form] = useKept<Texts>("train", {});
+  const whole = models.filter((one) => one.kind === "model" || one.kind === "gguf");
+  const usual = form["model_name_or_path"] || models.find((one) => one.base)?.base || (whole.length === 1 ? whole[0]!.path : "");
+  useEffect(() => {
+    if (usual && !view.model_name_or_path) setView({ ...view, model_name_or_path: usual });
+    // Once: whoever empties the box is left to it.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [usual]);
 }
 
 function ViewBar({ view, setView }: { view: View; setView: (view: View) => void }) {

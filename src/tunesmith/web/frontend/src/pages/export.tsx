@@ -3,7 +3,7 @@ import { post, get } from "../api/client";
 import type { Schema, Settings } from "../api/types";
 import { useResource, useRested } from "../api/use";
 import { useCheck } from "../form/check";
-import { Field, helpOf, labelOf } from "../form/field";
+import { Field, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
 import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
@@ -96,7 +96,7 @@ function Choices({ field, text, offered, onChange }: { field: FieldSpec; text: s
     <fieldset className="field wide" data-field={field.name}>
       <legend className="name" style={{ marginBottom: 5 }}><strong>{labelOf(field.name)}</strong></legend>
       <div className="row">{[...new Set([...offered, ...chosen])].map((one) => <button key={one} type="button" className="tag big" aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>{one}</button>)}</div>
-      <p className="help"><Said text={helpOf(field)} /></p>
+      <p className="help"><Said text={field.help} /></p>
     </fieldset>
   );
 }

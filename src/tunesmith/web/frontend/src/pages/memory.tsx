@@ -3,6 +3,7 @@ import type { Estimate, Settings } from "../api/types";
 import { useResource, useRested, type Resource } from "../api/use";
 import { bytes, named, t } from "../i18n";
 
+const PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "runtime"];
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
 
 /** What the training would take, once the settings rest. */
@@ -18,23 +19,21 @@ export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> 
   const data = model && !estimate.error ? estimate.data : undefined;
   const room = data ? Math.max(data.available, data.total, 1) : 1;
   return (
-    <section className={`card stack tight${data && estimate.stale ? " stale" : ""}`} aria-busy={estimate.loading} aria-label={t("memory.title")}>
+    <section className={["card stack tight memory-card", data && "known", data && estimate.stale && "stale"].filter(Boolean).join(" ")} aria-busy={estimate.loading} aria-label={t("memory.title")}>
       <div className="row apart"><h2>{t("memory.title")}</h2>{data && <strong className={data.fits ? undefined : "bad"}>{bytes(data.total)}</strong>}</div>
       <div className="memory" role="img" aria-label={data ? t("memory.told", { total: bytes(data.total), free: bytes(data.available) }) : t("memory.none")}>
-        {data && Object.entries(data.parts).map(([part, size], n) => <i key={part} style={{ width: `${(100 * size) / room}%`, background: `var(${COLOURS[n % 6]})` }} />)}
+        {data && PARTS.map((part, n) => <i key={part} style={{ width: `${(100 * (data.parts[part] ?? 0)) / room}%`, background: `var(${COLOURS[n]})` }} />)}
         {data && data.total > data.available && <b style={{ insetInlineStart: `${(100 * data.available) / room}%` }} />}
       </div>
-      {data ? (
-        <>
-          <ul className="memory-parts small">
-            {Object.entries(data.parts).filter(([, size]) => size > 0).map(([part, size]) => (
-              <li key={part}><i style={{ background: `var(${COLOURS[Object.keys(data.parts).indexOf(part) % 6]})` }} />{named("memory.part", part)}<span>{bytes(size)}</span></li>
-            ))}
-          </ul>
-          <p className={`small ${data.fits || estimate.stale ? "muted" : "bad"}`}>{estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}</p>
-          {data.note && <p className="small muted">{data.note}</p>}
-        </>
-      ) : <p className="small muted">{estimate.error ? estimate.error.message : model ? t("memory.counting") : t("memory.none")}</p>}
+      <ul className="memory-parts small">
+        {PARTS.map((part, n) => <li key={part} className={data?.parts[part] ? undefined : "muted"}><i style={{ background: `var(${COLOURS[n]})` }} />{named("memory.part", part)}<span>{data?.parts[part] ? bytes(data.parts[part]) : "–"}</span></li>)}
+      </ul>
+      <div className="told stack tight">
+        <p className={`small ${data && !data.fits && !estimate.stale ? "bad" : "muted"}`}>
+          {estimate.error && model ? estimate.error.message : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
+        </p>
+        {data?.note && <p className="small muted">{data.note}</p>}
+      </div>
     </section>
   );
 }

@@ -2,12 +2,14 @@ import { useState } from "react";
 import { post } from "../api/client";
 import type { Remedy, RunDetail, Settings } from "../api/types";
 import { labelOf } from "../form/field";
-import { isSecret } from "../form/schema";
-import { bytes, named, t } from "../i18n";
+import { isSecret, toText } from "../form/schema";
+import { bytes, fill, named, t } from "../i18n";
 import { go, href } from "../router";
 import { Dialog } from "../ui/dialog";
 import { Button, Labelled } from "../ui/parts";
 import { attempt } from "../ui/toast";
+
+const wordOf = (remedy: Remedy) => fill(named("remedy", remedy.what), remedy.names);
 
 /** Settings that would have let a failed run go on; some need a word from the person first. */
 export function Remedies({ detail }: { detail: RunDetail }) {
@@ -28,11 +30,12 @@ export function Remedies({ detail }: { detail: RunDetail }) {
       )}
       <div className="row">
         {remedies.map((remedy) => (
-          <Button key={remedy.what} icon="again" title={remedy.asks ? undefined : JSON.stringify(remedy.settings)} onClick={() => (remedy.asks ? setAsking(remedy) : void retry(detail, remedy))}>
-            {named("remedy", remedy.what)}{remedy.asks && "…"}
+          <Button key={remedy.what} icon="again" title={remedy.asks ? undefined : Object.entries(remedy.settings).map(([key, value]) => `${key}: ${toText(value) || t("form.none")}`).join("\n")} onClick={() => (remedy.asks ? setAsking(remedy) : void retry(detail, remedy))}>
+            {wordOf(remedy)}{remedy.asks && "…"}
           </Button>
         ))}
       </div>
+      {remedies.filter((remedy) => remedy.needs).map((remedy) => <p key={remedy.what} className="muted small">{t("remedy.needs", { what: wordOf(remedy) })} <code>{remedy.needs}</code></p>)}
       {asking && <Asking detail={detail} remedy={asking} onClose={() => setAsking(null)} />}
     </section>
   );
@@ -46,7 +49,7 @@ function Asking({ detail, remedy, onClose }: { detail: RunDetail; remedy: Remedy
   };
   const help = secret ? t("remedy.token.help") : remedy.choices.length ? t("remedy.choose_template.help") : t("remedy.elsewhere.help");
   return (
-    <Dialog narrow title={named("remedy", remedy.what)} onClose={onClose} footer={<>
+    <Dialog narrow title={wordOf(remedy)} onClose={onClose} footer={<>
       <Button onClick={onClose}>{t("cancel")}</Button>
       <Button kind="primary" icon="again" disabled={!text.trim()} onClick={() => void begin()}>{t("remedy.begin")}</Button>
     </>}>

@@ -80,7 +80,7 @@ export function Review({ run }: { run: Run }) {
         <footer className="row apart" style={{ padding: "var(--s3) var(--s5)", borderTop: "1px solid var(--line)" }}>
           <Button small icon="back" disabled={offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE))}>{t("rows.previous")}</Button>
           <span className="muted small">{t("review.range", { from: offset + 1, to: offset + rows.length, all: told.fitting })}</span>
-          <Button small icon="next" disabled={offset + PAGE >= told.fitting} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
+          <Button small after="next" disabled={offset + PAGE >= told.fitting} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
         </footer>
       )}
     </section>

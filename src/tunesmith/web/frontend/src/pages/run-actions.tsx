@@ -1,11 +1,12 @@
 import { useState } from "react";
-import { post, put, remove, segment } from "../api/client";
-import { isActive, type Run } from "../api/types";
+import { get, post, put, remove, segment } from "../api/client";
+import { useResource } from "../api/use";
+import { isActive, type Deletion, type Run } from "../api/types";
 import { labelOf } from "../form/field";
-import { t } from "../i18n";
+import { bytes, t } from "../i18n";
 import { Confirm, Dialog, type Question } from "../ui/dialog";
-import { Button, Labelled } from "../ui/parts";
-import { attempt } from "../ui/toast";
+import { Button, Failure, Labelled, Waiting } from "../ui/parts";
+import { attempt, say } from "../ui/toast";
 import { go, href } from "../router";
 
 /** The settings that hold what a run gets as a variable. */
@@ -28,7 +29,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {run.missing.length > 0 && <Button small={small} icon="play" onClick={() => setGiving(true)}>{t("run.tokens")}</Button>}
       {run.status === "queued" && (
-        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`))}>{t("run.unqueue")}</Button>
+        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`), t("run.unqueued", name))}>{t("run.unqueue")}</Button>
       )}
       {active && run.status !== "queued" && (
         <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
@@ -41,8 +42,8 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
       {!active && (
         <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion({
-          title: t("run.delete.title", name), text: t("run.delete.text", { id: run.id }), action: t("run.delete"), danger: true,
-          run: async () => { await remove(path); if (here) go(href("runs")); },
+          title: t("run.delete.title", name), text: <Goes run={run} />, action: t("run.delete"), danger: true,
+          run: async () => { await remove(path); say(t("run.deleted", name)); if (here) go(href("runs")); },
         })} />
       )}
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
@@ -52,6 +53,31 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
     </>
   );
 }
+
+/** What goes with a run, and what it made elsewhere stays. */
+function Goes({ run }: { run: Run }) {
+  const told = useResource<Deletion>(run.id, (signal) => get(`runs/${segment(run.id)}/deletion`, {}, signal));
+  if (told.error) return <Failure error={told.error} retry={told.reload} />;
+  if (!told.data) return <Waiting rows={3} />;
+  const { folder, bytes: size, checkpoints, weights, answers, predictions, exported, dataset, others } = told.data;
+  const goes = [
+    t("delete.folder", { folder, size: bytes(size) }),
+    weights && t("delete.weights"), checkpoints > 0 && t("delete.checkpoints", { n: checkpoints }),
+    predictions && t("delete.predictions"), t("delete.records"),
+  ];
+  const stays = [exported && t("delete.exported", { folder: exported }), dataset && t("delete.dataset", { name: dataset }), answers && t("delete.answers"), others.length > 0 && t("delete.others", { names: others.join(", ") })];
+  return (
+    <>
+      <Points title={t("delete.goes")} points={goes} />
+      {stays.some(Boolean) && <Points title={t("delete.stays")} points={stays} />}
+      <p className="muted">{t("delete.final")}</p>
+    </>
+  );
+}
+
+const Points = ({ title, points }: { title: string; points: (string | false)[] }) => (
+  <div><h3>{title}</h3><ul className="points">{points.map((point) => point && <li key={point}>{point}</li>)}</ul></div>
+);
 
 /** A key is kept nowhere, so a job that asks a server needs it again. */
 function Resuming({ run, onClose }: { run: Run; onClose: () => void }) {

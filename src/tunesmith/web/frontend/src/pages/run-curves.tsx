@@ -7,6 +7,7 @@ import { fill, measure, named, t, useLanguage } from "../i18n";
 import { Icon } from "../ui/icons";
 import { Empty, Note, Pick } from "../ui/parts";
 import { isActive } from "../api/types";
+import { AUTHORING } from "./run-summary";
 
 const TONES = { info: "info", warning: "warn", error: "bad" } as const;
 
@@ -35,14 +36,15 @@ export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metr
   const picture = groups[wanted] ? wanted : names[0];
   const [log, setLog] = useKept("curve.log", false);
   const [chosen, setWeight] = useKept<number | null>("curve.smoothing", null);
-  const weight = chosen ?? usualWeight(metrics.series[groups[picture ?? ""]?.[0] ?? ""]?.length ?? 0);
+  const counted = AUTHORING.test(run.kind); // what is counted up has nothing to smooth
+  const weight = counted ? 0 : chosen ?? usualWeight(metrics.series[groups[picture ?? ""]?.[0] ?? ""]?.length ?? 0);
   const lines = useMemo<Line[]>(() => (groups[picture ?? ""] ?? []).flatMap((name, n): Line[] => {
     const points = metrics.series[name]!;
     const colour = `--curve-${(n % 6) + 1}`;
     const label = named("metric", name);
     if (name.startsWith("eval_")) return [{ name: label, points, colour, dots: true }];
     if (name === "learning_rate" || weight === 0) return [{ name: label, points, colour }];
-    return [{ name: `${label} `, points, colour, faint: true }, { name: label, points: smooth(points, weight), colour }];
+    return [{ name: t("curve.raw", { name: label }), points, colour, faint: true }, { name: t("curve.smoothed", { name: label }), points: smooth(points, weight), colour }];
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }), [metrics.series, picture, weight, language]);
   const best = lowest(metrics.series["eval_loss"] ?? []);
@@ -50,13 +52,13 @@ export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metr
     return <div className="card"><Empty icon="runs" title={t("curve.empty")}>{isActive(run.status) ? t("curve.empty.soon") : t("curve.empty.never")}</Empty></div>;
   }
   return (
-    <section className="card" aria-label={t("run.tab.curve")}>
+    <section className="card" aria-label={named("metric", picture)}>
       <header style={{ gap: "var(--s3)" }}>
         <Pick label={t("curve.which")} value={picture} onChange={setWanted} options={names.map((name) => [name, named("metric", name)] as const)} />
         <span className="grow" />
-        <label className="row small muted">{t("curve.smoothing")}
+        {!counted && <label className="row small muted">{t("curve.smoothing")}
           <input type="range" min={0} max={0.99} step={0.01} value={weight} onChange={(event) => setWeight(Number(event.target.value))} style={{ width: 110 }} />
-        </label>
+        </label>}
         <label className="row small muted"><input type="checkbox" checked={log} onChange={(event) => setLog(event.target.checked)} />{t("curve.log")}</label>
         <a className="button quiet small" href={csv} download><Icon name="download" />CSV</a>
       </header>

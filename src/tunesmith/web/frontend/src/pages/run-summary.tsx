@@ -1,9 +1,24 @@
 import { isActive, type Run } from "../api/types";
-import { duration, measure, number, percent, t } from "../i18n";
-import { Bar } from "../ui/parts";
+import { useRuns } from "../api/events";
+import { duration, measure, named, number, percent, t } from "../i18n";
+import { href } from "../router";
+import { Bar, Clipped } from "../ui/parts";
 
 /** Jobs that make data sets. */
 export const AUTHORING = /^data (make|roles|convert)$/;
+
+/** What kind of run it is, and of what; on its own page with the base model of that. */
+export function Subject({ run, whole }: { run: Run; whole?: boolean }) {
+  const about = useRuns()?.find((one) => one.id === run.of);
+  const name = run.of.replace(/\/checkpoint-(\d+)$/, " · checkpoint-$1").replace(/^saves\//, "");
+  return (
+    <span className="subject">
+      <span>{named("kind", run.kind)}</span>
+      {run.of && <>·{about ? <a className="clip" href={href("runs", about.id)} title={run.of}>{about.name}</a> : <Clipped text={name} title={run.of} />}</>}
+      {run.model && (whole || !run.of) && run.model !== run.of && <>·<Clipped text={run.model} /></>}
+    </span>
+  );
+}
 
 /** How far a run is and what it came to. last: the newest value of a metric. */
 export function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {

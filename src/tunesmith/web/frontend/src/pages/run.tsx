@@ -4,7 +4,8 @@ import { grown, isOf, useRuns, useRunNews, type LogNews } from "../api/events";
 import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
-import { bytes, measure, named, t, when } from "../i18n";
+import { toText } from "../form/schema";
+import { bytes, measure, t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { Remedies } from "./remedies";
@@ -14,7 +15,7 @@ import { RunCurves, Words } from "./run-curves";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
-import { AUTHORING, Summary } from "./run-summary";
+import { AUTHORING, Subject, Summary } from "./run-summary";
 import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
@@ -83,7 +84,7 @@ export function RunPage() {
   return (
     <Page
       title={run.name} crumb={crumb}
-      lead={<span className="row"><StatusBadge status={run.status} /><span>{named("kind", run.kind)}{run.model && ` · ${run.model}`} · {when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
+      lead={<span className="row"><StatusBadge status={run.status} /><Subject run={run} whole /><span className="nowrap">{when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
         {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
@@ -101,7 +102,7 @@ export function RunPage() {
       {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
-      <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(`run.tab.${one}`), href("runs", id, { tab: one })])} />
+      <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(made && one === "curve" ? "run.tab.progress" : `run.tab.${one}`), href("runs", id, { tab: one })])} />
       {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
@@ -118,13 +119,11 @@ export function RunPage() {
   );
 }
 
-const shown = (value: Json | undefined): string => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
-
 export function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
   return (
     <section className="card">
       <header><h2>{caption}</h2></header>
-      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl>
+      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl>
     </section>
   );
 }
@@ -136,7 +135,7 @@ function Config({ detail }: { detail: RunDetail }) {
       {detail.summary.kind === "eval" && <div className="row"><a className="button" href={href("evaluate", "", { again: detail.summary.id })}>{t("run.again")}</a></div>}
       <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
       <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
-      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{shown(value)}</dd></div>)}</dl></details>
+      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl></details>
     </>
   );
 }

@@ -2,13 +2,16 @@ import { useState } from "react";
 import { post } from "../api/client";
 import { useRuns } from "../api/events";
 import { isActive, type Run } from "../api/types";
-import { duration, measure, named, percent, t, when } from "../i18n";
+import { duration, measure, percent, t, when } from "../i18n";
 import { href } from "../router";
 import { Bar, Button, Empty, Page, Pick, Search, StatusBadge, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
+import { Subject } from "./run-summary";
 
 type Filter = "all" | "active" | "finished" | "failed";
+
+const HEADS = [["runs.head.pick", "pick"], ["runs.head.name", "name"], ["runs.head.state", "state"], ["run.loss", "loss"], ["runs.head.when", "when"], ["runs.head.actions", "actions"]] as const;
 
 export function RunsPage() {
   const runs = useRuns();
@@ -39,9 +42,14 @@ export function RunsPage() {
           </Empty>
         )}
         {runs && runs.length > 0 && shown.length === 0 && <Empty icon="search" title={t("runs.none")}>{t("runs.none.text")}</Empty>}
-        <ul className="list">
-          {shown.map((run) => <RunRow key={run.id} run={run} all={runs!} chosen={picked.includes(run.id)} choose={(on) => choose(run.id, on)} />)}
-        </ul>
+        {shown.length > 0 && (
+          <div className="list" role="table" aria-label={t("runs.title")}>
+            <div className="run head" role="row">
+              {HEADS.map(([head, name]) => <span key={name} className={`run-${name}`} role="columnheader"><span className={name === "pick" || name === "actions" ? "visually-hidden" : undefined}>{t(head)}</span></span>)}
+            </div>
+            {shown.map((run) => <RunRow key={run.id} run={run} all={runs!} chosen={picked.includes(run.id)} choose={(on) => choose(run.id, on)} />)}
+          </div>
+        )}
       </section>
     </Page>
   );
@@ -54,7 +62,7 @@ function passes(run: Run, filter: Filter): boolean {
 }
 
 const mentions = (run: Run, query: string) =>
-  query.toLowerCase().split(/\s+/).every((word) => `${run.id} ${run.name} ${run.kind} ${run.model} ${run.tags.join(" ")}`.toLowerCase().includes(word));
+  query.toLowerCase().split(/\s+/).every((word) => `${run.id} ${run.name} ${run.kind} ${run.of} ${run.model} ${run.tags.join(" ")}`.toLowerCase().includes(word));
 
 function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: boolean; choose: (on: boolean) => void }) {
   const queue = all.filter((one) => one.status === "queued" && one.queue_position !== null);
@@ -67,16 +75,16 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
   };
   const busy = isActive(run.status) && run.status !== "queued";
   return (
-    <li className="run">
-      <input type="checkbox" checked={chosen} onChange={(event) => choose(event.target.checked)} aria-label={t("runs.choose", { name: run.name })} />
-      <div className="run-name">
-        <a href={href("runs", run.id)}>{run.name}</a>
+    <div className="run" role="row">
+      <div className="run-pick" role="cell"><input type="checkbox" checked={chosen} onChange={(event) => choose(event.target.checked)} aria-label={t("runs.choose", { name: run.name })} /></div>
+      <div className="run-name" role="rowheader">
+        <a href={href("runs", run.id)} title={run.id}>{run.name}</a>
         <p className="muted small">
-          {named("kind", run.kind)}{run.model && ` · ${run.model}`}
+          <Subject run={run} />
           {run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}
         </p>
       </div>
-      <div className="run-state">
+      <div className="run-state" role="cell">
         <StatusBadge status={run.status} />
         {busy && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
         {busy && <span className="muted small nowrap">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
@@ -84,18 +92,18 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
         {!busy && run.message && <span className="muted small clip" title={run.message}>{run.message}</span>}
         {!busy && !run.message && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
       </div>
-      <div className="run-loss">
-        <span className="muted small">{t("run.loss")}</span>
+      <div className="run-loss" role="cell" data-none={run.last_loss === null || undefined}>
+        <span className="muted small" aria-hidden="true">{t("run.loss")}</span>
         <strong>{run.last_loss === null ? "–" : measure(run.last_loss)}</strong>
       </div>
       <div className="run-foot">
-        <span className="run-when muted small">{when(run.created)}</span>
-        <div className="run-actions">
+        <span className="run-when muted small" role="cell">{when(run.created)}</span>
+        <div className="run-actions" role="cell">
           {place > 0 && <Button small kind="quiet" icon="up" title={t("run.earlier")} onClick={() => move(-1)} />}
           {place >= 0 && place < queue.length - 1 && <Button small kind="quiet" icon="down" title={t("run.later")} onClick={() => move(1)} />}
           <RunActions run={run} small />
         </div>
       </div>
-    </li>
+    </div>
   );
 }

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { get, post, segment } from "../api/client";
-import type { About, RunDetail, Schema, Settings } from "../api/types";
-import { useKept, useResource } from "../api/use";
+import type { About, RunDetail, Schema, Settings, Warned } from "../api/types";
+import { useKept, useResource, useRested, type Resource } from "../api/use";
 import { useCheck } from "../form/check";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
@@ -9,7 +9,8 @@ import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } f
 import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Button, Failure, Page, Waiting } from "../ui/parts";
+import { Button, Failure, Note, Page, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
 import { DataChoice } from "./data-choice";
 import { DeviceChoice } from "./devices";
@@ -60,12 +61,22 @@ function needed(field: string | null, settings: Settings): string | null {
   return field === "dataset" && !settings["dataset"] ? t("train.need.data") : null;
 }
 
+/** What a look into the data tells before it is trained on; asked anew only where other data is. */
+function useDataWarnings(settings: Settings): Resource<Warned> {
+  const given = Object.fromEntries(["dataset", "dataset_dir", "hub_name", "placeholders", "stage"].filter((name) => name in settings).map((name) => [name, settings[name]!]));
+  const key = useRested(JSON.stringify(given), 500);
+  const asked = JSON.parse(key) as Settings;
+  const warned = useResource<Warned>(asked["dataset"] ? key : null, (signal) => post("config/data", { settings: asked }, signal));
+  return asked["dataset"] && !warned.error ? warned : { ...warned, data: undefined };
+}
+
 function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; about: About | undefined; texts: Texts; setTexts: (texts: Texts) => void }) {
   const settings = useMemo(() => settingsOf(texts, fields), [texts, fields]);
   const check = useCheck("train", settings);
   const models = useModels();
   const [devices, setDevices] = useState<string[] | null>(null);
   const estimate = useEstimate(settings, devices);
+  const warned = useDataWarnings(settings);
   const [open, setOpen] = useState<"command" | "save" | "load" | "import" | null>(null);
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const take = (next: Settings) => { setTexts(textsOf(next)); setOpen(null); };
@@ -99,6 +110,7 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           )}
           {check?.ok && (estimate.error ? <p className="small warn">{estimate.error.message} <span className="muted">{estimate.error.hint}</span></p> : <p className="small good">{t("train.ok")}</p>)}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
+          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Said text={warning} /></p></Note>)}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>

@@ -25,7 +25,7 @@ export function Dialog({ title, onClose, children, footer, narrow }: { title: st
   );
 }
 
-export interface Question { title: string; text: string; action: string; danger?: boolean; run: () => Promise<unknown> }
+export interface Question { title: string; text: ReactNode; action: string; danger?: boolean; run: () => Promise<unknown> }
 
 /** Asks before something that can't be taken back, and stays open with the reason if it fails. */
 export function Confirm({ question, onClose }: { question: Question; onClose: () => void }) {
@@ -46,7 +46,7 @@ export function Confirm({ question, onClose }: { question: Question; onClose: ()
       <Button onClick={onClose}>{t("cancel")}</Button>
       <Button kind="primary" danger={question.danger} busy={busy} onClick={() => void run()}>{question.action}</Button>
     </>}>
-      <div className="stack"><p>{question.text}</p>{error && <Failure error={error} />}</div>
+      <div className="stack">{typeof question.text === "string" ? <p>{question.text}</p> : question.text}{error && <Failure error={error} />}</div>
     </Dialog>
   );
 }

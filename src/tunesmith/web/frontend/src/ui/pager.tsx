@@ -7,7 +7,7 @@ export function Pager({ offset, count, total, size, onGo }: { offset: number; co
     <footer className="row apart pager">
       <Button small icon="back" disabled={offset === 0} onClick={() => onGo(Math.max(0, offset - size))}>{t("rows.previous")}</Button>
       <span className="muted small" role="status">{count > 0 && t("evaluation.range", { from: number(offset + 1), to: number(offset + count), total: number(total) })}</span>
-      <Button small icon="next" disabled={offset + count >= total} onClick={() => onGo(offset + size)}>{t("rows.next")}</Button>
+      <Button small after="next" disabled={offset + count >= total} onClick={() => onGo(offset + size)}>{t("rows.next")}</Button>
     </footer>
   );
 }

@@ -5,15 +5,16 @@ import { named, t } from "../i18n";
 import { Icon, type IconName } from "./icons";
 import { Said } from "./said";
 
-type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & { kind?: "primary" | "quiet"; danger?: boolean; small?: boolean; icon?: IconName; busy?: boolean };
+type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & { kind?: "primary" | "quiet"; danger?: boolean; small?: boolean; icon?: IconName; after?: IconName; busy?: boolean };
 
-/** Without children the button shows its icon alone and needs a `title`, which is its name. */
-export function Button({ kind, danger, small, icon, busy, children, className = "", title, ...rest }: ButtonProps) {
+/** Without children the button shows its icon alone and needs a `title`, which is its name. after: an icon behind the word. */
+export function Button({ kind, danger, small, icon, after, busy, children, className = "", title, ...rest }: ButtonProps) {
   const names = ["button", kind, danger && "danger", small && "small", !children && "icon", className].filter(Boolean).join(" ");
   return (
     <button type="button" {...rest} className={names} title={title} aria-label={children ? undefined : title} disabled={rest.disabled || busy} aria-busy={busy || undefined}>
       {icon && <Icon name={icon} />}
       {children}
+      {after && <Icon name={after} />}
     </button>
   );
 }
@@ -32,6 +33,14 @@ export function Page({ title, lead, crumb, actions, children }: { title: string;
       {children}
     </div>
   );
+}
+
+const KEPT_END = 14;
+
+/** A long name on one line: its middle gives way, as the end tells apart what begins alike; the whole is in its title. */
+export function Clipped({ text, title = text }: { text: string; title?: string }) {
+  const at = Math.max(0, text.length - KEPT_END);
+  return <span className="clipped" title={title}><span>{text.slice(0, at)}</span><span>{text.slice(at)}</span></span>;
 }
 
 const TONES: Record<Status, string> = { queued: "", starting: "run", running: "run", stopping: "warn", finished: "good", stopped: "", failed: "bad", killed: "bad" };
@@ -123,7 +132,7 @@ export function Labelled({ label, help, children, wide, mono }: { label: string;
   const id = useId();
   return (
     <div className={wide ? "field wide" : "field"}>
-      <div className="name"><label htmlFor={id}>{label}</label>{mono && <span className="key">{mono}</span>}</div>
+      <div className="name"><label htmlFor={id}>{label}</label>{mono && <span className="key" title={mono}>{mono}</span>}</div>
       {children(id)}
       {help && <p className="help">{help}</p>}
     </div>

@@ -1,0 +1,68 @@
+"""The list of runs: its order, what each is about, and what deleting one takes away."""
+
+import os
+import socket
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from tunesmith.runs.processes import birth
+from tunesmith.runs.run import Run
+from tunesmith.web.queue import Job
+from tunesmith.web.studio import Studio
+
+
+def test_what_is_at_work_comes_first_then_the_queue_then_the_newest(client: TestClient, studio: Studio) -> None:
+    for name, created in (("works", 1.0), ("second", 2.0), ("first", 3.0), ("older", 4.0), ("newer", 5.0)):
+        run = Run.create(Path("saves") / name, {}, f"seed: {created}\n")
+        run.update(created=created)
+        if name == "works":
+            run.begin_attempt()
+            run.update(pid=os.getpid(), born=birth(os.getpid()), host=socket.gethostname())
+        elif name in ("older", "newer"):
+            run.begin_attempt()
+            run.finish("finished")
+    studio.changed()  # what works is known before the others ask for its device
+    for name in ("first", "second"):
+        studio.queue.add(Job(f"saves/{name}", "tunesmith", ["version"], ["cpu"]))
+    studio.changed()
+    assert [run["name"] for run in client.get("/api/runs").json()] == ["works", "first", "second", "newer", "older"]
+
+
+def test_an_evaluation_an_export_and_a_comparison_say_of_what_they_are(client: TestClient, studio: Studio) -> None:
+    of = {"model_name_or_path": "models/tiny", "adapter_name_or_path": ["saves/mine"]}
+    Run.create(Path("saves/e"), of, of, kind="eval").finish("finished")
+    Run.create(Path("saves/x"), of, of, kind="export").finish("finished")
+    Run.create(Path("saves/v"), {}, {"place": "exports/mine"}, kind="verify").finish("finished")
+    Run.create(Path("saves/t"), of, of).finish("finished")
+    studio.changed()
+    listed = {run["name"]: (run["of"], run["model"]) for run in client.get("/api/runs").json()}
+    assert listed == {
+        "e": ("saves/mine", "models/tiny"), "x": ("saves/mine", "models/tiny"), "v": ("exports/mine", ""),
+        "t": ("", "models/tiny"),
+    }  # fmt: skip
+
+
+def test_what_goes_with_a_run_is_told_and_the_rest_stays(client: TestClient, workspace: Path) -> None:
+    Path("exports/mine").mkdir(parents=True)
+    run = Run.create(Path("saves/x"), {}, {"export_dir": "exports/mine"}, kind="export")
+    run.finish("finished")
+    (run.layout.root / "notes.md").write_text("mine", encoding="utf-8")
+    told = client.get("/api/runs/saves/x/deletion").json()
+    assert (told["exported"], told["others"], told["checkpoints"]) == ("exports/mine", ["notes.md"], 0)
+    before = sum(path.stat().st_size for path in run.layout.root.rglob("*") if path.is_file())
+    assert told["bytes"] == before - len("mine")
+    assert client.delete("/api/runs/saves/x").status_code == 204
+    assert [path.name for path in run.layout.root.iterdir()] == ["notes.md"] and Path("exports/mine").is_dir()
+
+
+def test_a_data_set_and_answers_that_were_paid_for_stay(client: TestClient, workspace: Path) -> None:
+    for out in ("numbers", "never"):
+        run = Run.create(Path("saves/data") / out, {}, {"out": out, "dataset_dir": "data"}, kind="data make")
+        run.layout.journal.write_bytes(b"answers")
+        run.finish("stopped")
+    told = client.get("/api/runs/saves/data/numbers/deletion").json()
+    assert (told["dataset"], told["answers"], told["others"]) == ("numbers", True, [])
+    assert client.get("/api/runs/saves/data/never/deletion").json()["dataset"] == ""
+    assert client.delete("/api/runs/saves/data/numbers").status_code == 204
+    assert run.layout.journal.is_file() and Path("saves/data/numbers/journal.sqlite").is_file()
