@@ -231,11 +231,13 @@ class _Book:
             values = template.values(text)
             if values is None or any("\n" in value for value in values.values()):
                 continue
-            return translation.filled({name: self._value(value) for name, value in values.items()}).strip()
+            return translation.filled({name: self._value(name, value) for name, value in values.items()}).strip()
         return None
 
-    def _value(self, value: str) -> str:
-        """A value may be a text of ours too; a single word is somebody's name for something."""
+    def _value(self, name: str, value: str) -> str:
+        """A value may be a text of ours too; a single word is somebody's name for something, or a run's state."""
+        if name == "status":
+            return self.texts.get(value, value)
         place = value.rstrip().removesuffix(":")
         if place != value.rstrip() and " " in place:  # where something was found, before what it is
             return f"{self.say(place)}: "

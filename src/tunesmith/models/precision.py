@@ -59,8 +59,9 @@ def choose_precision(requested: Requested, device: DeviceFacts) -> Precision:
         taken, why = best, f"{device.name} has no native {missing}, so {requested} was not taken"
     compute = _DTYPES[taken]
     master = compute if taken == "pure_bf16" else torch.float32
-    kept = "" if compute == master == torch.float32 else f", trained weights in {_NAMES[master]}"
-    return Precision(compute, master, f"Precision {taken}{kept}: {why}.")
+    if compute == master == torch.float32:
+        return Precision(compute, master, f"Precision {taken}: {why}.")
+    return Precision(compute, master, f"Precision {taken}, trained weights in {_NAMES[master]}: {why}.")
 
 
 def choose_device(*, use_cpu: bool = False) -> torch.device:
