@@ -108,7 +108,7 @@ def show_evaluation(run: str, studio: TheStudio) -> Evaluation:
     """What an evaluation came to, or has come to so far."""
     reader = studio.workspace.run(run)
     predictions = studio.shelf.predictions(reader.layout.predictions)
-    asked = _asked(reader)
+    asked = _asked(reader, run)
     base = predictions.base_means()
     losses = read_json(reader.layout.results("eval")) or {}
     scores = [
@@ -146,9 +146,9 @@ def list_predictions(
     return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
 
 
-def _asked(reader: RunReader) -> dict[str, Any]:
+def _asked(reader: RunReader, name: str) -> dict[str, Any]:
     """The configuration as it ran. Missing for a run that evaluates nothing."""
     state = reader.state()
     if state.kind != "eval" and not reader.layout.predictions.is_file():
-        raise Missing(f"{reader.path} is no evaluation.")
+        raise Missing(f"{name} is no evaluation.")
     return forms.mapping_in(reader.layout.resolved)
