@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from tunesmith.runs.run import Run
 from tunesmith.web import metrics
-from tunesmith.web.diagnosis import of_evaluation, of_loss
-from tunesmith.web.metrics import Columns, MetricsFile, fewer, last_rows, thinned
+from tunesmith.web.diagnosis import diagnose, of_evaluation, of_loss
+from tunesmith.web.metrics import Columns, MetricsFile, Series, fewer, last_rows, thinned
 
 
 def write(path: Path, rows: list[dict[str, object]], mode: str = "w") -> None:
@@ -204,6 +204,36 @@ def test_learning_by_heart_names_the_best_checkpoint() -> None:
     assert of_evaluation(steps, np.full(10, 1.0), []) == []
 
 
+def said_of(loss: list[float], eval_loss: dict[int, float], rate: float = 1e-4) -> list[str]:
+    def series(steps: list[int], values: list[float]) -> Series:
+        return Series(np.array(steps, np.int64), np.array(values))
+
+    steps = list(range(1, len(loss) + 1))
+    named = {"loss": series(steps, loss), "learning_rate": series(steps, [rate] * len(loss))}
+    named["eval_loss"] = series(list(eval_loss), list(eval_loss.values()))
+    return [word.sign for word in diagnose(Columns(named, 0, None))]
+
+
+def test_what_the_learning_rate_did_is_not_blamed_on_the_data_or_called_good() -> None:
+    blown = [3.6, 3.4, 9.0, 39.7, 21.0, 12.0, 9.1, 7.9, 7.2, 6.9, 6.6, 6.5, 6.3, 6.2, 6.1]
+    blown += [6.0, 6.0, 5.9, 5.9, 5.8, 5.8, 5.7, 5.7, 5.6, 5.5, 5.5, 5.4, 5.4]
+    assert said_of(blown, {7: 8.9, 14: 6.6, 21: 5.9, 28: 5.6}, 0.02) == ["rate_too_high"]
+    at_once = [3.6, 39.7, *blown[4:]]  # the second report is far up already
+    assert said_of(at_once, {}, 0.02) == ["rate_too_high"]
+    mended = [3.6, 3.4, 14.0, 11.0, 7.0, 5.0, *np.linspace(3.2, 2.0, 30)]
+    assert said_of(mended, {12: 3.4, 24: 2.6, 36: 2.1}) == ["early_jump"]
+    one_high = [3.6, 3.4, 14.0, 3.4, 3.3, 3.2, *np.linspace(3.2, 2.0, 30)]
+    assert said_of(one_high, {}, 0.01) == ["early_jump"]
+    assert said_of(one_high, {}, 1e-5) == []
+
+
+def test_it_is_not_told_to_stop_and_to_go_on_at_once() -> None:
+    flat = [*np.linspace(3.0, 1.2, 30), *([1.2] * 70)]
+    assert said_of(flat, {25: 2.0, 50: 1.5, 75: 1.4, 100: 1.3}) == ["good"]
+    assert said_of(flat, {25: 2.0, 50: 1.3, 75: 1.3, 100: 1.2999}) == ["plateau"]
+    assert said_of(flat, {20: 2.0, 40: 1.2, 60: 1.3, 80: 1.4, 100: 1.5}) == ["overfitting"]
+
+
 def trained(name: str, reports: int) -> Run:
     run = Run.create(Path(name), {"stage": "sft"}, f"stage: sft\nlearning_rate: {reports / 1e5}\n")
     run.begin_attempt()
@@ -259,8 +289,12 @@ def test_runs_are_listed_tagged_searched_compared_and_deleted(client: TestClient
     compared = client.get("/api/compare?runs=saves/a&runs=saves/b").json()
     assert [row["key"] for row in compared["config"]] == ["learning_rate"]
     assert compared["metrics"]["loss"] == [0.3, 0.15] and len(compared["series"]["loss"][1]) == 20
-    lines = client.get("/api/runs/saves/a/metrics.csv").text.splitlines()
+    told = client.get("/api/runs/saves/a/metrics.csv")
+    lines = told.text.splitlines()
     assert lines[0] == "step,learning_rate,loss" and len(lines) == 11
+    assert told.headers["content-disposition"].endswith("''a.csv")
+    both = client.get("/api/compare.csv?runs=saves/a&runs=saves/b").text.splitlines()
+    assert both[:2] == ["run,step,learning_rate,loss", "a,1,0.0001,3.0"] and len(both) == 31 and both[-1][:5] == "b,20,"
     detail = client.get("/api/runs/saves/a").json()
     assert detail["last"]["loss"] == 0.3 and detail["config"]["stage"] == "sft"
 
@@ -269,6 +303,21 @@ def test_runs_are_listed_tagged_searched_compared_and_deleted(client: TestClient
     assert client.get("/api/runs/saves/a").status_code == 404
     assert client.delete("/api/runs/saves/b").status_code == 204
     assert not (workspace / "saves" / "b").exists()
+
+
+def test_a_killed_run_says_how_far_it_came_and_whether_anything_can_be_done_with_it(
+    client: TestClient, workspace: Path
+) -> None:
+    run = trained("saves/a", 4)
+    run.finish("killed")
+    state = json.loads(run.layout.state.read_text(encoding="utf-8"))
+    run.layout.state.write_text(json.dumps(state | {"step": 3, "steps": 200}), encoding="utf-8")
+    told = client.get("/api/runs/saves/a").json()["summary"]
+    assert (told["status"], told["step"], told["progress"], told["usable"]) == ("killed", 4, 0.02, False)
+    run.layout.adapter_config.write_text("{}", encoding="utf-8")
+    (run.path / "adapter_model.safetensors").write_bytes(b"weights")
+    run.finish("killed")
+    assert client.get("/api/runs/saves/a").json()["summary"]["usable"]
 
 
 def test_a_run_at_work_is_not_deleted(client: TestClient, workspace: Path) -> None:

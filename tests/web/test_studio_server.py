@@ -44,7 +44,7 @@ def test_a_run_outlives_the_server_and_is_stopped_and_resumed_by_the_next(
     assert second.http.post("/api/runs/saves/long/resume").status_code == 202
     wait_for(lambda: second.run("saves/long")["step"] > stopped["step"], "the resumed run to go on")
     killed = second.http.post("/api/runs/saves/long/kill").json()
-    assert killed["status"] == "stopped" and killed["resumable"]
+    assert killed["status"] == "killed" and killed["resumable"]
     state = json.loads((workspace / "saves" / "long" / "state.json").read_text(encoding="utf-8"))
     assert state["attempt"] == 2
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tunesmith.errors import UserError
 from tunesmith.runs import environment
@@ -22,7 +22,7 @@ from tunesmith.runs.further import way_further
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.previous import let_go, put_back, set_aside
 from tunesmith.runs.progress import trainer_log_line
-from tunesmith.runs.state import RunState, process_lives, state_from, this_process
+from tunesmith.runs.state import Ended, RunState, process_lives, state_from, this_process
 
 _PROGRESS_SECONDS = 1.0
 
@@ -201,7 +201,7 @@ class Run:
         """Whether someone asked the run to save and end."""
         return self.layout.stop.exists()
 
-    def finish(self, status: Literal["finished", "failed", "stopped"], error: BaseException | None = None) -> None:
+    def finish(self, status: Ended, error: BaseException | None = None) -> None:
         """Close the attempt. A UserError's message and hint are kept apart; of other errors the type is named.
 
         A run that ends before its first step leaves the run that it would have replaced as it was, and one that had
@@ -210,7 +210,7 @@ class Run:
         with self._lock:
             self._finish(status, _tell(error) if error is not None else None)
 
-    def _finish(self, status: Literal["finished", "failed", "stopped"], told: dict[str, str] | None) -> None:
+    def _finish(self, status: Ended, told: dict[str, str] | None) -> None:
         if status != "finished" and self.state.step == self._first_step and self._previous_is_back(status, told):
             return
         if status != "finished" and self.state.step == self._first_step and self._finished is not None:

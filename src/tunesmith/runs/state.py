@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args
 
 from tunesmith.runs.processes import birth, is_alive
 
-# `killed` is never written: a reader says it of a run whose process is gone.
+# `killed`: a person ended it at once, or a reader says it of a run whose process is gone.
 Status = Literal["queued", "running", "stopping", "finished", "failed", "stopped", "killed"]
+Ended = Literal["finished", "failed", "stopped", "killed"]
 ACTIVE: frozenset[str] = frozenset({"queued", "running", "stopping"})
 _STALE_SECONDS = 30 * 60.0
 

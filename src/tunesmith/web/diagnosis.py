@@ -8,11 +8,14 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from tunesmith.web.language import Told
-from tunesmith.web.metrics import Columns
+from tunesmith.web.metrics import Columns, Series
 
-Sign = Literal["not_a_number", "diverging", "rate_too_high", "spike", "overfitting", "plateau", "good"]
+Sign = Literal["not_a_number", "rate_too_high", "early_jump", "diverging", "overfitting", "good", "spike", "plateau"]
 _ENOUGH = 20
 """Reports below which nothing is said of a curve's course."""
+_OF_THE_RATE = frozenset({"not_a_number", "rate_too_high", "early_jump", "diverging"})
+_HIGH_RATE = 1e-3
+"""Few models are trained at more: a jump at such a rate is the rate's, not the data's."""
 
 
 class Word(BaseModel):
@@ -27,63 +30,123 @@ class Word(BaseModel):
 
 
 def diagnose(columns: Columns, checkpoints: Sequence[int] = ()) -> list[Word]:
-    """What is to be said of a run's curves, the gravest first. checkpoints: steps of those that are complete."""
+    """What is to be said of a run's curves, the gravest first, and nothing that the first word makes untrue.
+
+    checkpoints: steps of those that are complete.
+    """
     losses, evaluations = columns.series.get("loss"), columns.series.get("eval_loss")
+    rates = columns.series.get("learning_rate")
     words: list[Word] = []
     if losses is not None and len(losses):
-        words += of_loss(*losses.between(None, None))
+        words = of_loss(*losses.between(None, None), rate=_highest(rates))
+    if any(word.sign in _OF_THE_RATE for word in words):
+        return words
     if evaluations is not None and len(evaluations):
-        words += of_evaluation(*evaluations.between(None, None), checkpoints)
+        held_out = of_evaluation(*evaluations.between(None, None), checkpoints)
+        # Held-out rows decide whether it still learns, whatever the curve of the training does.
+        words = [*held_out, *(word for word in words if not (held_out and word.sign == "plateau"))]
     rank = {"error": 0, "warning": 1, "info": 2}
     return sorted(words, key=lambda word: rank[word.level])
 
 
-def of_loss(steps: Any, values: Any) -> list[Word]:
-    """steps: int64 [N], values: float64 [N] of the training loss, NaN where it was no number."""
+def _highest(rates: Series | None) -> float:
     import numpy as np
 
-    words = []
+    if rates is None or not len(rates):
+        return 0.0
+    return float(np.nan_to_num(rates.between(None, None)[1]).max())
+
+
+def of_loss(steps: Any, values: Any, *, rate: float = 0.0) -> list[Word]:
+    """steps: int64 [N], values: float64 [N] of the training loss, NaN where it was no number. rate: the highest
+    learning rate.
+
+    What lies in the learning rate stands alone, the gravest of it; else jumps and a standstill.
+    """
+    import numpy as np
+
     gaps = np.flatnonzero(~np.isfinite(values))
     if len(gaps):
         step = int(steps[gaps[0]])
-        words.append(
+        return [
             Word(
                 sign="not_a_number", level="error", step=step, values={"step": step},
                 message=f"From step {step} on the loss is no number: training has come apart.",
                 fix="Resume from a checkpoint before it with a third of the learning rate; instead of fp16 try bf16.",
             )
-        )  # fmt: skip
-        steps, values = steps[: gaps[0]], values[: gaps[0]]
+        ]  # fmt: skip
     if len(values) < _ENOUGH:
-        return words
+        return []
     smooth = _smooth(values)
-    start = float(np.median(values[: max(3, len(values) // 20)]))
-    low_at = int(smooth.argmin())
-    low, now = float(smooth[low_at]), float(smooth[-1])
     noise = float(np.median(np.abs(values - smooth))) + 1e-6
-    rising = now > low + max(0.25 * (start - low), 0.15 * low, 6 * noise)
-    if rising and now > start + 4 * noise and now > 1.1 * start:
-        words.append(
-            Word(
-                sign="rate_too_high", level="error", step=int(steps[low_at]), values={"start": start, "now": now},
-                message=f"The loss rises: it began at {start:.3g} and is {now:.3g}. The learning rate is too high.",
-                fix="Stop, and start again with a third to a tenth of the learning rate.",
-            )
-        )  # fmt: skip
-        return words
-    if rising:
-        step = int(steps[low_at])
-        words.append(
-            Word(
-                sign="diverging", level="warning", step=step, values={"step": step, "low": low, "now": now},
-                message=f"Since step {step} the loss has gone up again, from {low:.3g} to {now:.3g}.",
-                fix="Lower the learning rate, or give it a longer warmup.",
-            )
-        )  # fmt: skip
-        return words
-    words += _spikes(steps, values, smooth)
-    words += _plateau(steps, smooth, start, noise)
-    return words
+    start = _start(values)
+    return (
+        _above_start(steps, values, smooth, start)
+        or _early_jump(steps, values, start, rate)
+        or _up_again(steps, smooth, start, noise)
+        or [*_spikes(steps, values, smooth), *_plateau(steps, smooth, start, noise)]
+    )
+
+
+def _start(values: Any) -> float:
+    """Where the loss began: usual for the first reports, and the very first where it jumps at once."""
+    import numpy as np
+
+    usual = float(np.median(values[: max(3, len(values) // 20)]))
+    return float(values[0]) if usual > 2 * values[0] > 0 else usual
+
+
+def _above_start(steps: Any, values: Any, smooth: Any, start: float) -> list[Word]:
+    """A loss that is higher in its last quarter than where it began, beyond what it scatters there."""
+    import numpy as np
+
+    tail = slice(len(values) * 3 // 4, None)
+    now, scatter = float(np.median(values[tail])), float(np.median(np.abs(values[tail] - smooth[tail])))
+    if now <= max(1.1 * start, start + 4 * scatter):
+        return []
+    return [
+        Word(
+            sign="rate_too_high", level="error", step=int(steps[int(smooth.argmin())]),
+            values={"start": start, "now": now},
+            message=f"The loss is higher than at its start: it began at {start:.3g} and is {now:.3g}. "
+            "The learning rate is too high.",
+            fix="Stop, and start again with a third to a tenth of the learning rate.",
+        )
+    ]  # fmt: skip
+
+
+def _early_jump(steps: Any, values: Any, start: float, rate: float) -> list[Word]:
+    """Several times what it began at within the first third: in two reports on end, or in one at a high rate."""
+    import numpy as np
+
+    early = values[: max(_ENOUGH // 2, len(values) // 3)]
+    high = early > 3 * start
+    if not high.any() or (rate < _HIGH_RATE and not (high[1:] & high[:-1]).any()):
+        return []
+    at = int(np.argmax(early))
+    step, value = int(steps[at]), float(early[at])
+    return [
+        Word(
+            sign="early_jump", level="warning", step=step, values={"start": start, "step": step, "value": value},
+            message=f"The loss began at {start:.3g} and jumped to {value:.3g} at step {step}. "
+            "The learning rate is too high.",
+            fix="Start again with a third to a tenth of the learning rate, or give it a longer warmup.",
+        )
+    ]  # fmt: skip
+
+
+def _up_again(steps: Any, smooth: Any, start: float, noise: float) -> list[Word]:
+    low_at = int(smooth.argmin())
+    low, now, step = float(smooth[low_at]), float(smooth[-1]), int(steps[low_at])
+    if now <= low + max(0.25 * (start - low), 0.15 * low, 6 * noise):
+        return []
+    return [
+        Word(
+            sign="diverging", level="warning", step=step, values={"step": step, "low": low, "now": now},
+            message=f"Since step {step} the loss has gone up again, from {low:.3g} to {now:.3g}.",
+            fix="Lower the learning rate, or give it a longer warmup.",
+        )
+    ]  # fmt: skip
 
 
 def of_evaluation(steps: Any, values: Any, checkpoints: Sequence[int]) -> list[Word]:
@@ -110,7 +173,8 @@ def of_evaluation(steps: Any, values: Any, checkpoints: Sequence[int]) -> list[W
                 fix=f"{taken}Train fewer epochs, or set load_best_model_at_end: true.",
             )
         ]  # fmt: skip
-    if best_at == len(values) - 1 and best < float(values[0]) * 0.98:
+    lately = float(values[-1 - max(1, len(values) // 3)])
+    if best_at == len(values) - 1 and best < 0.98 * float(values[0]) and best < 0.995 * lately:
         return [
             Word(
                 sign="good", level="info", step=step, values={"step": step, "best": best},

@@ -30,6 +30,7 @@ class Summary(BaseModel):
     """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
 
     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+    usable: whether it holds a trained model, to chat with, evaluate and export, and nothing is at work on it.
     missing: tokens that it waits for, by the names of their environment variables.
     """
 
@@ -53,6 +54,7 @@ class Summary(BaseModel):
     model: str = ""
     of: str = ""
     resumable: bool = False
+    usable: bool = False
     message: Told = ""
     hint: Told = ""
 
@@ -117,14 +119,17 @@ class Summaries:
         model, of = _subject_of(run, state.kind)
         missing = list(place.missing) if place is not None else []
         error = _HELD if missing else {} if active else state.error or {}
-        progress = min(1.0, state.step / state.steps) if state.steps else None
+        # A process that died did not write its last steps into its state.
+        reported = [row["step"] for row in rows if row.get("attempt") == state.attempt and "loss" in row]
+        step = max([state.step, *(one for one in reported if isinstance(one, int))])
+        progress = min(1.0, step / state.steps) if state.steps else None
         return Summary(
             id=name,
             name=run.path.name,
             kind=state.kind,
             status=status,
             progress=1.0 if status == "finished" else progress,
-            step=state.step,
+            step=step,
             steps=state.steps,
             epoch=state.epoch,
             eta=seconds_left(state, rows) if status == "running" else None,
@@ -141,6 +146,7 @@ class Summaries:
             resumable=not active
             and status != "finished"
             and (state.kind != "train" or not state.attempt or bool(run.checkpoints())),
+            usable=not active and state.kind == "train" and run.layout.holds_weights(),
             message=error.get("message", ""),
             hint=error.get("hint", ""),
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Query
 from fastapi.responses import StreamingResponse
@@ -22,6 +23,7 @@ router = router_of("curves")
 _MOST_LOG_BYTES = 4 << 20
 _CSV_ROWS = 5000
 _BLOCK = 1 << 16
+_MOST_NAME = 100
 
 
 class Curves(BaseModel):
@@ -72,9 +74,23 @@ def run_metrics(
 def run_metrics_csv(run: str, studio: TheStudio) -> StreamingResponse:
     """Every point of every metric."""
     reader = studio.workspace.run(run)
-    columns = studio.shelf.columns(reader.layout.metrics)
-    named = {"content-disposition": 'attachment; filename="metrics.csv"'}
-    return StreamingResponse(_csv(columns), media_type="text/csv; charset=utf-8", headers=named)
+    return _as_csv(reader.path.name, _csv(studio.shelf.columns(reader.layout.metrics)))
+
+
+@router.get("/compare.csv", response_class=StreamingResponse)
+def compared_csv(
+    studio: TheStudio, runs: Annotated[list[str], Query(min_length=1, max_length=12)]
+) -> StreamingResponse:
+    """Every point of every metric of several runs, the run's name in the first column."""
+    readers = [studio.workspace.run(name) for name in runs]
+    columns = [studio.shelf.columns(reader.layout.metrics) for reader in readers]
+    names = [reader.path.name for reader in readers]
+    return _as_csv("-".join(names)[:_MOST_NAME], _csv_of_runs(names, columns))
+
+
+def _as_csv(name: str, text: Iterator[str]) -> StreamingResponse:
+    named = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.csv"}
+    return StreamingResponse(text, media_type="text/csv; charset=utf-8", headers=named)
 
 
 @router.get("/runs/{run:path}/log")
@@ -133,9 +149,27 @@ def _whole(path: Path) -> int:
 
 def _csv(columns: Columns) -> Iterator[str]:
     names = sorted(columns.series)
-    yield ",".join(["step", *names]) + "\r\n"
+    yield _line("step", *names)
+    yield from _rows(columns, names, ())
+
+
+def _csv_of_runs(runs: Sequence[str], columns: Sequence[Columns]) -> Iterator[str]:
+    names = sorted({name for each in columns for name in each.series})
+    yield _line("run", "step", *names)
+    for run, each in zip(runs, columns, strict=True):
+        yield from _rows(each, names, (run,))
+
+
+def _line(*cells: str) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
+
+
+def _rows(columns: Columns, names: Sequence[str], before: tuple[str, ...]) -> Iterator[str]:
+    """The points as lines, many at a time. before: cells that stand before the step."""
     rows: dict[int, dict[str, float]] = {}
-    for name in names:
+    for name in columns.series.keys() & set(names):
         steps, values = columns.series[name].between(None, None)
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
             rows.setdefault(step, {})[name] = value
@@ -143,7 +177,7 @@ def _csv(columns: Columns) -> Iterator[str]:
     writer = csv.writer(text)
     for number, step in enumerate(sorted(rows), 1):
         row = rows[step]
-        writer.writerow([step, *(row.get(name, "") for name in names)])
+        writer.writerow([*before, step, *(row.get(name, "") for name in names)])
         if number % _CSV_ROWS == 0:
             yield text.getvalue()
             text.seek(0)

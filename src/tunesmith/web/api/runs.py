@@ -192,7 +192,7 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
             told = UserError("Ended at once; what it was at is lost.")
         elif not state.attempt:
             told = UserError("Ended before it began.")
-        Run.open(reader.path).finish("stopped", told)
+        Run.open(reader.path).finish("killed" if state.attempt else "stopped", told)
     studio.changed()
     return studio.summary(run)
 
