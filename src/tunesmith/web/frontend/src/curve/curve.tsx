@@ -1,22 +1,15 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { measure, t, useLanguage, written } from "../i18n";
+import { measure, t, useLanguage } from "../i18n";
 import { Button } from "../ui/parts";
-import { align, type Point } from "./data";
+import { align, moved, zoomedAround } from "./data";
+import { axisNames, savePng } from "./picture";
+import { optionsFor, type Line, type Mark } from "./plot";
 
-export interface Line { name: string; points: Point[]; colour: string; faint?: boolean; dots?: boolean; dash?: boolean }
-interface Props { title: string; lines: Line[]; log?: boolean; height?: number; mark?: { step: number; text: string } | null; onZoom?: (range: [number, number] | null) => void; fileName?: string }
-
-/** A CSS colour variable as the canvas takes it. */
-function colour(variable: string): string {
-  const probe = document.createElement("i");
-  probe.style.color = `var(${variable})`;
-  document.body.append(probe);
-  const value = getComputedStyle(probe).color;
-  probe.remove();
-  return value;
-}
+export type { Line } from "./plot";
+/** title: what is measured; of: whose curve it is. */
+interface Props { title: string; of: string; lines: Line[]; log?: boolean; height?: number; mark?: Mark | null; onZoom?: (range: [number, number] | null) => void; fileName?: string }
 
 function useTheme(): number {
   const [turn, setTurn] = useState(0);
@@ -30,54 +23,53 @@ function useTheme(): number {
   return turn;
 }
 
-export function Curve({ title, lines, log = false, height = 320, mark, onZoom, fileName = "curve" }: Props) {
+export function Curve({ title, of, lines, log = false, height = 320, mark, onZoom, fileName = "curve" }: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const zoomed = useRef<[number, number] | null>(null);
   const marked = useRef(mark);
   const [at, setAt] = useState<number | null>(null);
   const [isZoomed, setZoomed] = useState(false);
+  const [spoken, speak] = useState("");
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const hint = useId();
   const theme = useTheme();
   const language = useLanguage();
   marked.current = mark;
   const data = useMemo(() => align(lines.map((line) => line.points)), [lines]);
+  const steps = data[0];
   const shape = lines.map((line) => `${line.name}|${line.colour}|${line.faint}|${line.dots}|${line.dash}`).join();
+  const look = { lines, log, height, language, hidden, mark: () => marked.current };
+
+  /** Show a part of the curve, or all of it. */
+  const zoom = (range: [number, number] | null) => {
+    zoomed.current = range;
+    setZoomed(range !== null);
+    onZoom?.(range);
+  };
+  const show = (range: [number, number] | null) => {
+    const u = plot.current!;
+    u.setScale("x", { min: range?.[0] ?? u.data[0][0]!, max: range?.[1] ?? u.data[0].at(-1)! });
+    zoom(range);
+  };
 
   useEffect(() => {
     const box = holder.current!;
-    const [ink, grid, paper] = [colour("--muted"), colour("--line"), colour("--ink")];
-    const axis = { gap: 6, stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
-    const zoom = (range: [number, number] | null) => {
-      zoomed.current = range;
-      setZoomed(range !== null);
-      onZoom?.(range);
-    };
+    const options = optionsFor({ ...look, width: box.clientWidth });
     const u = new uPlot({
-      width: box.clientWidth, height,
-      legend: { show: false },
-      cursor: { points: { size: 7 }, drag: { x: true, y: false, setScale: true }, bind: {
-        dblclick: (self) => () => { self.setScale("x", { min: self.data[0][0]!, max: self.data[0].at(-1)! }); zoom(null); return null; },
-      } },
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
-      axes: [
-        { ...axis, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? new Intl.NumberFormat(language, { notation: split >= 1e5 ? "compact" : "standard" }).format(split) : "")) },
-        { ...axis, size: 64, values: (_, splits) => splits.map((split) => (split === null ? "" : Math.abs(split) < 1e-3 ? written(Number(split.toPrecision(4))) : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(split))) },
-      ],
-      series: [{}, ...lines.map((line) => ({
-        label: line.name, show: !hidden.has(line.name), stroke: colour(line.colour), width: line.faint ? 1 : 2, alpha: line.faint ? 0.32 : 1, dash: line.dash ? [5, 4] : undefined,
-        points: { show: (self: uPlot) => Boolean(line.dots) || self.data[0].length === 1, size: 6, fill: colour(line.colour) },
-      }))],
+      ...options,
+      cursor: { ...options.cursor, bind: { dblclick: () => () => { show(null); return null; } } },
       hooks: {
+        ...options.hooks,
         setCursor: [(self) => setAt(self.cursor.idx ?? null)],
         setSelect: [(self) => self.select.width > 4 && zoom([self.posToVal(self.select.left, "x"), self.posToVal(self.select.left + self.select.width, "x")])],
-        draw: [(self) => drawMark(self, marked.current, paper)],
       },
     }, data as uPlot.AlignedData, box);
     plot.current = u;
+    if (zoomed.current) u.setScale("x", { min: zoomed.current[0], max: zoomed.current[1] });
     const size = new ResizeObserver(() => u.setSize({ width: box.clientWidth, height }));
     size.observe(box);
-    return () => { size.disconnect(); u.destroy(); plot.current = null; };
+    return () => { size.disconnect(); u.destroy(); plot.current = null; setAt(null); };
     // The plot is built anew only when its shape changes; new data is set below.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [shape, log, height, theme, language]);
@@ -87,26 +79,41 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
     if (!u || u.data === (data as unknown)) return;
     u.setData(data as uPlot.AlignedData, zoomed.current === null);
     if (zoomed.current) u.setScale("x", { min: zoomed.current[0], max: zoomed.current[1] });
+    // Under a mouse that rests there may be another step now.
+    const { left, top } = u.cursor;
+    if (left !== undefined && left >= 0) queueMicrotask(() => plot.current === u && u.setCursor({ left, top: top! }));
   }, [data]);
 
-  const reset = () => {
-    const u = plot.current!;
-    zoomed.current = null;
-    setZoomed(false);
-    u.setScale("x", { min: u.data[0][0]!, max: u.data[0].at(-1)! });
-    onZoom?.(null);
-  };
   const toggle = (line: Line, n: number) => {
     const next = new Set(hidden);
     if (!next.delete(line.name)) next.add(line.name);
     setHidden(next);
     plot.current?.setSeries(n + 1, { show: !next.has(line.name) });
   };
-  const shownAt = at ?? data[0].length - 1;
+  const onKey = (event: KeyboardEvent) => {
+    const u = plot.current;
+    if (!u || event.ctrlKey || event.metaKey || event.altKey || !steps.length) return;
+    const seen: [number, number] = [u.scales.x!.min!, u.scales.x!.max!];
+    const whole: [number, number] = [steps[0]!, steps.at(-1)!];
+    if (event.key === "Escape" && isZoomed) show(null);
+    else if ("+=-".includes(event.key)) show(zoomedAround(seen, whole, steps[at ?? -1] ?? (seen[0] + seen[1]) / 2, event.key === "-" ? 2 : 0.5));
+    else {
+      const next = moved(steps, seen, at, event.key, event.shiftKey);
+      if (next === null) return;
+      u.setCursor({ left: u.valToPos(steps[next]!, "x"), top: u.over.clientHeight / 2 });
+      speak(`${t("curve.step")} ${measure(steps[next]!)}: ${lines.map((line, n) => !hidden.has(line.name) && `${line.name} ${valueAt(data[n + 1]!, next)}`).filter(Boolean).join(", ")}`);
+    }
+    event.preventDefault();
+  };
+  const shownAt = Math.min(at ?? steps.length - 1, steps.length - 1);
+  const save = () => {
+    const { min, max } = plot.current!.scales.x!;
+    void savePng({ ...look, width: holder.current!.clientWidth, names: axisNames(title) }, data as uPlot.AlignedData, [min!, max!], `${of}: ${title}`, fileName);
+  };
   return (
     <figure className="curve" aria-label={title}>
       <div className="curve-legend">
-        <span className="muted small nowrap">{t("curve.step")} <strong>{data[0][shownAt] === undefined ? "–" : measure(data[0][shownAt])}</strong></span>
+        <span className="muted small nowrap">{t("curve.step")} <strong>{steps[shownAt] === undefined ? "–" : measure(steps[shownAt])}</strong></span>
         <span className="curve-keys" role="group" aria-label={t("curve.lines")}>
           {lines.map((line, n) => (
             <button key={line.name} type="button" className="curve-key" aria-pressed={!hidden.has(line.name)} onClick={() => toggle(line, n)}>
@@ -115,10 +122,15 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
           ))}
         </span>
         <span className="grow" />
-        {isZoomed && <Button small kind="quiet" icon="again" onClick={reset}>{t("curve.reset")}</Button>}
-        <Button small kind="quiet" icon="download" onClick={() => plot.current && savePng(plot.current, fileName)}>PNG</Button>
+        {isZoomed && <Button small kind="quiet" icon="again" onClick={() => show(null)}>{t("curve.reset")}</Button>}
+        <Button small kind="quiet" icon="download" onClick={save}>PNG</Button>
       </div>
-      <div ref={holder} role="img" aria-label={`${title}: ${lines.filter((line) => !line.faint).map((line) => `${line.name} ${valueAt(data[lines.indexOf(line) + 1]!, data[0].length - 1)}`).join(", ")}`} style={{ height }} />
+      <div
+        ref={holder} className="curve-plot" role="application" tabIndex={0} aria-describedby={hint} onKeyDown={onKey} style={{ height }}
+        aria-label={`${title}: ${lines.filter((line) => !line.faint).map((line) => `${line.name} ${valueAt(data[lines.indexOf(line) + 1]!, steps.length - 1)}`).join(", ")}`}
+      />
+      <p className="muted small curve-hint" id={hint}><span>{t("curve.hint")}</span> <span>{t("curve.keys")}</span></p>
+      <p className="visually-hidden" role="status">{spoken}</p>
     </figure>
   );
 }
@@ -127,37 +139,4 @@ export function Curve({ title, lines, log = false, height = 320, mark, onZoom, f
 function valueAt(column: (number | null | undefined)[], at: number): string {
   for (let n = at; n >= 0; n--) if (typeof column[n] === "number") return measure(column[n] as number);
   return "–";
-}
-
-function drawMark(u: uPlot, mark: Props["mark"], ink: string) {
-  if (!mark || mark.step < u.scales.x!.min! || mark.step > u.scales.x!.max!) return;
-  const x = Math.round(u.valToPos(mark.step, "x", true));
-  const { ctx, bbox } = u;
-  const ratio = devicePixelRatio;
-  ctx.save();
-  ctx.strokeStyle = ctx.fillStyle = ink;
-  ctx.setLineDash([3 * ratio, 3 * ratio]);
-  ctx.beginPath();
-  ctx.moveTo(x, bbox.top);
-  ctx.lineTo(x, bbox.top + bbox.height);
-  ctx.stroke();
-  ctx.font = `${12 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
-  const right = x > bbox.left + bbox.width / 2;
-  ctx.textAlign = right ? "right" : "left";
-  ctx.fillText(mark.text, x + (right ? -6 : 6) * ratio, bbox.top + 14 * ratio);
-  ctx.restore();
-}
-
-function savePng(u: uPlot, name: string) {
-  const source = u.ctx.canvas;
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [source.width, source.height];
-  const context = canvas.getContext("2d")!;
-  context.fillStyle = colour("--surface");
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(source, 0, 0);
-  const link = document.createElement("a");
-  link.href = canvas.toDataURL("image/png");
-  link.download = `${name}.png`;
-  link.click();
 }

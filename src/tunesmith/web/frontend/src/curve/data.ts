@@ -73,3 +73,51 @@ export function pictures(series: Series): Record<string, string[]> {
   const order = [...FAMILIES.filter((name) => groups[name]), ...Object.keys(groups).filter((name) => !(FAMILIES as readonly string[]).includes(name)).sort()];
   return Object.fromEntries(order.map((name) => [name, groups[name]!.sort((a, b) => a.length - b.length)]));
 }
+
+/** A curve of which a part was read more closely: there it takes the place of what was thinned. */
+export function closer(points: Point[], part: Point[] | undefined, [from, to]: [number, number]): Point[] {
+  if (!part) return points;
+  const inside = part.filter(([step]) => step >= from && step <= to);
+  return [...points.filter(([step]) => step < from), ...inside, ...points.filter(([step]) => step > Math.max(to, inside.at(-1)?.[0] ?? to))];
+}
+
+/** Round numbers between two on a logarithmic scale: 1, 2, 5, 10 …, and where these are too few, an even grid. */
+export function logTicks(low: number, high: number): number[] {
+  if (!(low > 0) || !(high > low)) return [];
+  const ticks: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    for (const lead of [1, 2, 5]) {
+      const tick = Number(`${lead}e${power}`);
+      if (tick >= low && tick <= high) ticks.push(tick);
+    }
+  }
+  if (ticks.length > 12) return ticks.filter((tick) => /^1(e|$)/.test(tick.toExponential().replace("e+", "e")));
+  if (ticks.length > 2) return ticks;
+  const rough = (high - low) / 4;
+  const power = Math.floor(Math.log10(rough));
+  const gap = [1, 2, 5, 10].find((lead) => lead * 10 ** power >= rough)! * 10 ** power;
+  const grid: number[] = [];
+  for (let n = Math.ceil(low / gap); n * gap <= high; n++) grid.push(Number((n * gap).toPrecision(6)));
+  return grid;
+}
+
+/** The place that a key moves the cursor to, among the steps that are seen; null where it is no such key. */
+export function moved(steps: number[], [from, to]: [number, number], at: number | null, key: string, far: boolean): number | null {
+  const first = steps.findIndex((step) => step >= from);
+  const last = steps.findLastIndex((step) => step <= to);
+  if (first < 0 || last < first) return null;
+  const by = far ? Math.max(1, Math.round((last - first) / 10)) : 1;
+  if (key === "Home") return first;
+  if (key === "End") return last;
+  if (key !== "ArrowLeft" && key !== "ArrowRight") return null;
+  if (at === null || at < first || at > last) return key === "ArrowLeft" ? last : first;
+  return Math.min(last, Math.max(first, at + (key === "ArrowLeft" ? -by : by)));
+}
+
+/** A part of the curve around a step, larger or smaller by a factor; null for all of it. */
+export function zoomedAround([from, to]: [number, number], [start, end]: [number, number], step: number, factor: number): [number, number] | null {
+  const width = Math.max(2, (to - from) * factor);
+  if (width >= end - start) return null;
+  const low = Math.min(end - width, Math.max(start, step - width / 2));
+  return [low, low + width];
+}
