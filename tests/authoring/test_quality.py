@@ -117,15 +117,25 @@ FR = (
 )
 
 
+NO = (
+    "Hvalen senket skipet på ti minutter. Bare Ismael overlevde, og han fløt på en kiste til han ble funnet av et skip."
+)
+DE = "Der Zug hielt in Düsseldorf, Köln, Frankfurt am Main, Würzburg und Nürnberg, bevor er am Abend in München ankam."
+
+
 @pytest.mark.parametrize(
     ("question", "answer", "text", "language", "kind"),
     [
         ("Qui a survécu ?", "Seul Ismaël a survécu, en flottant sur un cercueil.", EN, "auto", "language"),
+        ("Who survived?", "Seul Ismaël a survécu, en flottant sur un cercueil.", EN, "auto", "language"),
         ("Wer hat überlebt?", "Nur Ismael überlebte, auf einem Sarg treibend.", EN, "en", "language"),
         ("Qui poursuit la baleine ?", "Le capitaine Achab poursuit la baleine blanche.", FR, "auto", "kept"),
-        ("Qui poursuit la baleine ?", "C'est Achab, le capitaine, qui poursuit cette baleine.", FR, "en", "language"),
+        ("Qui poursuit la baleine blanche ?", "Achab, le capitaine.", FR, "en", "language"),
         ("What does he say?", "Call me Ishmael", FR, "auto", "kept"),  # quoted
-        ("Who survived?", "Ishmael, Queequeg, Tashtego, Daggoo", EN, "auto", "kept"),  # names are in no language
+        ("Where did it stop?", "Düsseldorf, Köln, Frankfurt am Main und Würzburg", DE, "en", "kept"),  # names
+        ("Who survived?", "Ishmael, Queequeg, Tashtego, Daggoo", EN, "auto", "kept"),
+        ("Hvem overlevde?", "Bare Ismael overlevde, flytende på en kiste.", NO, "auto", "kept"),
+        ("Who was the only one left?", "Only one man lived: he was floating upon a coffin.", NO, "auto", "language"),
     ],
 )
 def test_languages_of_one_writing_are_told_apart(

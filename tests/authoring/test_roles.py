@@ -259,6 +259,13 @@ def test_no_answer_is_trained_on_twice() -> None:
     assert answers == [f"这是第{number}个回答。" for number in range(8)]
 
 
+def test_a_dialogue_that_comes_again_one_exchange_off_is_trained_once() -> None:
+    said = [f"甄嬛：这是第{number}个问题吗？\n皇帝：这是第{number}个回答。\n\n" for number in range(4)]
+    made = extract("第一幕\n\n" + "".join(said) + "第二幕\n\n" + "".join(said[1:]), "--role", "皇帝", "--turns", "2")
+    answers = [answer for row in made for answer in (*(pair[1] for pair in row.get("history", [])), row["output"])]
+    assert answers == [f"这是第{number}个回答。" for number in range(4)]
+
+
 @pytest.mark.parametrize("name", ["Ham.", "HAM", "Ham:"])
 def test_a_name_may_be_given_as_the_script_writes_it(name: str) -> None:
     made = extract("Hor. Hail to your lordship!\n\nHam. I am glad to see you well.\n\n" * 3, "--role", name)

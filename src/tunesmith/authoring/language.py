@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal
 
@@ -31,7 +32,7 @@ _SIMPLIFIED = frozenset(
 _TRADITIONAL = frozenset(
     "這國個說們為來時學對後會沒還發經頭開無從動兩長請問題過樣間關東車見話語書機氣電業現實應該讓認識誰"
 )
-_SURE = math.log(100)  # how much likelier, by its logarithm, a language must be to be told
+_SURE = math.log(100)  # how much likelier, by its logarithm, a language must be than another to be told from it
 _LEAST_LETTERS = 20
 _MARKS_OF_A_WORD = 3  # a Latin word has about so many letters where a Chinese one has a character
 
@@ -80,22 +81,29 @@ def fits(text: str, script: Script, source: str) -> bool:
     return same_language(rest, script)
 
 
-def foreign(text: str, language: str, source: str) -> str:
-    """The code of the language that a text about a source is in, where that surely is another than `language`; else
-    empty. Words that stand in the source don't count: what mostly consists of them is a quotation, and in none."""
+def foreign(text: str, languages: Collection[str], source: str) -> str:
+    """The code of the language that a text about a source is in, where that surely is none of `languages`; else empty.
+
+    Words that stand in the source don't count: what mostly consists of them is a quotation, or names.
+    """
     own = sum(map(str.isalpha, _without(text, source)))
-    if own < _LEAST_LETTERS or own * 2 < sum(map(str.isalpha, text)):
+    if not languages or own < _LEAST_LETTERS or own * 2 < sum(map(str.isalpha, text)):
         return ""
     likely = _likelihoods(text)
     best = max(likely, key=lambda code: likely[code])
-    return best if likely[best] - likely.get(language, -math.inf) > _SURE else ""
+    wanted = max(likely.get(code, -math.inf) for code in languages)
+    return best if likely[best] - wanted > _SURE else ""
 
 
 @lru_cache(maxsize=32)
-def language_of(text: str) -> str:
-    """The code of the language that a text surely is in (ISO 639-1), empty where that can't be told."""
-    first, second = sorted(_likelihoods(text).items(), key=lambda pair: -pair[1])[:2]
-    return first[0] if sum(map(str.isalpha, text)) >= _LEAST_LETTERS and first[1] - second[1] > _SURE else ""
+def languages_of(text: str) -> frozenset[str]:
+    """Codes (ISO 639-1) of the languages that a text may be in: the likeliest and its near relatives, such as Danish
+    beside Norwegian. Empty for a text too short to tell."""
+    if sum(map(str.isalpha, text)) < _LEAST_LETTERS:
+        return frozenset()
+    likely = _likelihoods(text)
+    best = max(likely.values())
+    return frozenset(code for code, found in likely.items() if best - found <= _SURE)
 
 
 def _likelihoods(text: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tunesmith.authoring.candidates import Candidate
-from tunesmith.authoring.language import CJK, SHARED, fits, foreign, language_of, same_language, script_of
+from tunesmith.authoring.language import CJK, SHARED, fits, foreign, languages_of, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.structured import REFUSALS
 from tunesmith.i18n import plural
@@ -80,16 +80,24 @@ def check(candidate: Candidate, options: MakeOptions) -> Passed | Failed:
         return Failed("refers to the text", f"it can't be understood alone ({found[0]!r})")
     script = script_of(candidate.source.chunk.text)
     wanted = script if options.language == "auto" else "latin" if options.language == "en" else options.language
-    for name, text in (("question", question), ("answer", answer)):
+    for name, text in (("the question", question), ("the answer", answer)):
         if not fits(text, wanted, candidate.source.chunk.text):
-            return Failed("language", f"the {name} is in {script_of(text)} writing, and {wanted} is wanted")
-    if wanted in SHARED:
-        source = candidate.source.chunk.text
-        spoken = language_of(source)
-        language = spoken if options.language == "auto" else options.language
-        if language and (other := foreign(both, language, source if spoken == language else "")):
-            return Failed("language", f"it is in another language ({other}), and {language} is wanted")
+            return Failed("language", f"{name} is in {script_of(text)} writing, and {wanted} is wanted")
+    if wanted in SHARED and (failed := _in_another_language(candidate, options)):
+        return failed
     return _grounded(candidate, options, comparable=same_language(answer, script))
+
+
+def _in_another_language(candidate: Candidate, options: MakeOptions) -> Failed | None:
+    """An answer may quote the source in its language; a question is in the one that is asked for."""
+    source = candidate.source.chunk.text
+    spoken = languages_of(source)
+    wanted = spoken if options.language == "auto" else {options.language}
+    asked_of = source if wanted & spoken else ""
+    for name, text, known in (("the question", candidate.question, asked_of), ("the answer", candidate.answer, source)):
+        if other := foreign(text, wanted, known):
+            return Failed("language", f"{name} is in another language ({other})")
+    return None
 
 
 def _refers_to_the_text(said: str, source: str) -> re.Match[str] | None:

@@ -170,19 +170,22 @@ def rows(spoken_in: Spoken, options: RolesOptions, prompts: Prompts, rejected: C
     """Rows of up to `turns` exchanges that follow each other. Each stands in one row only: all answers of a row are
     trained on."""
     language = language_for(script_of(spoken_in.text[:20000]))
-    seen: set[tuple[tuple[str, str], ...]] = set()
     persona = _persona(spoken_in, options, prompts, language)
+    seen: set[tuple[str, str]] = set()
+
+    def is_new(exchange: Exchange) -> bool:
+        said = (_question(exchange, options, language), exchange.answer.text)
+        if said in seen:
+            place = _place(spoken_in, exchange.asked[0].start, exchange.answer.end)
+            rejected({"reason": "it repeats an earlier row", "text": exchange.answer.text, **place})
+            return False
+        seen.add(said)
+        return True
+
     for chain in exchanges(spoken_in, options, rejected):
-        for at in range(0, len(chain), options.turns):
-            part = chain[at : at + options.turns]
+        for part in _parts(chain, options.turns, is_new):
             first, last = part[0].asked[0], part[-1].answer
-            pairs = tuple((_question(each, options, language), each.answer.text) for each in part)
-            place = _place(spoken_in, first.start, last.end)
-            if pairs in seen:
-                rejected({"reason": "it repeats an earlier row", "text": last.text, **place})
-                continue
-            seen.add(pairs)
-            *history, (question, answer) = pairs
+            *history, (question, answer) = [(_question(each, options, language), each.answer.text) for each in part]
             system = _with_scene(persona, _scene(spoken_in, first.lines[0], options.context), language)
             yield {
                 **conversation(options.format, question, answer, system, history),
@@ -191,8 +194,22 @@ def rows(spoken_in: Spoken, options: RolesOptions, prompts: Prompts, rejected: C
                 "asked_by": ", ".join(dict.fromkeys(turn.speaker or SOMEBODY for each in part for turn in each.asked)),
                 "scene": last.scene,
                 "attribution": _attribution(part),
-                **place,
+                **_place(spoken_in, first.start, last.end),
             }
+
+
+def _parts(chain: Sequence[Exchange], most: int, is_new: Callable[[Exchange], bool]) -> Iterator[list[Exchange]]:
+    """A chain in parts of at most `most` exchanges; what is not new ends a part and is left out."""
+    part: list[Exchange] = []
+    for exchange in chain:
+        new = is_new(exchange)
+        if part and (len(part) == most or not new):
+            yield part
+            part = []
+        if new:
+            part.append(exchange)
+    if part:
+        yield part
 
 
 def _attribution(part: Sequence[Exchange]) -> str:

@@ -47,7 +47,7 @@ def extract(sources: Sequence[Path], options: RolesOptions) -> int:
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    options = replace(options, role=tuple(map(plain_name, options.role)))
+    options = replace(options, role=tuple(plain_name(name) or name for name in options.role))
     found = _read(sources, options, say)
     must_speak(found, options)
     _tell_found(found, options, say)
