@@ -15,6 +15,7 @@ from tests.web.serving import wait_for
 
 from tunesmith.jobs.documents import DOCUMENTS
 from tunesmith.jobs.lines import CalledOff
+from tunesmith.web.children import Gone
 from tunesmith.web.studio import Studio
 
 
@@ -112,28 +113,25 @@ def test_who_speaks_is_called_off_within_a_text(tmp_path: Path) -> None:
     assert len(asked) == 21
 
 
-def test_documents_are_read_apart_from_other_questions_and_the_last_one_counts(
+def test_documents_are_read_apart_from_other_questions_for_as_long_as_somebody_wants_it(
     client: TestClient, studio: Studio, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for the process: what it is asked, and that the question before is ended first."""
     (workspace / "play.txt").write_text("HAMLET: I say.", encoding="utf-8")
     heard: list[object] = []
 
-    class Heard:
-        def stop(self) -> None:
-            heard.append("stop")
-
+    class Overtaken:
         def ask(self, do: str, wanted: Callable[[], bool], **arguments: object) -> dict[str, object]:
             heard.append((do, wanted()))
-            return {"speakers": []}
+            raise Gone("The process ended.", hint="Often the memory was not enough.")
 
-    def asked(module: str) -> Heard:
+    def afresh(module: str) -> Overtaken:
         heard.append(module)
-        return Heard()
+        return Overtaken()
 
-    monkeypatch.setattr(studio.children, "asked", asked)
-    client.post("/api/authoring/speakers", json={"sources": ["play.txt"], "options": {}})
-    assert heard == ["tunesmith.jobs.documents", "stop", ("speakers", True)]
+    monkeypatch.setattr(studio.children, "afresh", afresh)
+    refused = client.post("/api/authoring/speakers", json={"sources": ["play.txt"], "options": {}}).json()
+    assert heard == ["tunesmith.jobs.documents", ("speakers", True)]
+    assert (refused["message"], refused["hint"]) == ("The answer was called off.", "")  # by a later question
 
 
 @pytest.mark.parametrize("what", ["tables", "speakers", "convert/command", "make/preview", "roles"])

@@ -21,12 +21,13 @@ from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of, writable
+from tunesmith.web.children import Gone, Unwanted
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
 router = router_of("authoring")
-_DOCUMENTS = "documents"
+_DOCUMENTS, _READER = "documents", "tunesmith.jobs.documents"
 _KINDS: dict[str, type[Options]] = {"make": MakeOptions, "roles": RolesOptions, "convert": ConvertSettings}
 _MOST_SHOWN = 1000
 Verb = Literal["make", "roles", "convert"]
@@ -187,12 +188,16 @@ def speakers(asked: Asked, studio: TheStudio, wanted: Listening) -> Speakers:
 
 
 def _ask_of_documents(do: str, asked: Asked, studio: Studio, wanted: Listening) -> dict[str, Any]:
-    """What the process that reads documents answers. It ends what it was asked before: the page asks while somebody
-    types."""
+    """What the process that reads documents answers. What it was asked before is ended, in the middle of a book too:
+    the page asks while somebody types."""
     sources = _sources(studio, asked.sources)
-    child = studio.children.asked("tunesmith.jobs.documents")
-    child.stop()
-    found: dict[str, Any] = writable(child.ask(do, wanted, sources=sources, options=_given(asked)))
+    child = studio.children.afresh(_READER)
+    try:
+        found: dict[str, Any] = writable(child.ask(do, wanted, sources=sources, options=_given(asked)))
+    except Gone:
+        if studio.children.named(_READER) is child:
+            raise
+        raise Unwanted("The answer was called off.") from None
     return found
 
 
