@@ -1353,6 +1353,7 @@ export interface components {
          * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
          *
          *     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+         *     usable: whether it holds a trained model, to chat with, evaluate and export, and nothing is at work on it.
          *     missing: tokens that it waits for, by the names of their environment variables.
          */
         Summary: {
@@ -1426,6 +1427,11 @@ export interface components {
              * @default false
              */
             resumable: boolean;
+            /**
+             * Usable
+             * @default false
+             */
+            usable: boolean;
             /**
              * Message
              * @default
@@ -1731,7 +1737,7 @@ export interface components {
              * Sign
              * @enum {string}
              */
-            sign: "not_a_number" | "diverging" | "rate_too_high" | "spike" | "overfitting" | "plateau" | "good";
+            sign: "not_a_number" | "rate_too_high" | "early_jump" | "diverging" | "overfitting" | "good" | "spike" | "plateau";
             /**
              * Level
              * @enum {string}

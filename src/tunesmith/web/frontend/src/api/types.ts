@@ -20,6 +20,8 @@ export type Estimate = Answer<"Estimate">;
 export type Run = Answer<"Summary">;
 export type Status = Run["status"];
 export const isActive = (status: Status) => ["queued", "starting", "running", "stopping"].includes(status);
+/** A state as it is told: a run that was taken out before it began has not stopped. */
+export const stateOf = (run: Run): Status | "unstarted" => (run.status === "stopped" && run.started === null ? "unstarted" : run.status);
 export type Deletion = Answer<"Deletion">;
 export type FileInfo = Answer<"FileInfo">;
 export interface Remedy extends Omit<Answer<"Remedy">, "settings"> { settings: Settings }

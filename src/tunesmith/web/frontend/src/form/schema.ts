@@ -80,6 +80,9 @@ export function toText(value: Json | undefined): string {
   return typeof value === "number" ? written(value) : String(value);
 }
 
+/** Arguments as a shell takes them, those with more than plain characters in quotes. */
+export const commandLine = (words: string[]): string => words.map((word) => (/^[\p{L}\p{N}_@%+=:,.\/\\~-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+
 /** The settings that differ from the defaults, as the server takes them. */
 export function settingsOf(texts: Texts, fields: FieldSpec[]): Settings {
   const known = new Map(fields.map((field) => [field.name, field]));

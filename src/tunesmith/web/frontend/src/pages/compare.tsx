@@ -1,14 +1,15 @@
 import { useMemo, useState } from "react";
-import { get } from "../api/client";
+import { get, url } from "../api/client";
 import type { Comparison, Json } from "../api/types";
-import { useKept, useResource } from "../api/use";
+import { useResource } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
 import { pictures, smooth, usualWeight } from "../curve/data";
+import { CurveTools, useCurveLook } from "../curve/tools";
 import { toText } from "../form/schema";
 import { scoreName } from "../evaluation/names";
 import { measure, named, t, useLanguage } from "../i18n";
 import { href, useRoute } from "../router";
-import { Empty, Failure, Page, Pick, Waiting } from "../ui/parts";
+import { Empty, Failure, Page, Waiting } from "../ui/parts";
 
 const short = (id: string) => id.split("/").at(-1) ?? id;
 const shown = (value: Json | undefined) => toText(value) || "–";
@@ -20,7 +21,7 @@ export function ComparePage() {
   const ids = useRoute().query.getAll("run");
   const comparison = useResource<Comparison>(ids.length > 1 ? ids.join() : null, (signal) => get("compare", { runs: ids }, signal));
   const [picture, setPicture] = useState("loss");
-  const [chosen] = useKept<number | null>("curve.smoothing", null);
+  const look = useCurveLook();
   const language = useLanguage();
   const data = comparison.data;
   // Evaluations come to scores; what lies before them is no curve.
@@ -29,9 +30,12 @@ export function ComparePage() {
   const lines = useMemo<Line[]>(() => ids.flatMap((id, n): Line[] => Object.keys(data?.series ?? {}).filter((name) => pictures({ [name]: [] })[picture] && data!.series[name]![n]?.length).map((name) => {
     const evaluated = name.startsWith("eval_");
     const points = data!.series[name]![n]!;
-    return { name: `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: evaluated || name === "learning_rate" ? points : smooth(points, chosen ?? usualWeight(points.length)) };
+    const weight = evaluated || name === "learning_rate" ? 0 : look.weight ?? usualWeight(points.length);
+    const label = `${short(id)}${evaluated ? ` · ${named("metric", name)}` : ""}`;
+    return { name: weight ? t("curve.smoothed", { name: label }) : label, colour: `--curve-${(n % 6) + 1}`, dash: evaluated, points: smooth(points, weight) };
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  })), [data, picture, chosen, language]);
+  })), [data, picture, look.weight, language]);
+  const longest = Math.max(0, ...(data?.series[picture] ?? []).map((points) => points.length));
   return (
     <Page title={t("compare.title")} lead={ids.map(short).join(" · ")} crumb={{ href: href("runs"), text: t("nav.runs") }}>
       {ids.length < 2 && <div className="card"><Empty icon="compare" title={t("compare.empty")} actions={<a className="button" href={href("runs")}>{t("nav.runs")}</a>}>{t("compare.empty.text")}</Empty></div>}
@@ -40,8 +44,8 @@ export function ComparePage() {
       {data && (
         <>
           {drawn && <section className="card">
-            <header><Pick label={t("curve.which")} value={picture} onChange={setPicture} options={groups.map((name) => [name, named("metric", name)] as const)} /></header>
-            <Curve title={named("metric", picture)} lines={lines} fileName={`compare-${picture}`} />
+            <CurveTools picture={picture} names={groups} choose={setPicture} weight={picture === "learning_rate" ? null : look.weight ?? usualWeight(longest)} look={look} csv={url("compare.csv", { runs: ids })} />
+            <Curve title={named("metric", picture)} of={ids.map(short).join(", ")} lines={lines} log={look.log} fileName={`${ids.map(short).join("-").slice(0, 100)}-${picture}`} />
           </section>}
           <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).filter(([name]) => !PACE.test(name)).map(([name, values]) => [scoreName(name), values.map((value) => (value === null ? "–" : measure(value)))])} />
           {data.config.length ? <Table title={t("compare.config")} mono ids={ids} rows={data.config.map((row) => [row.key, row.values.map(shown)])} /> : <section className="card"><p className="muted">{t("compare.same")}</p></section>}

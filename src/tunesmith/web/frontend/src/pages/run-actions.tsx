@@ -31,15 +31,16 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       {run.status === "queued" && (
         <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`), t("run.unqueued", name))}>{t("run.unqueue")}</Button>
       )}
+      {run.resumable && (
+        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t("run.resume")}</Button>
+      )}
+      <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
       {active && run.status !== "queued" && (
         <Button small={small} icon="kill" kind="quiet" danger title={t("run.kill")} onClick={() => setQuestion({
           title: t("run.kill.title", name), text: t(run.kind === "train" ? "run.kill.text" : ASKING.test(run.kind) ? "run.kill.text.asking" : "run.kill.text.other"), action: t("run.kill"), danger: true, run: () => post(`${path}/kill`),
         })} />
       )}
-      {run.resumable && (
-        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t("run.resume")}</Button>
-      )}
-      <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
+      {small && run.status === "queued" && <span className="button icon small placeholder" aria-hidden="true" />}
       {!active && (
         <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion({
           title: t("run.delete.title", name), text: <Goes run={run} />, action: t("run.delete"), danger: true,

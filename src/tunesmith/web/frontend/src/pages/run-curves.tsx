@@ -1,11 +1,10 @@
 import { useEffect, useMemo, useState } from "react";
 import type { Metrics, Run, Word } from "../api/types";
-import { useKept } from "../api/use";
 import { Curve, type Line } from "../curve/curve";
-import { lowest, pictures, smooth, usualWeight } from "../curve/data";
+import { closer, lowest, pictures, smooth, usualWeight } from "../curve/data";
+import { CurveTools, useCurveLook } from "../curve/tools";
 import { fill, measure, named, t, useLanguage } from "../i18n";
-import { Icon } from "../ui/icons";
-import { Empty, Note, Pick } from "../ui/parts";
+import { Empty, Note } from "../ui/parts";
 import { isActive } from "../api/types";
 import { AUTHORING } from "./run-summary";
 
@@ -26,7 +25,10 @@ export function Words({ words }: { words: Word[] }) {
   });
 }
 
-export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metrics: Metrics; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
+/** zoom: the part that is looked at, and what was read of it where the whole curve is thinned. */
+interface Zoom { range: [number, number]; part: Metrics | undefined }
+
+export function RunCurves({ run, metrics, zoom, saved, onZoom, csv }: { run: Run; metrics: Metrics; zoom: Zoom | null; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
   // Whoever comes back to the curve sees all of it.
   useEffect(() => () => onZoom(null), [onZoom]);
   const language = useLanguage();
@@ -34,39 +36,31 @@ export function RunCurves({ run, metrics, saved, onZoom, csv }: { run: Run; metr
   const names = Object.keys(groups);
   const [wanted, setWanted] = useState("loss");
   const picture = groups[wanted] ? wanted : names[0];
-  const [log, setLog] = useKept("curve.log", false);
-  const [chosen, setWeight] = useKept<number | null>("curve.smoothing", null);
+  const look = useCurveLook();
   const counted = AUTHORING.test(run.kind); // what is counted up has nothing to smooth
-  const weight = counted ? 0 : chosen ?? usualWeight(metrics.series[groups[picture ?? ""]?.[0] ?? ""]?.length ?? 0);
+  const weight = counted ? 0 : look.weight ?? usualWeight(metrics.series[groups[picture ?? ""]?.[0] ?? ""]?.length ?? 0);
   const lines = useMemo<Line[]>(() => (groups[picture ?? ""] ?? []).flatMap((name, n): Line[] => {
-    const points = metrics.series[name]!;
+    const whole = metrics.series[name]!;
+    const points = zoom ? closer(whole, zoom.part?.series[name], zoom.range) : whole;
     const colour = `--curve-${(n % 6) + 1}`;
     const label = named("metric", name);
     if (name.startsWith("eval_")) return [{ name: label, points, colour, dots: true }];
     if (name === "learning_rate" || weight === 0) return [{ name: label, points, colour }];
-    return [{ name: t("curve.raw", { name: label }), points, colour, faint: true }, { name: t("curve.smoothed", { name: label }), points: smooth(points, weight), colour }];
+    // Smoothed over the whole curve, so that a step has one value however close one looks.
+    return [{ name: t("curve.raw", { name: label }), points, colour, faint: true }, { name: t("curve.smoothed", { name: label }), points: smooth(whole, weight), colour }];
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }), [metrics.series, picture, weight, language]);
+  }), [metrics.series, zoom?.part, picture, weight, language]);
   const best = lowest(metrics.series["eval_loss"] ?? []);
   if (!picture) {
     return <div className="card"><Empty icon="runs" title={t("curve.empty")}>{isActive(run.status) ? t("curve.empty.soon") : t("curve.empty.never")}</Empty></div>;
   }
   return (
     <section className="card" aria-label={named("metric", picture)}>
-      <header style={{ gap: "var(--s3)" }}>
-        <Pick label={t("curve.which")} value={picture} onChange={setWanted} options={names.map((name) => [name, named("metric", name)] as const)} />
-        <span className="grow" />
-        {!counted && <label className="row small muted">{t("curve.smoothing")}
-          <input type="range" min={0} max={0.99} step={0.01} value={weight} onChange={(event) => setWeight(Number(event.target.value))} style={{ width: 110 }} />
-        </label>}
-        <label className="row small muted"><input type="checkbox" checked={log} onChange={(event) => setLog(event.target.checked)} />{t("curve.log")}</label>
-        <a className="button quiet small" href={csv} download><Icon name="download" />CSV</a>
-      </header>
+      <CurveTools picture={picture} names={names} choose={setWanted} weight={counted ? null : weight} look={look} csv={csv} />
       <Curve
-        title={named("metric", picture)} lines={lines} log={log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
+        title={named("metric", picture)} of={run.name} lines={lines} log={look.log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
         mark={picture === "loss" && best ? { step: best[0], text: saved.includes(best[0]) ? t("curve.best") : t("curve.lowest") } : null}
       />
-      <p className="muted small">{t("curve.hint")}</p>
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import { isActive, type Run } from "../api/types";
 import { useRuns } from "../api/events";
-import { duration, measure, named, number, percent, t } from "../i18n";
+import { duration, measure, named, number, percent, t, when } from "../i18n";
 import { href } from "../router";
 import { Bar, Clipped } from "../ui/parts";
 
@@ -15,10 +15,13 @@ export function Subject({ run, whole }: { run: Run; whole?: boolean }) {
     <span className="subject">
       <span>{named("kind", run.kind)}</span>
       {run.of && <>·{about ? <a className="clip" href={href("runs", about.id)} title={run.of}>{about.name}</a> : <Clipped text={name} title={run.of} />}</>}
-      {run.model && (whole || !run.of) && run.model !== run.of && <>·<Clipped text={run.model} /></>}
+      {run.model && (whole || !run.of) && run.model !== run.of && <>·<Clipped text={run.model.replace(/^models\//, "")} title={run.model} /></>}
     </span>
   );
 }
+
+/** How long it still takes, and in the same place when it ended. */
+const left = (run: Run): [string, string] => (isActive(run.status) ? [t("fact.left"), run.eta === null ? "–" : duration(run.eta)] : [t("fact.ended"), run.ended === null ? "–" : when(run.ended)]);
 
 /** How far a run is and what it came to. last: the newest value of a metric. */
 export function Summary({ run, last }: { run: Run; last: (name: string) => number | null }) {
@@ -30,10 +33,10 @@ export function Summary({ run, last }: { run: Run; last: (name: string) => numbe
   const facts: [string, string][] = [
     [t("fact.step"), run.steps ? `${measure(run.step)} / ${measure(run.steps)}` : run.step ? measure(run.step) : "–"],
     [t("fact.loss"), run.last_loss === null ? "–" : measure(run.last_loss)],
-    ...(evaluated === null ? [] : [[t("fact.eval_loss"), measure(evaluated)] as [string, string]]),
-    ...(speed === null ? [] : [[t("fact.speed"), measure(Math.round(speed))] as [string, string]]),
+    [t("fact.eval_loss"), evaluated === null ? "–" : measure(evaluated)],
+    [t("fact.speed"), speed === null ? "–" : measure(Math.round(speed))],
     [t("fact.time"), spent === null ? "–" : duration(spent)],
-    [t("fact.left"), run.eta === null ? "–" : duration(run.eta)],
+    left(run),
   ];
   return (
     <section className="card stack" aria-label={t("run.summary")}>
@@ -44,11 +47,12 @@ export function Summary({ run, last }: { run: Run; last: (name: string) => numbe
 }
 
 function Progress({ run }: { run: Run }) {
-  if (run.status === "queued") return run.queue_position === null ? null : <p className="muted">{t("run.place", { place: run.queue_position })}</p>;
-  if (!isActive(run.status)) return null;
+  const active = isActive(run.status);
+  if (run.status === "queued" && run.queue_position !== null) return <p className="progress muted">{t("run.place", { place: run.queue_position })}</p>;
+  if (!active && run.progress === null) return null;
   return (
-    <div className="row" style={{ flexWrap: "nowrap" }}>
-      <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} /></div>
+    <div className="progress row">
+      <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} tone={active ? undefined : run.status === "finished" ? "var(--good)" : "var(--line-strong)"} /></div>
       {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
     </div>
   );
@@ -66,7 +70,7 @@ function Making({ run, last, spent }: { run: Run; last: (name: string) => number
     ...(asked ? [[t("metric.prompt_tokens"), measure(prompt)], [t("metric.completion_tokens"), measure(answers ?? 0)]] : []),
     ...(money === null ? [] : [[t("metric.money"), number(money)]]),
     [t("fact.time"), spent === null ? "–" : duration(spent)],
-    ...(isActive(run.status) ? [[t("fact.left"), run.eta === null ? "–" : duration(run.eta)]] : []),
+    left(run),
   ] as [string, string][];
   return <section className="card stack" aria-label={t("run.summary")}><Progress run={run} /><Facts facts={facts} /></section>;
 }

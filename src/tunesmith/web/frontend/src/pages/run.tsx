@@ -1,18 +1,19 @@
 import { useEffect, useReducer, useRef, useState } from "react";
 import { get, segment, url } from "../api/client";
 import { grown, isOf, useRuns, useRunNews, type LogNews } from "../api/events";
-import { isActive, type Evaluation, type Json, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
+import { isActive, stateOf, type Evaluation, type Log, type Metrics, type Run, type RunDetail } from "../api/types";
 import { useResource } from "../api/use";
 import { extended } from "../curve/data";
-import { toText } from "../form/schema";
-import { bytes, measure, t, when } from "../i18n";
+import { t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { Said } from "../ui/said";
 import { Remedies } from "./remedies";
 import { RunActions } from "./run-actions";
 import { RunAnswers } from "./run-answers";
+import { RunConfig } from "./run-config";
 import { RunCurves, Words } from "./run-curves";
+import { RunFiles } from "./run-files";
 import { RunLog } from "./run-log";
 import { RunRows } from "./run-rows";
 import { RunSamples } from "./run-samples";
@@ -21,6 +22,8 @@ import { RunScores } from "./run-scores";
 import { Verdict } from "./verdict";
 
 const MOST_HEARD = 50;
+/** Points of a curve that a screen can show. */
+const POINTS = 2000;
 const TABS = ["answers", "curve", "rows", "log", "samples", "config", "files"] as const;
 
 export function RunPage() {
@@ -28,14 +31,15 @@ export function RunPage() {
   const id = route.id;
   const detail = useResource<RunDetail>(id, (signal) => get(`runs/${segment(id)}`, {}, signal));
   const [range, setRange] = useState<[number, number] | null>(null);
-  const window = range ? { from: Math.floor(range[0]), to: Math.ceil(range[1]) } : {};
-  const metrics = useResource<Metrics>(`${id}?${range?.join("-") ?? ""}`, (signal) => get(`runs/${segment(id)}/metrics`, { points: 2000, ...window }, signal));
+  const metrics = useResource<Metrics>(id, (signal) => get(`runs/${segment(id)}/metrics`, { points: POINTS }, signal));
+  // The whole curve stays; where it is thinned, the part that is looked at is read closely as well.
+  const thinned = Object.values(metrics.data?.total ?? {}).some((points) => points > POINTS);
+  const part = useResource<Metrics>(range && thinned ? `${id}?${range.join("-")}` : null, (signal) => get(`runs/${segment(id)}/metrics`, { points: POINTS, from: Math.floor(range![0]), to: Math.ceil(range![1]) }, signal));
   const log = useResource<Log>(id, (signal) => get(`runs/${segment(id)}/log`, { tail: 2000 }, signal));
   const from = metrics.data && log.data ? `${metrics.data.offset}.${log.data.attempt}.${log.data.offset}` : null;
-  // What is newest, whatever part of the curve is looked at.
   const newest = useRef({ id, values: {} as Record<string, number | null> });
   if (newest.current.id !== id) newest.current = { id, values: {} };
-  if (metrics.data && !range) for (const [name, points] of Object.entries(metrics.data.series)) newest.current.values[name] = points.at(-1)?.[1] ?? null;
+  if (metrics.data) for (const [name, points] of Object.entries(metrics.data.series)) newest.current.values[name] = points.at(-1)?.[1] ?? null;
   // News of the log wait while it is fetched.
   const heard = useRef({ id, lines: [] as LogNews[] });
   const [, hear] = useReducer((n: number) => n + 1, 0);
@@ -55,7 +59,7 @@ export function RunPage() {
       hear();
     }
     if (news.reload_metrics) metrics.reload();
-    else if (news.metrics && metrics.data && !range) {
+    else if (news.metrics && metrics.data) {
       const series = extended(metrics.data.series, news.metrics);
       if (!series) metrics.reload();
       else metrics.set({ ...metrics.data, series });
@@ -78,25 +82,27 @@ export function RunPage() {
   if (made && drawn) tabs.sort((a, b) => Number(b === "rows") - Number(a === "rows"));
   const tab = (route.query.get("tab") as (typeof TABS)[number] | null) ?? tabs[0]!;
   const crumb = { href: href("runs"), text: t("nav.runs") };
+  if (detail.error?.status === 404 && !live) {
+    return <Page title={id.split("/").at(-1) ?? id} crumb={crumb}><div className="card"><Empty icon="runs" title={t("run.gone")} actions={<a className="button primary" href={href("runs")}>{t("nav.runs")}</a>}>{t("run.gone.text")}</Empty></div></Page>;
+  }
   if (!run) {
     return <Page title={id.split("/").at(-1) ?? id} crumb={crumb}>{detail.error ? <Failure error={detail.error} retry={detail.reload} /> : <div className="card"><Waiting rows={6} /></div>}</Page>;
   }
-  const usable = ["finished", "stopped"].includes(run.status) && training;
   return (
     <Page
       title={run.name} crumb={crumb}
-      lead={<span className="row"><StatusBadge status={run.status} /><Subject run={run} whole /><span className="nowrap">{when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
+      lead={<span className="row"><StatusBadge status={stateOf(run)} /><Subject run={run} whole /><span className="nowrap">{when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
-        {usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
-        {usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
-        {usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
+        {run.usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
+        {run.usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
+        {run.usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
         <RunActions run={run} here />
       </>}
     >
       {(training || made || isActive(run.status)) && <Summary run={run} last={(name) => newest.current.values[name] ?? null} />}
       {run.missing.length > 0 && <Note tone="warn"><Message run={run} /></Note>}
       {!isActive(run.status) && run.message && (
-        <Note tone={run.status === "stopped" ? "info" : "bad"} action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
+        <Note tone={run.status === "stopped" ? "info" : run.status === "killed" ? "warn" : "bad"} action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
           <Message run={run} />
         </Note>
       )}
@@ -108,61 +114,17 @@ export function RunPage() {
       {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
-          <RunCurves key={id} run={run} metrics={metrics.data} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
+          <RunCurves key={id} run={run} metrics={metrics.data} zoom={range && { range, part: part.stale ? undefined : part.data }} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
           <Words words={metrics.data.words} />
         </>
       ) : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "rows" && made && <RunRows run={run} name={made} folder={String(detail.data?.asked["dataset_dir"] ?? "data")} />}
       {tab === "log" && <RunLog id={id} log={log} />}
       {tab === "samples" && <RunSamples id={id} />}
-      {tab === "config" && (detail.data ? <Config detail={detail.data} /> : <div className="card"><Waiting /></div>)}
-      {tab === "files" && (detail.data ? <Files detail={detail.data} /> : <div className="card"><Waiting /></div>)}
+      {tab === "config" && (detail.data ? <RunConfig detail={detail.data} /> : <div className="card"><Waiting /></div>)}
+      {tab === "files" && (detail.data ? <RunFiles detail={detail.data} run={run} /> : <div className="card"><Waiting /></div>)}
     </Page>
   );
 }
 
 const Message = ({ run }: { run: Run }) => <><p><Said text={run.message} /></p>{run.hint && <p><Said text={run.hint} /></p>}</>;
-
-export function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
-  return (
-    <section className="card">
-      <header><h2>{caption}</h2></header>
-      <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl>
-    </section>
-  );
-}
-
-function Config({ detail }: { detail: RunDetail }) {
-  return (
-    <>
-      {detail.summary.kind === "train" && <div className="row"><a className="button" href={href("train", "", { run: detail.summary.id })}>{t("run.again")}</a></div>}
-      {detail.summary.kind === "eval" && <div className="row"><a className="button" href={href("evaluate", "", { again: detail.summary.id })}>{t("run.again")}</a></div>}
-      <Pairs caption={t("run.asked")} entries={Object.entries(detail.asked)} />
-      <Pairs caption={t("run.environment")} entries={Object.entries(detail.environment)} />
-      <details className="card"><summary><h2>{t("run.resolved")}</h2></summary><dl className="pairs">{Object.entries(detail.config).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd>{toText(value)}</dd></div>)}</dl></details>
-    </>
-  );
-}
-
-function Files({ detail }: { detail: RunDetail }) {
-  const { checkpoints, files, summary } = detail;
-  if (!checkpoints.length && !files.length) return <div className="card"><Empty icon="file" title={t("run.nofiles")}>{t("run.nofiles.text")}</Empty></div>;
-  return (
-    <>
-      {checkpoints.length > 0 && (
-        <section className="card flush"><header><h2>{t("run.checkpoints")}</h2></header>
-          <div className="scroll"><table className="table"><thead><tr><th>{t("curve.step")}</th><th>{t("run.path")}</th><th className="end">{t("fact.eval_loss")}</th></tr></thead><tbody>
-            {checkpoints.map((one) => <tr key={one.path}><td className="nowrap">{measure(one.step)} {one.best && <span className="badge plain" data-tone="good">{t("run.best")}</span>}</td><td className="mono">{one.path}</td><td className="end">{one.eval_loss === null ? "–" : measure(one.eval_loss)}</td></tr>)}
-          </tbody></table></div>
-        </section>
-      )}
-      {files.length > 0 && (
-        <section className="card flush"><header><h2>{t("run.tab.files")}</h2></header>
-          <div className="scroll"><table className="table"><thead><tr><th>{t("run.file")}</th><th className="end">{t("run.size")}</th></tr></thead><tbody>
-            {files.map((one) => <tr key={one.path}><td><a href={url(`runs/${segment(summary.id)}/files/${segment(one.path)}`)} target="_blank" rel="noreferrer">{one.path}</a></td><td className="end nowrap">{bytes(one.bytes)}</td></tr>)}
-          </tbody></table></div>
-        </section>
-      )}
-    </>
-  );
-}

@@ -1,15 +1,17 @@
 import { useState } from "react";
 import { post } from "../api/client";
 import { useRuns } from "../api/events";
-import { isActive, type Run } from "../api/types";
+import { isActive, stateOf, type Run } from "../api/types";
 import { duration, measure, percent, t, when } from "../i18n";
 import { href } from "../router";
 import { Bar, Button, Empty, Page, Pick, Search, StatusBadge, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { attempt } from "../ui/toast";
 import { RunActions } from "./run-actions";
 import { Subject } from "./run-summary";
 
-type Filter = "all" | "active" | "finished" | "failed";
+const FILTERS = ["all", "active", "finished", "early", "failed"] as const;
+type Filter = (typeof FILTERS)[number];
 
 const HEADS = [["runs.head.pick", "pick"], ["runs.head.name", "name"], ["runs.head.state", "state"], ["run.loss", "loss"], ["runs.head.when", "when"], ["runs.head.actions", "actions"]] as const;
 
@@ -28,10 +30,8 @@ export function RunsPage() {
       {runs && runs.length > 0 && (
         <div className="row">
           <Search value={query} onChange={setQuery} label={t("runs.search")} />
-          <Pick label={t("runs.filter")} value={filter} onChange={setFilter} options={(["all", "active", "finished", "failed"] as const).map((one) => [one, t(`runs.filter.${one}`)])} />
+          <Pick label={t("runs.filter")} value={filter} onChange={setFilter} options={FILTERS.map((one) => [one, t(`runs.filter.${one}`)])} />
           {tags.map((one) => <button key={one} type="button" className="tag" aria-pressed={tag === one} onClick={() => setTag(tag === one ? null : one)}>{one}</button>)}
-          <span className="grow" />
-          {picked.length > 1 && <a className="button" href={href("compare", "", { run: picked })}>{t("runs.compare", { n: picked.length })}</a>}
         </div>
       )}
       <section className="card flush" aria-label={t("runs.title")}>
@@ -51,14 +51,20 @@ export function RunsPage() {
           </div>
         )}
       </section>
+      {picked.length > 0 && (
+        <div className="picked" role="group" aria-label={t("runs.head.pick")}>
+          {picked.length > 1 ? <a className="button primary" href={href("compare", "", { run: picked })}>{t("runs.compare", { n: picked.length })}</a> : <span>{t("runs.compare.more")}</span>}
+          <Button kind="quiet" icon="close" title={t("runs.compare.none")} onClick={() => setChosen([])} />
+        </div>
+      )}
     </Page>
   );
 }
 
 function passes(run: Run, filter: Filter): boolean {
   if (filter === "active") return isActive(run.status);
-  if (filter === "finished") return run.status === "finished" || run.status === "stopped";
-  return filter === "all" || run.status === "failed" || run.status === "killed";
+  if (filter === "early") return run.status === "stopped" || run.status === "killed";
+  return filter === "all" || run.status === filter;
 }
 
 const mentions = (run: Run, query: string) =>
@@ -85,17 +91,17 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
         </p>
       </div>
       <div className="run-state" role="cell">
-        <StatusBadge status={run.status} />
+        <StatusBadge status={stateOf(run)} />
         {busy && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
-        {busy && <span className="muted small nowrap">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
+        {busy && <span className="muted small nowrap run-eta">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
         {run.queue_position !== null && <span className="muted small">{t("run.place", { place: run.queue_position })}</span>}
-        {!busy && run.message && <span className="muted small clip" title={run.message}>{run.message}</span>}
-        {!busy && !run.message && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
+        {!busy && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
       </div>
       <div className="run-loss" role="cell" data-none={run.last_loss === null || undefined}>
         <span className="muted small" aria-hidden="true">{t("run.loss")}</span>
         <strong>{run.last_loss === null ? "–" : measure(run.last_loss)}</strong>
       </div>
+      {!busy && run.message && <p className="run-said muted small" role="cell"><Said text={run.message} /></p>}
       <div className="run-foot">
         <span className="run-when muted small" role="cell">{when(run.created)}</span>
         <div className="run-actions" role="cell">

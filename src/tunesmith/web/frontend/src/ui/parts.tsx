@@ -43,8 +43,8 @@ export function Clipped({ text, title = text }: { text: string; title?: string }
   return <span className="clipped" title={title}><span>{text.slice(0, at)}</span><span>{text.slice(at)}</span></span>;
 }
 
-const TONES: Record<Status, string> = { queued: "", starting: "run", running: "run", stopping: "warn", finished: "good", stopped: "", failed: "bad", killed: "bad" };
-export const StatusBadge = ({ status }: { status: Status }) => <span className="badge" data-tone={TONES[status]}>{named("status", status)}</span>;
+const TONES: Record<Status | "unstarted", string> = { unstarted: "", queued: "", starting: "run", running: "run", stopping: "warn", finished: "good", stopped: "", failed: "bad", killed: "bad" };
+export const StatusBadge = ({ status }: { status: Status | "unstarted" }) => <span className="badge" data-tone={TONES[status]}>{named("status", status)}</span>;
 
 export function Bar({ value, label, tone }: { value: number | null; label: string; tone?: string }) {
   const share = value === null ? undefined : Math.round(100 * Math.min(1, Math.max(0, value)));
