@@ -110,7 +110,7 @@ def _above_start(steps: Any, values: Any, smooth: Any, start: float) -> list[Wor
             values={"start": start, "now": now},
             message=f"The loss is higher than at its start: it began at {start:.3g} and is {now:.3g}. "
             "The learning rate is too high.",
-            fix="Stop, and start again with a third to a tenth of the learning rate.",
+            fix="Start again with a third to a tenth of the learning rate, or give it a longer warmup.",
         )
     ]  # fmt: skip
 

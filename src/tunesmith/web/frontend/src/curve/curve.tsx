@@ -96,16 +96,21 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
     const seen: [number, number] = [u.scales.x!.min!, u.scales.x!.max!];
     const whole: [number, number] = [steps[0]!, steps.at(-1)!];
     if (event.key === "Escape" && isZoomed) show(null);
-    else if ("+=-".includes(event.key)) show(zoomedAround(seen, whole, steps[at ?? -1] ?? (seen[0] + seen[1]) / 2, event.key === "-" ? 2 : 0.5));
+    else if ("+=-".includes(event.key)) {
+      const step = steps[at ?? -1];
+      show(zoomedAround(seen, whole, step ?? (seen[0] + seen[1]) / 2, event.key === "-" ? 2 : 0.5));
+      if (step !== undefined) queueMicrotask(() => point(u, step));
+    }
     else {
       const next = moved(steps, seen, at, event.key, event.shiftKey);
       if (next === null) return;
-      u.setCursor({ left: u.valToPos(steps[next]!, "x"), top: u.over.clientHeight / 2 });
+      point(u, steps[next]!);
       speak(`${t("curve.step")} ${measure(steps[next]!)}: ${lines.map((line, n) => !hidden.has(line.name) && `${line.name} ${valueAt(data[n + 1]!, next)}`).filter(Boolean).join(", ")}`);
     }
     event.preventDefault();
   };
-  const shownAt = Math.min(at ?? steps.length - 1, steps.length - 1);
+  const end = zoomed.current ? steps.findLastIndex((step) => step <= zoomed.current![1]) : steps.length - 1;
+  const shownAt = Math.min(at ?? end, steps.length - 1);
   const save = () => {
     const { min, max } = plot.current!.scales.x!;
     void savePng({ ...look, width: holder.current!.clientWidth, names: axisNames(title) }, data as uPlot.AlignedData, [min!, max!], `${of}: ${title}`, fileName);
@@ -113,7 +118,7 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
   return (
     <figure className="curve" aria-label={title}>
       <div className="curve-legend">
-        <span className="muted small nowrap">{t("curve.step")} <strong>{steps[shownAt] === undefined ? "–" : measure(steps[shownAt])}</strong></span>
+        <span className="curve-at muted nowrap">{t("curve.step")} <strong>{steps[shownAt] === undefined ? "–" : measure(steps[shownAt])}</strong></span>
         <span className="curve-keys" role="group" aria-label={t("curve.lines")}>
           {lines.map((line, n) => (
             <button key={line.name} type="button" className="curve-key" aria-pressed={!hidden.has(line.name)} onClick={() => toggle(line, n)}>
@@ -121,7 +126,6 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
             </button>
           ))}
         </span>
-        <span className="grow" />
         {isZoomed && <Button small kind="quiet" icon="again" onClick={() => show(null)}>{t("curve.reset")}</Button>}
         <Button small kind="quiet" icon="download" onClick={save}>PNG</Button>
       </div>
@@ -134,6 +138,8 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
     </figure>
   );
 }
+
+const point = (u: uPlot, step: number) => u.setCursor({ left: u.valToPos(step, "x"), top: u.over.clientHeight / 2 });
 
 /** The value at a place, or the last one before it. */
 function valueAt(column: (number | null | undefined)[], at: number): string {

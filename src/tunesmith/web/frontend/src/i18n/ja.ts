@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.not_a_number": "ステップ{step}から損失が数値でなくなりました。学習が破綻しています。", "sign.rate_too_high": "損失が開始時より高くなっています（開始時{start}、現在{now}）。学習率が高すぎます。", "sign.early_jump": "損失は{start}から始まり、ステップ{step}で{value}に跳ね上がりました。学習率が高すぎます。", "sign.diverging": "ステップ{step}から損失が再び上がっています（{low}から{now}）。",
   "sign.overfitting": "検証損失はステップ{step}が最小（{best}）で、その後{now}まで上がりました。モデルがデータを丸暗記し始めています。", "sign.good": "検証損失は今が最小（{best}）です。まだ学習が進んでいます。",
   "sign.spike": "損失が一時的に跳ね上がり（最大はステップ{step}：{value}）、元に戻りました。", "sign.plateau": "ステップ{step}あたりから損失がほとんど変わっていません（{loss}）。",
-  "sign.fix.not_a_number": "それより前のチェックポイントから、学習率を3分の1にして再開してください。fp16の場合はbf16を試してください。", "sign.fix.rate_too_high": "停止し、学習率を3分の1から10分の1にして始め直してください。", "sign.fix.early_jump": "学習率を3分の1から10分の1にして始め直すか、ウォームアップを長くしてください。", "sign.fix.diverging": "学習率を下げるか、ウォームアップを長くしてください。",
+  "sign.fix.not_a_number": "それより前のチェックポイントから、学習率を3分の1にして再開してください。fp16の場合はbf16を試してください。", "sign.fix.rate_too_high": "学習率を3分の1から10分の1にして始め直すか、ウォームアップを長くしてください。", "sign.fix.early_jump": "学習率を3分の1から10分の1にして始め直すか、ウォームアップを長くしてください。", "sign.fix.diverging": "学習率を下げるか、ウォームアップを長くしてください。",
   "sign.fix.overfitting": "最良のチェックポイントを使うか、エポック数を減らしてください。", "sign.fix.spike": "データにおかしな行がないか確かめるか、最大勾配ノルムを下げてください。", "sign.fix.plateau": "この学習率で学べることは学び終えました。ここで止めるか、エポックではなくデータを増やしてください。",
   "log.search": "ログを検索", "log.lines": { other: "{n}行" }, "log.follow": "最新を追う", "log.none": "該当する行がありません", "log.empty": "ログはまだ空です", "samples.empty": "サンプルはまだありません",
   "compare.title": "ジョブの比較", "compare.metrics": "最後の値", "compare.config": "異なる設定", "compare.same": "設定はすべて同じです。", "compare.name": "名前", "compare.empty": "ジョブを2件以上選んでください", "compare.empty.text": "ジョブの一覧でチェックを入れ、「比較」を押してください。",

@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.not_a_number": "{step}번째 스텝부터 손실이 숫자가 아닙니다. 학습이 무너졌습니다.", "sign.rate_too_high": "손실이 처음보다 높습니다. 처음에는 {start}, 지금은 {now}입니다. 학습률이 너무 높습니다.", "sign.early_jump": "손실이 {start}에서 시작해 {step}번째 스텝에서 {value}까지 튀었습니다. 학습률이 너무 높습니다.", "sign.diverging": "{step}번째 스텝부터 손실이 다시 올랐습니다({low} → {now}).",
   "sign.overfitting": "검증 손실이 {step}번째 스텝에서 가장 낮았고({best}) 그 뒤 {now}까지 올랐습니다. 모델이 데이터를 외우기 시작했습니다.", "sign.good": "검증 손실이 지금 가장 낮습니다({best}). 아직 배우고 있습니다.",
   "sign.spike": "손실이 튀었다가(최고 {step}번째 스텝: {value}) 돌아왔습니다.", "sign.plateau": "{step}번째 스텝 무렵부터 손실이 거의 변하지 않았습니다({loss}).",
-  "sign.fix.not_a_number": "그 이전 체크포인트에서 학습률을 3분의 1로 낮춰 재개하세요. fp16을 썼다면 bf16을 써 보세요.", "sign.fix.rate_too_high": "중지하고 학습률을 3분의 1에서 10분의 1로 낮춰 다시 시작하세요.", "sign.fix.early_jump": "학습률을 3분의 1에서 10분의 1로 낮춰 다시 시작하거나 워밍업을 늘리세요.", "sign.fix.diverging": "학습률을 낮추거나 워밍업을 늘리세요.",
+  "sign.fix.not_a_number": "그 이전 체크포인트에서 학습률을 3분의 1로 낮춰 재개하세요. fp16을 썼다면 bf16을 써 보세요.", "sign.fix.rate_too_high": "학습률을 3분의 1에서 10분의 1로 낮춰 다시 시작하거나 워밍업을 늘리세요.", "sign.fix.early_jump": "학습률을 3분의 1에서 10분의 1로 낮춰 다시 시작하거나 워밍업을 늘리세요.", "sign.fix.diverging": "학습률을 낮추거나 워밍업을 늘리세요.",
   "sign.fix.overfitting": "최고 체크포인트를 쓰거나 에포크 수를 줄이세요.", "sign.fix.spike": "데이터에 이상한 행이 있는지 살펴보거나 최대 그래디언트 노름을 낮추세요.", "sign.fix.plateau": "이 학습률로 배울 수 있는 것은 다 배웠습니다. 여기서 멈추거나, 에포크 대신 데이터를 늘리세요.",
   "log.search": "로그 검색", "log.lines": { other: "{n}줄" }, "log.follow": "최신 줄 따라가기", "log.none": "조건에 맞는 줄이 없습니다", "log.empty": "로그가 아직 비어 있습니다", "samples.empty": "아직 샘플이 없습니다",
   "compare.title": "작업 비교", "compare.metrics": "마지막 값", "compare.config": "서로 다른 설정", "compare.same": "모든 설정이 같습니다.", "compare.name": "이름", "compare.empty": "작업을 두 개 이상 선택하세요", "compare.empty.text": "작업 목록에서 선택한 뒤 ‘비교’를 누르세요.",

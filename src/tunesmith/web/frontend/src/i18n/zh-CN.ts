@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.not_a_number": "从第 {step} 步起，损失不再是数字：训练已经崩溃。", "sign.rate_too_high": "损失高于开始时：开始为 {start}，现在为 {now}。学习率太高。", "sign.early_jump": "损失从 {start} 开始，在第 {step} 步突然升到 {value}。学习率太高。", "sign.diverging": "从第 {step} 步起，损失又从 {low} 升到 {now}。",
   "sign.overfitting": "验证损失在第 {step} 步最低（{best}），之后升到 {now}：模型开始死记硬背。", "sign.good": "验证损失正处于最低点（{best}）：模型还在学习。",
   "sign.spike": "损失曾经突然升高（最高在第 {step} 步：{value}），随后恢复。", "sign.plateau": "大约从第 {step} 步起，损失几乎不再变化（{loss}）。",
-  "sign.fix.not_a_number": "从先前的检查点继续，学习率降到三分之一；用 fp16 的话请改试 bf16。", "sign.fix.rate_too_high": "请停止，并用三分之一到十分之一的学习率重新开始。", "sign.fix.early_jump": "请用三分之一到十分之一的学习率重新开始，或延长预热。", "sign.fix.diverging": "请降低学习率，或延长预热。",
+  "sign.fix.not_a_number": "从先前的检查点继续，学习率降到三分之一；用 fp16 的话请改试 bf16。", "sign.fix.rate_too_high": "请用三分之一到十分之一的学习率重新开始，或延长预热。", "sign.fix.early_jump": "请用三分之一到十分之一的学习率重新开始，或延长预热。", "sign.fix.diverging": "请降低学习率，或延长预热。",
   "sign.fix.overfitting": "请采用最佳检查点，或减少训练轮数。", "sign.fix.spike": "请检查数据中的异常行，或调低最大梯度范数。", "sign.fix.plateau": "以这个学习率能学的都学到了：可以在此停止，或增加数据而不是轮数。",
   "log.search": "搜索日志", "log.lines": { other: "{n} 行" }, "log.follow": "跟随最新", "log.none": "没有匹配的行", "log.empty": "日志目前是空的", "samples.empty": "目前没有样本",
   "compare.title": "比较任务", "compare.metrics": "最后的数值", "compare.config": "不同的设置", "compare.same": "所有设置都相同。", "compare.name": "名称", "compare.empty": "请选择两个以上的任务", "compare.empty.text": "在任务列表中勾选，然后按“比较”。",

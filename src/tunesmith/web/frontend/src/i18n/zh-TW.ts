@@ -35,7 +35,7 @@ export const words: Words = {
   "sign.not_a_number": "從第 {step} 步起，損失不再是數字：訓練已經崩潰。", "sign.rate_too_high": "損失高於開始時：開始為 {start}，現在為 {now}。學習率太高。", "sign.early_jump": "損失從 {start} 開始，在第 {step} 步突然升到 {value}。學習率太高。", "sign.diverging": "從第 {step} 步起，損失又從 {low} 升到 {now}。",
   "sign.overfitting": "驗證損失在第 {step} 步最低（{best}），之後升到 {now}：模型開始死記資料。", "sign.good": "驗證損失正處於最低點（{best}）：模型還在學習。",
   "sign.spike": "損失曾經突然升高（最高在第 {step} 步：{value}），隨後恢復。", "sign.plateau": "大約從第 {step} 步起，損失幾乎不再變化（{loss}）。",
-  "sign.fix.not_a_number": "從先前的檢查點繼續，學習率降到三分之一；用 fp16 的話請改試 bf16。", "sign.fix.rate_too_high": "請停止，並用三分之一到十分之一的學習率重新開始。", "sign.fix.early_jump": "請用三分之一到十分之一的學習率重新開始，或延長預熱。", "sign.fix.diverging": "請降低學習率，或延長預熱。",
+  "sign.fix.not_a_number": "從先前的檢查點繼續，學習率降到三分之一；用 fp16 的話請改試 bf16。", "sign.fix.rate_too_high": "請用三分之一到十分之一的學習率重新開始，或延長預熱。", "sign.fix.early_jump": "請用三分之一到十分之一的學習率重新開始，或延長預熱。", "sign.fix.diverging": "請降低學習率，或延長預熱。",
   "sign.fix.overfitting": "請採用最佳檢查點，或減少訓練輪數。", "sign.fix.spike": "請檢查資料中的異常列，或調低最大梯度範數。", "sign.fix.plateau": "以這個學習率能學的都學到了：可以在此停止，或增加資料而不是輪數。",
   "log.search": "搜尋日誌", "log.lines": { other: "{n} 行" }, "log.follow": "跟到最新", "log.none": "沒有符合的行", "log.empty": "日誌目前是空的", "samples.empty": "目前沒有樣本",
   "compare.title": "比較任務", "compare.metrics": "最後的數值", "compare.config": "不同的設定", "compare.same": "所有設定都相同。", "compare.name": "名稱", "compare.empty": "請選取兩個以上的任務", "compare.empty.text": "在任務清單中勾選，然後按「比較」。",

@@ -14,7 +14,7 @@ function Value({ name, value }: { name: string; value: Json | undefined }): Reac
 }
 
 const List = ({ entries }: { entries: [string, Json | undefined][] }) => (
-  <dl className="pairs">{entries.map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd><Value name={key} value={value} /></dd></div>)}</dl>
+  <dl className="pairs">{entries.filter(([, value]) => value !== null).map(([key, value]) => <div key={key}><dt className="mono">{key}</dt><dd><Value name={key} value={value} /></dd></div>)}</dl>
 );
 
 function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
