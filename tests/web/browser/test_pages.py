@@ -223,6 +223,42 @@ def test_a_million_points_are_drawn(
     expect(smoothed).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_curve_is_read_by_keys_kept_as_a_picture_and_gone_with_its_run(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    run = Run.create(workspace / "saves" / "short", {}, {"model_name_or_path": "tiny"})
+    run.begin_attempt()
+    for step in range(1, 41):
+        run.metric(step, loss=4.0 - step / 20 + step % 3 / 5)
+        if step % 10 == 0:
+            run.metric(step, eval_loss=3.0 - step / 30)
+    run.finish("finished")
+    server = serve()
+    page = open_page("en-US")
+    page.goto(f"{server.url}#/runs/saves/short")
+    expect(page.get_by_role("link", name="Chat with it")).to_have_count(0)  # nothing was saved
+    curve = page.locator(".curve-plot")
+    curve.press("Home")
+    for _ in range(11):
+        curve.press("ArrowRight")
+    legend = page.locator(".curve-legend")
+    expect(legend).to_contain_text("Step 12")
+    expect(page.locator(".curve").get_by_role("status")).to_contain_text("Step 12: Loss, as reported 3.400")
+    before = legend.locator(".curve-key").all_inner_texts()
+    curve.press("+")
+    expect(page.get_by_role("button", name="Whole curve")).to_be_visible()
+    expect(legend).to_contain_text("Step 12")
+    assert legend.locator(".curve-key").all_inner_texts() == before
+    curve.press("Escape")
+    expect(page.get_by_role("button", name="Whole curve")).to_have_count(0)
+    with page.expect_download() as kept:
+        page.get_by_role("button", name="PNG").click()
+    assert kept.value.suggested_filename == "short-loss.png"
+    server.http.delete("/api/runs/saves/short")
+    expect(page.get_by_text("This run is not there any more")).to_be_visible()
+    expect(page.get_by_text("Finished")).to_have_count(0)
+
+
 def _long_run(folder: Path, steps: int) -> None:
     run = Run.create(folder, {}, {"model_name_or_path": "tiny"})
     run.begin_attempt()

@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { measure, t, useLanguage } from "../i18n";
 import { Button } from "../ui/parts";
-import { align, moved, zoomedAround } from "./data";
+import { align, known, moved, zoomedAround } from "./data";
 import { axisNames, savePng } from "./picture";
 import { optionsFor, type Line, type Mark } from "./plot";
 
@@ -141,8 +141,7 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
 
 const point = (u: uPlot, step: number) => u.setCursor({ left: u.valToPos(step, "x"), top: u.over.clientHeight / 2 });
 
-/** The value at a place, or the last one before it. */
 function valueAt(column: (number | null | undefined)[], at: number): string {
-  for (let n = at; n >= 0; n--) if (typeof column[n] === "number") return measure(column[n] as number);
-  return "–";
+  const value = column[known(column, at)];
+  return typeof value === "number" ? measure(value) : "–";
 }

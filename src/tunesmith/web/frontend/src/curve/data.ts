@@ -121,3 +121,9 @@ export function zoomedAround([from, to]: [number, number], [start, end]: [number
   const low = Math.min(end - width, Math.max(start, step - width / 2));
   return [low, low + width];
 }
+
+/** The place of a value, or of the last one before it; the place itself where there is none. */
+export function known(column: ArrayLike<number | null | undefined>, at: number): number {
+  for (let n = at; n >= 0; n--) if (typeof column[n] === "number") return n;
+  return at;
+}

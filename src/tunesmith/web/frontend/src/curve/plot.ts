@@ -1,7 +1,7 @@
 // How a curve is drawn by uPlot: the same on the page and, larger, in a picture that is kept.
 import uPlot from "uplot";
 import { written } from "../i18n";
-import { logTicks, type Point } from "./data";
+import { known, logTicks, type Point } from "./data";
 
 export interface Line { name: string; points: Point[]; colour: string; faint?: boolean; dots?: boolean; dash?: boolean }
 export interface Mark { step: number; text: string }
@@ -31,7 +31,8 @@ export function optionsFor({ lines, log, width, height, language, hidden, mark, 
   return {
     width, height,
     legend: { show: false },
-    cursor: { points: { size: 7 }, drag: { x: true, y: false, setScale: true } },
+    // A dot lies on the value that the legend names: the one at the cursor, or the last before it.
+    cursor: { points: { size: 7 }, dataIdx: (self, series, at) => (series ? known(self.data[series]!, at) : at), drag: { x: true, y: false, setScale: true } },
     scales: { x: { time: false }, y: log ? { distr: 3, range: (_, low, high) => [low / 1.08, high * 1.08] } : { distr: 1 } },
     axes: [
       { ...axis, space: 50 * scale, size: 36 * scale, label: names?.[0], values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? new Intl.NumberFormat(language, { notation: split >= 1e5 ? "compact" : "standard" }).format(split) : "")) },
