@@ -78,6 +78,7 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
     role: <WithChoices key="role" field={box("role")}><Speakers sources={listed} texts={texts} onChange={(text) => set("role", text)} /></WithChoices>,
     styles: <WithChoices key="styles" field={box("styles")}><Styles texts={texts} onChange={(text) => set("styles", text)} /></WithChoices>,
   };
+  const asksSomebody = kind === "make" || (kind === "roles" && (given("model") || given("base_url")));
   const columns = [...new Set(tables.tables.flatMap((head) => head.columns))];
   return (
     <FieldLabels value={labelsOf(fields)}><div className="columns">
@@ -93,13 +94,13 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
           {missing && <p className="small">{t(`authoring.need.${missing}`)}</p>}
           {error && <Failure error={error} />}
           <p className="small muted">{t(`authoring.${kind}.note`)}</p>
-          {kind !== "convert" && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
+          {asksSomebody && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
         </section>
         <section className="card stack tight" aria-label={t("export.preview")} aria-busy={preview.loading}>
           <h2>{t("export.preview")}</h2>
           {preview.error && !error && <Failure error={preview.error} />}
-          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : t("authoring.preview.none")}</p>}
-          {preview.data && !preview.error && <pre className="small">{preview.data.lines.map((line, n) => <span key={n}><Said text={line} />{"\n"}</span>)}</pre>}
+          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : kind === "roles" && missing === "role" ? t("authoring.need.role") : t("authoring.preview.none")}</p>}
+          {preview.data && !preview.error && <pre className={preview.stale ? "small stale" : "small"}>{preview.data.lines.map((line, n) => <span key={n}><Said text={line} />{"\n"}</span>)}</pre>}
         </section>
         <section className="card stack tight"><Button icon="copy" disabled={missing !== undefined} onClick={() => setCommand(true)}>{t("train.command")}</Button></section>
       </aside>
@@ -123,8 +124,10 @@ function CommandDialog({ kind, asked, onClose }: { kind: Kind; asked: Asked; onC
 /** What a dry run tells of it, asked for when the typing rests. */
 function usePreview(kind: Kind, asked: Asked) {
   const whole = asked.sources.length > 0 && NEEDED[kind].every((name) => asked.options[name]);
-  const key = useRested(whole ? JSON.stringify(asked) : "", 900);
-  return useResource<{ lines: string[] }>(key || null, (signal) => post(`authoring/${kind}/preview`, JSON.parse(key), signal));
+  const now = whole ? JSON.stringify(asked) : "";
+  const key = useRested(now, 900);
+  const found = useResource<{ lines: string[] }>(key || null, (signal) => post(`authoring/${kind}/preview`, JSON.parse(key), signal));
+  return { ...found, stale: found.stale || key !== now };
 }
 
 function Sources({ text, listed, onChange }: { text: string; listed: string[]; onChange: (text: string) => void }) {
