@@ -31,6 +31,7 @@ export function optionsFor({ lines, log, width, height, language, hidden, mark, 
   return {
     width, height,
     legend: { show: false },
+    ...(names ? { padding: [8 * scale, 20 * scale, 8 * scale, 8 * scale] } : {}),
     // A dot lies on the value that the legend names: the one at the cursor, or the last before it.
     cursor: { points: { size: 7 }, dataIdx: (self, series, at) => (series ? known(self.data[series]!, at) : at), drag: { x: true, y: false, setScale: true } },
     scales: { x: { time: false }, y: log ? { distr: 3, range: (_, low, high) => [low / 1.08, high * 1.08] } : { distr: 1 } },
