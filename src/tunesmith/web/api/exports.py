@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,18 +9,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tunesmith.config.load import dump_yaml
+from tunesmith.config.load import to_flat
 from tunesmith.errors import UserError
-from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
-from tunesmith.web.access import Id, TheStudio, router_of
+from tunesmith.web.access import Id, Listening, TheStudio, router_of
+from tunesmith.web.children import Unwanted
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
 router = router_of("exports")
+_FORECASTS = "tunesmith.jobs.exporting"
 
 
 class Source(BaseModel):
@@ -95,19 +95,19 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 
 
 @router.post("/export/preview")
-def preview_export(asked: Asked, studio: TheStudio) -> Preview:
-    """Nothing is written. UserError where the disk would not do, or the export can't be made. A preview that is asked
-    for while another is made ends that one."""
+def preview_export(asked: Asked, studio: TheStudio, wanted: Listening) -> Preview:
+    """Nothing is written. UserError where the disk would not do, or the export can't be made. Several are made one
+    after the other; one that nobody waits for any more is called off."""
     settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
     resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "export.yaml"
-        config.write_text(dump_yaml(resolved.job), encoding="utf-8")
-        told = studio.previews.run(["export", str(config), "--dry-run"])
-    if told.returncode:
-        raise last_error(told.stderr.splitlines(), "The export can't be made.")
-    return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
+    try:
+        told = studio.children.asked(_FORECASTS).ask("forecast", wanted, settings=to_flat(resolved.job))
+    except Unwanted:
+        if not Path(resolved.job.model.model_name_or_path).exists():  # it may be downloading what nobody wants
+            studio.children.end(_FORECASTS)
+        raise
+    return Preview(lines=told["lines"])
 
 
 @router.post("/export/verify", status_code=201)
