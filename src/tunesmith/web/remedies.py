@@ -25,6 +25,7 @@ _WORDS = (
             r"^The directory .* (already holds a run|is already in use)|is there already, and is no earlier export"
         ),
     ),
+    ("ollama", re.compile(r"^No Ollama server answers|^What answers at .* is not Ollama|^The connection to Ollama ")),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
     (
@@ -82,6 +83,8 @@ def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "t
         case "port":
             alone = os.environ.get("NNODES", "") in ("", "1")  # other machines look for the port that was told to them
             return [Remedy(what="free_port", free_port=True)] if alone else []
+        case "ollama" if kind == "export":
+            return [_without_ollama(config)]
         case "memory" if kind != "export":
             return _less_memory(config)
         case "in_use":
@@ -120,6 +123,12 @@ def _new_folder(config: Mapping[str, Any], key: str) -> Remedy:
     """A folder beside the one that is taken."""
     folder = free_folder(Path(str(config.get(key) or "saves/run"))).as_posix()
     return Remedy(what="another_folder", settings={key: folder}, names={"folder": folder})
+
+
+def _without_ollama(config: Mapping[str, Any]) -> Remedy:
+    """The same files; what Ollama alone asked for is a GGUF file."""
+    files = {} if config.get("export_to") or config.get("export_quant") else {"export_to": "gguf"}
+    return Remedy(what="without_ollama", settings={"export_ollama": None, "export_ollama_base": None, **files})
 
 
 def _templates(config: Mapping[str, Any]) -> list[Remedy]:

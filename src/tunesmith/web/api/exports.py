@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.config.load import to_flat
 from tunesmith.errors import UserError
+from tunesmith.export.modelfile import model_name
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of
@@ -69,12 +70,15 @@ class Written(BaseModel):
 
 
 class Exported(BaseModel):
-    """verified: how each file compares with the trained model, where that was asked for."""
+    """verified: how each file compares with the trained model, where that was asked for. model: what can be talked to,
+    "" for adapters alone. ollama: the command that runs the model there, or makes it of the Modelfile."""
 
     folder: str
     files: list[Written]
     verified: list[ExportedFile]
     modelfile: str | None = None
+    model: str = ""
+    ollama: str = ""
 
 
 class ToVerify(BaseModel):
@@ -135,20 +139,34 @@ def exported(run: str, studio: TheStudio) -> Exported:
     folder = config.get("export_dir") or config.get("place")
     if not folder or not isinstance(folder, str):
         raise Missing(f"{run} is no export.")
-    return _written(studio, studio.workspace.inside(folder))
+    return _written(studio, studio.workspace.inside(folder), config.get("export_ollama"))
 
 
-def _written(studio: Studio, place: Path) -> Exported:
+def _written(studio: Studio, place: Path, deployed: Any) -> Exported:
     folder = place if place.is_dir() or not place.exists() else place.parent
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     record = read_json(folder / "quality.json") or {}
     modelfile = folder / "Modelfile"
+    model = _talks(folder, [path.name for path in files])
+    ollama = f"ollama run {model_name(str(deployed))[0]}" if deployed else ""
+    if not deployed and modelfile.is_file():
+        ollama = f'ollama create {model_name(folder.name)[0]} -f "{modelfile}"'
     return Exported(
         folder=studio.workspace.relative(folder),
         files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],
         verified=list(_verdicts(record.get("files"))),
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
+        model=studio.workspace.relative(model) if model else "",
+        ollama=ollama,
     )
+
+
+def _talks(folder: Path, names: Sequence[str]) -> Path | None:
+    """What of an export answers by itself: a GGUF file, a quantized one where there is one, or the merged folder."""
+    models = [name for name in names if name.endswith(".gguf") and not name.endswith("-lora.gguf")]
+    if models:
+        return folder / min(models, key=lambda name: name.endswith(("-f32.gguf", "-f16.gguf", "-bf16.gguf")))
+    return folder if "config.json" in names else None
 
 
 def _verdicts(rows: Any) -> Iterator[ExportedFile]:
