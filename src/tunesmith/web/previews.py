@@ -28,7 +28,7 @@ class Previews:
         too long."""
         while not self._turn.acquire(timeout=_LISTEN_SECONDS):
             if not wanted():
-                raise Unwanted("The preview was called off.")
+                raise Unwanted("The answer was called off.")
         try:
             return self._run(command, wanted)
         finally:
@@ -49,7 +49,7 @@ class Previews:
                     return subprocess.CompletedProcess(list(command), process.returncode, out, err)
                 if time.monotonic() > deadline:
                     raise UserError("The preview took too long.", hint="Start it: the job shows its progress.")
-            raise Unwanted("The preview was called off.")
+            raise Unwanted("The answer was called off.")
         finally:
             if process.returncode is None:
                 process.kill()

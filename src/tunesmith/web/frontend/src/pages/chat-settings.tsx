@@ -18,12 +18,15 @@ export const settingsOf = (asking: Asking): Settings => given({ ...Object.fromEn
 export const seedOf = (asking: Asking): number | null => (asking.seed.trim() === "" || Number(asking.seed) < 0 ? null : Number(asking.seed));
 export const checkedOf = (asking: Asking): Settings => given({ ...settingsOf(asking), seed: Number(asking.seed) < 0 ? null : numeric(asking.seed) });
 
+/** A problem with the box's own name in it, as the page calls it. */
+export const wordsOf = ({ field, message }: Problem): string => (field ? message.replace(field, t(`chat.${field as (typeof CHECKED)[number]}`)) : message);
+
 /** How it is asked; what is wrong stands at its box. */
 export function ChatSettings({ asking, setAsking, tools, problems }: { asking: Asking; setAsking: (asking: Asking) => void; tools: Tools; problems: Problem[] }) {
   const box = (name: (typeof CHECKED)[number], help?: string) => {
     const wrong = problems.find((problem) => problem.field === name);
     return (
-      <Labelled key={name} label={t(`chat.${name}`)} help={wrong ? <span className="bad"><Said text={wrong.message} /></span> : help}>
+      <Labelled key={name} label={t(`chat.${name}`)} help={wrong ? <span className="bad"><Said text={wordsOf(wrong)} /></span> : help}>
         {(id) => <input id={id} inputMode={name === "seed" ? "numeric" : "decimal"} aria-invalid={wrong ? true : undefined} value={asking[name]} placeholder={name === "seed" ? t("chat.random") : undefined} onChange={(event) => setAsking({ ...asking, [name]: event.target.value })} />}
       </Labelled>
     );

@@ -11,7 +11,7 @@ import { Button, Empty, Failure, Page } from "../ui/parts";
 import { Said } from "../ui/said";
 import { attempt, say } from "../ui/toast";
 import { Loader } from "./chat-load";
-import { ASKING, CHECKED, ChatSettings, checkedOf, seedOf, settingsOf, type Asking } from "./chat-settings";
+import { ASKING, CHECKED, ChatSettings, checkedOf, seedOf, settingsOf, wordsOf, type Asking } from "./chat-settings";
 import { ChatTurn } from "./chat-turn";
 import { SendToDataset } from "./chat-send";
 
@@ -41,7 +41,7 @@ export function ChatPage() {
   const tools = toolsIn(asking.tools);
   const ready = session?.status === "ready" ? session : null;
   const problems = (useCheck("chat", checkedOf(asking))?.problems ?? []).filter((problem) => CHECKED.some((name) => name === problem.field));
-  const wrong = problems[0] ? `${t(`chat.${problems[0].field as (typeof CHECKED)[number]}`)}: ${problems[0].message}` : tools.problem ? t("chat.tools.wrong", { why: tools.problem }) : "";
+  const wrong = problems[0] ? wordsOf(problems[0]) : tools.problem ? t("chat.tools.wrong", { why: tools.problem }) : "";
   const both = compare && Boolean(ready?.tuned);
 
   // To the end with every word, and once more when the buttons under an answer come; whoever reads further up stays there.

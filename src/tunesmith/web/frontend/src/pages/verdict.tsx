@@ -21,8 +21,8 @@ export function Verdict({ run }: { run: string }) {
       {verified.length > 0 && <Note tone={worst}><p>{t(`verify.${worst}`)}</p></Note>}
       {(model || ollama) && (
         <section className="card stack" aria-label={t("export.use")}>
-          <div className="row apart"><h2>{t("export.use")}</h2>{model && <a className="button primary" href={href("chat", "", { model })}>{t("export.run")}</a>}</div>
-          {ollama && <Code label="Ollama" text={ollama} />}
+          <div className="row apart"><h2>{t("export.use")}</h2>{model && <a className="button primary" href={href("chat", "", { model })}>{t("run.chat")}</a>}</div>
+          {ollama && <Code label={t("export.ollama")} text={ollama} />}
         </section>
       )}
       {verified.length > 0 && (
