@@ -73,6 +73,7 @@ def test_an_export_without_a_server_makes_the_files_alone(monkeypatch: pytest.Mo
         settings = {key: value for key, value in {**config, **remedy.settings}.items() if value is not None}
         export = load_job([], settings, verb="export").job.export
         assert not export.export_ollama and list(export.export_to) == files
+        assert bool(export.export_quant) is (files == ["gguf"])
 
 
 def test_a_model_whose_hub_does_not_answer_is_looked_for_on_the_other(tmp_path: Path) -> None:

@@ -126,8 +126,11 @@ def _new_folder(config: Mapping[str, Any], key: str) -> Remedy:
 
 
 def _without_ollama(config: Mapping[str, Any]) -> Remedy:
-    """The same files; what Ollama alone asked for is a GGUF file."""
-    files = {} if config.get("export_to") or config.get("export_quant") else {"export_to": "gguf"}
+    """The same files: what was left out is what an export to Ollama takes."""
+    targets = list(config.get("export_to") or ["gguf"])
+    files: dict[str, Any] = {} if config.get("export_to") else {"export_to": targets}
+    if "gguf" in targets and not config.get("export_quant"):
+        files["export_quant"] = ["q4_k_m"]
     return Remedy(what="without_ollama", settings={"export_ollama": None, "export_ollama_base": None, **files})
 
 
