@@ -29,8 +29,30 @@ def revision(path: Path) -> str:
     return f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
 
 
+def row_of(source: SourceFile, text: str) -> Row:
+    """The row that a person wrote in the file's own form: a line of a table, else a JSON object. UserError for none."""
+    _check_kind(source.path)
+    if source.path.suffix.lower() in (".csv", ".tsv"):
+        return _table_row(source, text)
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"The row is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}.",
+            hint='Expected {"…": "…"}. Often a quote or a comma is missing just before.',
+            field="text",
+        ) from None
+    if not isinstance(row, dict):
+        raise UserError(
+            "The row is JSON, but not an object with named columns.", hint='Expected {"…": "…"}.', field="text"
+        )
+    return row
+
+
 def replace_row(source: SourceFile, number: int, row: Row) -> None:
     """Put another row in the place of the number-th (from 0) of the file. UserError where it doesn't fit into it."""
+    if not row:
+        raise UserError("The new row holds nothing.", hint="Write something into it, or take the row out.")
 
     def change(at: int, before: SourceRow) -> Row | None:
         return row if at == number else _as_it_is(before)
@@ -121,7 +143,7 @@ def _rewrite(
         if suffix == ".json":
             _write_json(file, rows)
         else:
-            _write_table(file, rows, "\t" if suffix == ".tsv" else _separator(source), changed)
+            _write_table(file, rows, _mark(source), changed)
 
 
 def _holds_lines(source: SourceFile) -> bool:
@@ -186,6 +208,30 @@ def _separator(source: SourceFile) -> str:
     with source.path.open(encoding=source.encoding, errors="replace") as file:
         head = file.readline()
     return next((mark for mark in ",;\t" if mark in head), ",")
+
+
+def _table_row(source: SourceFile, text: str) -> Row:
+    mark = _mark(source)
+    with source.path.open(encoding=source.encoding, errors="surrogateescape", newline="") as file:
+        names = [name.strip() for name in next(csv.reader(file, delimiter=mark))]
+    try:
+        lines = [cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if cells]
+    except csv.Error as error:
+        raise UserError(f"The row is no line of a table: {error}.", field="text") from None
+    if len(lines) != 1:
+        raise UserError(f"One row is expected, and this is {len(lines)}.", field="text")
+    if len(lines[0]) != len(names):
+        raise UserError(
+            f"The row has {len(lines[0])} cells; the columns are {', '.join(names)}.",
+            hint="Put text that holds a comma or a line end into double quotes.",
+            field="text",
+        )
+    return dict(zip(names, lines[0], strict=True))
+
+
+def _mark(source: SourceFile) -> str:
+    """What separates the cells of a table."""
+    return "\t" if source.path.suffix.lower() == ".tsv" else _separator(source)
 
 
 def _write_table(file: TextIO, rows: list[Row], separator: str, changed: Row | None) -> None:
