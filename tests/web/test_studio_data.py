@@ -162,9 +162,9 @@ def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Pat
 
 
 def test_columns_that_tell_nothing_are_named_by_a_person(client: TestClient, workspace: Path) -> None:
-    client.post("/api/datasets/upload?name=odd.jsonl", content=b'{"Q1": "a", "A1": "b"}\n')
+    client.post("/api/datasets/upload?name=odd.jsonl", content=b'{"ID": "1", "Q1": "a", "A1": "b"}\n')
     look = client.post("/api/datasets/odd/look", json={}).json()
-    assert look["format"] is None and look["found"] == ["Q1", "A1"] and "Q1" in look["problem"]["message"]
+    assert look["format"] is None and look["found"] == ["ID", "Q1", "A1"] and "Q1" in look["problem"]["message"]
     assert look["guess"] == {"prompt": "Q1", "response": "A1"}
     assert client.put("/api/datasets/odd/mapping", json={"columns": {"promt": "Q1"}}).status_code == 400
     told = client.put("/api/datasets/odd/mapping", json={"columns": {"prompt": "Q1", "response": "A1"}})

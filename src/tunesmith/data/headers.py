@@ -23,17 +23,27 @@ _HEADERS: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 
 
+# Headers of what counts the rows, which is neither.
+_COUNTERS = frozenset({"id", "no", "nr", "index", "number", "编号", "編號", "序号", "序號", "番号", "번호", "номер"})
+
+
 def column_for(part: str, columns: Sequence[str]) -> str | None:
     """The column whose header names a part (a key of the table above), where one does."""
-    plain = {"".join(char for char in name.casefold() if char.isalnum()): name for name in reversed(columns)}
+    plain = {_plain(name): name for name in reversed(columns)}
     return next((plain[word] for word in _HEADERS[part] if word in plain), None)
 
 
 def likeliest(columns: Sequence[str]) -> tuple[str, str] | None:
-    """(question, answer) to suggest to a person where not both headers tell: what is told, the first and the last of
-    the others."""
-    if len(columns) < 2:
-        return None
+    """(question, answer) to suggest to a person where not both headers tell: what is told, else the first column, and
+    the one after it."""
     question, answer = column_for("instruction", columns), column_for("output", columns)
-    question = question or next(name for name in columns if name != answer)
-    return question, answer or next(name for name in reversed(columns) if name != question)
+    others = [name for name in columns if name not in (question, answer) and _plain(name) not in _COUNTERS]
+    if question is None and others:
+        question = others.pop(0)
+    if answer is None and others:
+        answer = others[0]
+    return None if question is None or answer is None else (question, answer)
+
+
+def _plain(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())

@@ -28,7 +28,7 @@ export function rangeOf(longest: number, given: number): number {
 
 /** Where a key moves a cutoff within 1 to `top`; null for a key that moves nothing. */
 export function pressed(key: string, cutoff: number, top: number): number | null {
-  const [small, large] = [Math.max(1, Math.round(top / 200)), Math.max(1, Math.round(top / 10))];
+  const [small, large] = [Math.max(1, Math.floor(top / 200)), Math.max(1, Math.floor(top / 10))];
   const by: Record<string, number> = { ArrowLeft: -small, ArrowDown: -small, ArrowRight: small, ArrowUp: small, PageDown: -large, PageUp: large, Home: -top, End: top };
   const step = by[key];
   return step === undefined ? null : Math.min(top, Math.max(1, cutoff + step));
