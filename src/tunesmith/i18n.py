@@ -28,7 +28,13 @@ IN_ENGLISH: Mapping[str, str] = {"TUNESMITH_LANGUAGE": "en"}
 _LONGEST, _MOST_PARTS = 4000, 60
 _LEAST_LETTERS = 4
 # A text that has no entry is translated by lines, those by sentences, those by what stands around a sign.
-_BORDERS = tuple(map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:×])( +)", r"(?<=;)( +)")))
+_BORDERS = tuple(
+    map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:×])( +)", r"(?<=;)( +)", r"(, )(?=\d)"))
+)
+_NUMBER = re.compile(r"[\d.,\s]+")
+_NUMBERS = frozenset({"count", "number"})
+_OF_OURS = frozenset({"status", "kind"})
+"""Names of values that are words of ours, be they single ones."""
 _WIDE = tuple("。！？；：，、）」』”")
 """Signs that bring their own space."""
 _TRADITIONAL = frozenset({"tw", "hk", "mo", "hant"})
@@ -219,6 +225,8 @@ class _Book:
         if not core:
             return text
         said = self._whole(core)
+        if said is None and core.endswith(":") and (place := self._whole(core[:-1])) is not None:
+            said = f"{place}:"
         if said is None:
             said = self._in_parts(core)
         head, _, tail = text.partition(core)
@@ -229,14 +237,14 @@ class _Book:
             return self._plain[text]
         for template, translation in self._templates:
             values = template.values(text)
-            if values is None or any("\n" in value for value in values.values()):
+            if values is None or any(map(_can_not_be, values.keys(), values.values())):
                 continue
             return translation.filled({name: self._value(name, value) for name, value in values.items()}).strip()
         return None
 
     def _value(self, name: str, value: str) -> str:
-        """A value may be a text of ours too; a single word is somebody's name for something, or a run's state."""
-        if name == "status":
+        """A value may be a text of ours too; a single word mostly is somebody's name for something."""
+        if name in _OF_OURS:
             return self.texts.get(value, value)
         place = value.rstrip().removesuffix(":")
         if place != value.rstrip() and " " in place:  # where something was found, before what it is
@@ -255,6 +263,11 @@ class _Book:
                         said += self.say(part)
                 return said
         return text
+
+
+def _can_not_be(name: str, value: str) -> bool:
+    """Whether a value is none of that name."""
+    return "\n" in value or (name in _NUMBERS and not _NUMBER.fullmatch(value))
 
 
 @cache

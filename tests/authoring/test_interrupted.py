@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from tests.authoring.chat_server import Answer, Body, ChatServer, diligent, serving
 from tests.authoring.library import make, rows
 
 import tunesmith
 from tunesmith.cli.main import main
 from tunesmith.runs.read import RunReader
+from tunesmith.web.app import create_app
+from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -102,7 +106,8 @@ def test_runs_resume_goes_on_from_anywhere(
     assert main(["runs", "resume", "saves/data/space"]) == 2  # it has finished
 
 
-def test_resumed_it_replaces_no_row_that_was_changed_meanwhile(slow_server: ChatServer) -> None:
+def test_resumed_it_replaces_no_row_that_was_changed_meanwhile(slow_server: ChatServer, workplace: Path) -> None:
+    """By the command line and by the studio alike."""
     Path("data").mkdir()
     Path("data/space.jsonl").write_text('{"instruction": "Earlier", "output": "Earlier"}\n', encoding="utf-8")
     process = started(slow_server, "--replace")
@@ -113,6 +118,10 @@ def test_resumed_it_replaces_no_row_that_was_changed_meanwhile(slow_server: Chat
     Path("data/space.jsonl").write_text(changed, encoding="utf-8")
     slow_server.answer = diligent
     assert main(["runs", "resume", "saves/data/space"]) == 2
+    studio = create_app(Studio(Workspace(workplace.resolve())))
+    with TestClient(studio, base_url="http://localhost") as client:
+        refused = client.post("/api/runs/saves/data/space/resume")
+    assert refused.status_code == 400 and "space" in refused.json()["message"]
     assert Path("data/space.jsonl").read_text(encoding="utf-8") == changed
 
 

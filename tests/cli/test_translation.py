@@ -43,7 +43,8 @@ def test_every_text_finds_its_own_entry() -> None:
         template, translated_to = Template.read(text.strip()), Template.read(to.strip())
         # Of values that stand side by side nobody can tell where one ends.
         apart = [name for name, before in zip(template.names, template.pieces, strict=False) if before]
-        values = {name: f"«{name}»" for name in (*template.names[:1], *apart)}
+        named = (*template.names[:1], *apart)
+        values = {name: "1,204" if name in ("count", "number") else f"«{name}»" for name in named}
         if (
             to
             and template.letters >= 4
@@ -51,6 +52,12 @@ def test_every_text_finds_its_own_entry() -> None:
         ):
             wrong.append(text)
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_stands_beside_each_other_is_told_by_parts() -> None:
+    assert translated("2 documents, 10 chunks", "zh-TW") == "2 份文件, 10 段"
+    broken = "x.jsonl, line 3: Expecting property name enclosed in double quotes"
+    assert translated(broken, "zh-TW") == "x.jsonl，第 3 行: 這裡應該是以雙引號括住的鍵"
 
 
 def test_the_source_is_read_as_it_is_written() -> None:

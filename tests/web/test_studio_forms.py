@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tunesmith.config.fields import fields
+from tunesmith.authoring.options import ConvertSettings
+from tunesmith.config.fields import fields, helps_of
 from tunesmith.config.load import load_job, parse_arguments
-from tunesmith.web.forms import COMMON, schema_for
+from tunesmith.web.forms import COMMON, as_command, is_automatic, schema_for
 
 
 @pytest.mark.parametrize("verb", COMMON)
@@ -25,6 +26,20 @@ def test_every_field_of_a_training_is_in_its_form() -> None:
     shown = schema_for("train")["properties"]
     elsewhere = ("evaluation", "generation", "export")
     assert {name for name, field in fields().items() if field.section not in elsewhere} - {"do_train"} <= set(shown)
+
+
+def test_what_is_found_where_a_field_is_left_out_reads_automatic() -> None:
+    """The help says it ("Left out: …"): whoever words it otherwise sees here what the form would then call none."""
+    automatic = {
+        "train": {"data_seed", "eval_steps", "greater_is_better", "metric_for_best_model", "output_dir", "run_name"},
+        "eval": {"output_dir"},
+        "export": {"export_dir", "export_ollama_base", "export_quant", "export_quantization_dataset", "export_to"},
+    }
+    everywhere = {"cache_dir", "interleave_probs", "lora_alpha", "packing", "template"}
+    for verb, own in automatic.items():
+        shown = schema_for(verb)["properties"]
+        assert {name for name, field in shown.items() if field["x-automatic"]} == own | everywhere
+    assert {name for name, help in helps_of(ConvertSettings).items() if is_automatic(help)} == {"header", "to"}
 
 
 def test_every_mistake_is_told_at_its_field(client: TestClient) -> None:
@@ -77,6 +92,12 @@ def test_file_and_command_say_what_the_form_says(client: TestClient) -> None:
     assert not files and load_job([], overrides, verb="ask").job == meant
     read = client.post("/api/config/import", json={"text": told["yaml"], "name": "mine.yaml"}).json()
     assert load_job([], read["settings"], verb="ask").job == meant
+
+
+def test_small_numbers_stand_in_a_command_as_people_type_them() -> None:
+    settings = {"learning_rate": 2e-05, "adam_epsilon": 1e-08, "interleave_probs": [5e-05, 1.0]}
+    line = as_command("train", settings, windows=False)
+    assert line == "tunesmith train learning_rate=2e-5 adam_epsilon=1e-8 interleave_probs=5e-5,1.0"
 
 
 def test_powershell_has_its_own_quotes(client: TestClient) -> None:

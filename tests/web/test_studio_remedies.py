@@ -3,10 +3,14 @@
 import errno
 import os
 import socket
+import sys
+import types
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import requests
 from starlette.testclient import TestClient
 
 from tunesmith.config.load import load_job
@@ -71,6 +75,34 @@ def test_a_model_whose_hub_does_not_answer_is_looked_for_on_the_other(tmp_path: 
     (back,) = remedies({"message": "", "code": "hub_unreachable"}, CONFIG | MODELSCOPE)
     assert back.settings == {"hub_name": "huggingface"} and not back.needs
     assert remedies({"message": "", "code": "hub_unreachable"}, CONFIG | {"model_name_or_path": "models/x.gguf"}) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "first"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "one_checkpoint"),
+        (ValueError("The request model: a/b does not exist!"), None),
+        (requests.ConnectionError("Max retries exceeded"), "from_hub"),
+        (requests.ReadTimeout("Read timed out."), "from_hub"),
+    ],
+)
+def test_another_hub_is_offered_only_where_modelscope_did_not_answer(
+    raised: Exception, first: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise raised
+
+    hub = types.ModuleType("modelscope")
+    hub.__spec__ = ModuleSpec("modelscope", None)
+    vars(hub).update(HubApi=None, snapshot_download=fail)
+    monkeypatch.setitem(sys.modules, "modelscope", hub)
+    monkeypatch.delenv("MODELSCOPE_API_TOKEN", raising=False)
+    config = CONFIG | MODELSCOPE
+    with pytest.raises(UserError) as told:
+        locate(load_job([], {**config, "cache_dir": str(tmp_path)}, verb="ask").job.model)
+    for error in ({"message": told.value.message, "code": told.value.code or ""}, {"message": told.value.message}):
+        found = [remedy.what for remedy in remedies(error, config)]
+        assert found[:1] == ([first] if first else [])
 
 
 def test_smaller_batches_keep_the_rows_of_a_step_at_least() -> None:

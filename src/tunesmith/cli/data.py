@@ -105,10 +105,10 @@ def _rows(arguments: list[str]) -> tuple[list[str], int]:
     if "--rows" not in arguments:
         return arguments, 2
     at = arguments.index("--rows")
-    number = arguments[at + 1] if at + 1 < len(arguments) else ""
-    if not number.isdigit():
-        raise UserError(f"--rows needs a whole number, not {number!r}.")
-    return arguments[:at] + arguments[at + 2 :], int(number)
+    given = arguments[at + 1] if at + 1 < len(arguments) else ""
+    if not given.isdigit():
+        raise UserError(f"--rows needs a whole number, not {given!r}.")
+    return arguments[:at] + arguments[at + 2 :], int(given)
 
 
 def _check(resolved: Resolved) -> int:

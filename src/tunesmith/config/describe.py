@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -53,14 +52,17 @@ def default_text(field: Field) -> str:
     """The default as one would write it in YAML."""
     value = field.default
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(scalar_text, value)) or "none"
     if isinstance(value, Mapping):
         return "none"
-    if value is None or value == "":
-        return "null"
+    return "null" if value is None or value == "" else scalar_text(value)
+
+
+def scalar_text(value: bool | float | str) -> str:
+    """A single value as people type it: true, 5e-5."""
     if isinstance(value, float):
-        return re.sub(r"e-0", "e-", f"{value}")
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+        return str(value).replace("e-0", "e-")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def json_schema() -> dict[str, Any]:

@@ -134,7 +134,8 @@ def node_value(node: yaml.Node, free: bool) -> Any:
 
 
 def _where(path: Path, node: yaml.Node) -> str:
-    return f"{path}, line {node.start_mark.line + 1}"
+    number = node.start_mark.line + 1
+    return f"{path}, line {number}"
 
 
 def _refuse_duplicates(keys: Iterable[tuple[str, str]]) -> None:
@@ -158,7 +159,8 @@ def _yaml_error(path: Path, text: str, error: Exception) -> UserError:
             f"{path} is not valid YAML: {str(error).splitlines()[0]}.", hint="Expected `key: value` lines."
         )
     line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
-    where = f"{path}, line {mark.line + 1}"
+    number = mark.line + 1
+    where = f"{path}, line {number}"
     if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in str(getattr(error, "problem", "")):
         return UserError(f"{where}: a tab stands where YAML wants spaces.", hint="Replace the tab by two spaces.")
     problem = getattr(error, "problem", None) or "not understood"

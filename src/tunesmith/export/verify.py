@@ -82,9 +82,11 @@ class Quality:
     def verdict(self) -> Finding:
         """In one plain line."""
         status, words, fix = self._judged()
-        measured = self.loss is not None and self.reference_loss is not None
-        lost = f", loss {self.reference_loss:.3f} → {self.loss:.3f}" if measured else ""
-        detail = f"{words} ({self.agreement:.0%} same next token, KL {self.divergence:.4f}{lost})"
+        agreement, divergence = f"{self.agreement:.0%}", f"{self.divergence:.4f}"
+        detail = f"{words} ({agreement} same next token, KL {divergence})"
+        if self.loss is not None and self.reference_loss is not None:
+            before, after = f"{self.reference_loss:.3f}", f"{self.loss:.3f}"
+            detail = f"{words} ({agreement} same next token, KL {divergence}, loss {before} → {after})"
         return Finding(status, self.file.name, detail, fix)
 
     def _judged(self) -> tuple[Literal["pass", "warn", "fail"], str, str]:

@@ -143,6 +143,7 @@ def _from_modelscope(
             code="hub_unreachable",
         )
     from modelscope import HubApi, snapshot_download
+    from requests import exceptions
 
     revision = "master" if model.model_revision == "main" else model.model_revision
     try:
@@ -156,11 +157,12 @@ def _from_modelscope(
             ignore_file_pattern=list(ignore),
         )
     except Exception as error:  # its client raises whatever its transport does
+        unreached = (ConnectionError, TimeoutError, exceptions.ConnectionError, exceptions.Timeout)
         raise UserError(
             f"{repository} could not be had from ModelScope: {type(error).__name__}: {_first_line(error)}",
             hint="Check the spelling and the network; for a private model set ms_hub_token.",
             field=field,
-            code=code_of(error) or "hub_unreachable",
+            code="hub_unreachable" if isinstance(error, unreached) else code_of(error),
         ) from error
     return Path(folder)
 

@@ -41,7 +41,8 @@ class Deletion(BaseModel):
 def deletion_of(run: RunReader, name: str) -> Deletion:
     layout, kind = run.layout, run.state().kind
     goes = list(_going(layout))
-    asked = {path.stem for path in (layout.journal, layout.decisions, layout.report)}
+    journal = layout.journal
+    asked = {journal, *layout.root.glob(f"{journal.name}-*"), layout.decisions, layout.report}
     config = forms.mapping_in(layout.resolved)
     exported = config.get("export_dir") if kind == "export" else None
     return Deletion(
@@ -50,12 +51,10 @@ def deletion_of(run: RunReader, name: str) -> Deletion:
         checkpoints=len(run.checkpoints()),
         weights=layout.holds_weights(),
         predictions=layout.predictions.is_file(),
-        answers=layout.journal.is_file(),
+        answers=journal.is_file(),
         exported=exported if isinstance(exported, str) and Path(exported).is_dir() else "",
         dataset=_made(config) if kind.startswith("data ") else "",
-        others=sorted(path.name for path in layout.root.iterdir() if path not in goes and path.stem not in asked)[
-            :_MOST_NAMED
-        ],
+        others=sorted(path.name for path in layout.root.iterdir() if path not in asked.union(goes))[:_MOST_NAMED],
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.describe import json_schema
+from tunesmith.config.describe import json_schema, scalar_text
 from tunesmith.config.evaluation import COMMAND
 from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job
@@ -83,7 +83,8 @@ def schema_for(verb: str) -> dict[str, Any]:
 
 
 def is_automatic(help: str) -> bool:
-    """Whether a value is found where none is given, by the English help of a setting."""
+    """Whether a value is found where none is given, by the English help of a setting: there alone it stands, and a test
+    lists the settings that say so."""
     return "Left out" in help
 
 
@@ -246,14 +247,10 @@ def _train_too(verb: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flag_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, list | tuple):
         plain = all(isinstance(item, str | int | float) and "," not in str(item) for item in value)
-        return ",".join(map(str, value)) if plain else _json(value)
-    if isinstance(value, float):
-        return str(value).replace("e-0", "e-")  # as people type it: 5e-5
-    return _json(value) if isinstance(value, Mapping) else str(value)
+        return ",".join(map(scalar_text, value)) if plain else _json(value)
+    return _json(value) if isinstance(value, Mapping) else scalar_text(value)
 
 
 def _json(value: Any) -> str:

@@ -27,11 +27,14 @@ _WORDS = (
     ),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
+    ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
     (
         "hub_unreachable",
-        re.compile(r"no folder here, is .* in the local cache, |could not be had from ModelScope|the chosen hub, but"),
+        re.compile(
+            r"no folder here, is .* in the local cache, |the chosen hub, but|"
+            r"had from ModelScope: \w*(Connection|Connect|Timeout|Proxy|SSL)\w*: "
+        ),
     ),
-    ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
     ("template", re.compile(r"no chat template of its own|There is no template called|^The template .* not built in")),
     ("bf16", re.compile(r"\bbf16\b.*(not|can't)|(not|can't).*\bbf16\b", re.IGNORECASE)),
     ("not_a_number", re.compile(r"not a number|\bNaN\b|is no number|diverged", re.IGNORECASE)),

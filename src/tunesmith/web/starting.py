@@ -20,6 +20,7 @@ from tunesmith.jobs.recorded import last_error
 from tunesmith.runs.files import read_json
 from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
+from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run, flat_yaml
 from tunesmith.web import forms
 from tunesmith.web.devices import CPU
@@ -68,16 +69,14 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_
         raise Clash(f"{name} is in the queue already.")
     path = Path(name)
     if state.kind in AUTHORED and "arguments" not in run.environment():  # it keeps its run itself
-        command = [str(word) for word in (run.environment().get("command") or [])[1:]]
-        if not command:
-            raise Clash("This run does not say how it was started.", hint="Start it anew.")
+        command = ["runs", "resume", name] if state.attempt else _recorded(run, "command")[1:]
         secrets = {"TUNESMITH_API_KEY": api_key} if api_key else {}
         return begin_authoring(studio, path, command, secrets, local=not asks_a_server(run))
     if state.kind == EVAL:
         taken = studio.devices.known(chosen) or studio.devices.ids()
         return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
     if state.kind != "train":
-        kept = _recorded_arguments(run.layout.root)
+        kept = _recorded(run, "arguments")
         return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], studio.devices.known(chosen), {})
     if state.status == "finished":
         raise Clash(f"{name} has finished; there is nothing left to resume.", hint="Start a new run from its adapter.")
@@ -242,8 +241,9 @@ def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("hf_hub_token", "ms_hub_token")}
 
 
-def _recorded_arguments(root: Path) -> list[str]:
-    kept = (read_json(RunLayout(root).environment) or {}).get("arguments")
+def _recorded(run: RunReader, key: str) -> list[str]:
+    """How the run was started, by a key of its record: `command` with the program's name, or `arguments`."""
+    kept = run.environment().get(key)
     if not isinstance(kept, list) or not kept:
         raise Clash("This run does not say how it was started.", hint="Start it anew.")
-    return [str(argument) for argument in kept]
+    return [str(word) for word in kept]

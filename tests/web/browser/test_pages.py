@@ -11,8 +11,11 @@ from playwright.sync_api import Page, expect
 from tests.web.browser.filling import filled
 from tests.web.serving import Server
 
+from tunesmith.errors import UserError
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.run import Run
+from tunesmith.web.queue import Job, Queue
+from tunesmith.web.workspace import Workspace
 
 PAGES = (
     "runs", "runs/saves/trained", "runs/saves/trained?tab=log", "runs/saves/trained?tab=samples",
@@ -195,6 +198,40 @@ def test_the_command_of_the_form_is_quoted_and_keeps_secrets(
     expect(dialog).to_be_hidden()
     kept = page.evaluate("JSON.stringify(localStorage)")
     assert "hf_secret" not in kept
+
+
+def test_saved_arguments_are_deleted_once_a_person_agrees(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page]
+) -> None:
+    server = serve()
+    server.http.put("/api/arguments/mine", json={"settings": {"lora_rank": 4}})
+    page = open_page("en-US")
+    page.goto(f"{server.url}#/train")
+    page.get_by_role("button", name="Load arguments").click()
+    for answer in ("Cancel", "Delete"):
+        page.get_by_role("button", name="Delete mine").click()
+        asked = page.get_by_role("dialog", name="Delete “mine”?")
+        expect(asked).to_be_visible()
+        assert server.http.get("/api/arguments").json() == ["mine"]
+        asked.get_by_role("button", name=answer, exact=True).click()
+        expect(asked).to_be_hidden()
+    expect(page.get_by_text("Nothing saved yet")).to_be_visible()
+
+
+def test_what_a_run_says_stands_on_its_page(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    """Also of one that waits for a token, which an earlier server took along."""
+    failed = Run.create(Path("saves/failed"), {}, {})
+    failed.finish("failed", UserError("It can't go on.", hint="See `tunesmith doctor`."))
+    Run.create(Path("saves/held"), {}, {})
+    queue = Queue(Workspace(workspace).own("queue.json"))
+    queue.add(Job("saves/held", "tunesmith", ["version"], []), {"HF_TOKEN": "hf_secret"})
+    server, page = serve(), open_page("en-US")
+    page.goto(f"{server.url}#/runs/saves/failed")
+    expect(page.locator(".note code")).to_have_text("tunesmith doctor")
+    page.goto(f"{server.url}#/runs/saves/held")
+    expect(page.locator(".note")).to_contain_text("Its token has to be entered again")
 
 
 @pytest.mark.parametrize("proxy", ["holds back", "refuses"])

@@ -4,7 +4,7 @@ import type { Command, Imported, Settings } from "../api/types";
 import { told, useResource } from "../api/use";
 import type { ApiError } from "../api/client";
 import { t } from "../i18n";
-import { Dialog } from "../ui/dialog";
+import { Confirm, Dialog, type Question } from "../ui/dialog";
 import { Button, Code, Empty, Failure, Labelled, Waiting } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
 
@@ -54,22 +54,28 @@ export function LoadDialog({ onTake, onClose }: { onTake: (settings: Settings) =
     known.set(name, saved.revision);
     onTake(saved.settings);
   }, t("arguments.loaded", { name }));
-  const forget = (name: string) => attempt(async () => { await remove(`arguments/${encodeURIComponent(name)}`); names.reload(); });
+  const [question, setQuestion] = useState<Question | null>(null);
+  const forget = async (name: string) => { await remove(`arguments/${encodeURIComponent(name)}`); names.reload(); };
   return (
-    <Dialog narrow title={t("train.load")} onClose={onClose}>
-      {names.error && <Failure error={names.error} />}
-      {!names.data && !names.error && <Waiting rows={3} />}
-      {names.data?.length === 0 && <Empty icon="file" title={t("arguments.none")}>{t("arguments.none.text")}</Empty>}
-      <ul className="list">
-        {names.data?.map((name) => (
-          <li key={name} className="row" style={{ padding: "var(--s2) 0" }}>
-            <span className="grow">{name}</span>
-            <Button small onClick={() => void load(name)}>{t("arguments.take")}</Button>
-            <Button small kind="quiet" icon="trash" title={t("arguments.delete", { name })} onClick={() => void forget(name)} />
-          </li>
-        ))}
-      </ul>
-    </Dialog>
+    <>
+      <Dialog narrow title={t("train.load")} onClose={onClose}>
+        {names.error && <Failure error={names.error} />}
+        {!names.data && !names.error && <Waiting rows={3} />}
+        {names.data?.length === 0 && <Empty icon="file" title={t("arguments.none")}>{t("arguments.none.text")}</Empty>}
+        <ul className="list">
+          {names.data?.map((name) => (
+            <li key={name} className="row" style={{ padding: "var(--s2) 0" }}>
+              <span className="grow">{name}</span>
+              <Button small onClick={() => void load(name)}>{t("arguments.take")}</Button>
+              <Button small kind="quiet" icon="trash" title={t("arguments.delete", { name })} onClick={() => setQuestion({
+                title: t("arguments.forget.title", { name }), text: t("arguments.forget.text"), action: t("run.delete"), danger: true, run: () => forget(name),
+              })} />
+            </li>
+          ))}
+        </ul>
+      </Dialog>
+      {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
+    </>
   );
 }
 

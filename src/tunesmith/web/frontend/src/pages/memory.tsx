@@ -2,6 +2,7 @@ import { post } from "../api/client";
 import type { Estimate, Settings } from "../api/types";
 import { useResource, useRested, type Resource } from "../api/use";
 import { bytes, named, t } from "../i18n";
+import { Said } from "../ui/said";
 
 const PARTS = ["weights", "gradients", "optimizer", "activations", "logits", "runtime"];
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
@@ -30,7 +31,7 @@ export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> 
       </ul>
       <div className="told stack tight">
         <p className={`small ${data && !data.fits && !estimate.stale ? "bad" : "muted"}`}>
-          {estimate.error && model ? estimate.error.message : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
+          {estimate.error && model ? <Said text={estimate.error.message} /> : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
         </p>
         {data?.note && <p className="small muted">{data.note}</p>}
       </div>

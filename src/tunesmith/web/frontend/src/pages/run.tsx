@@ -8,6 +8,7 @@ import { toText } from "../form/schema";
 import { bytes, measure, t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { Remedies } from "./remedies";
 import { RunActions } from "./run-actions";
 import { RunAnswers } from "./run-answers";
@@ -93,13 +94,14 @@ export function RunPage() {
       </>}
     >
       {(training || made || isActive(run.status)) && <Summary run={run} last={(name) => newest.current.values[name] ?? null} />}
+      {run.missing.length > 0 && <Note tone="warn"><Message run={run} /></Note>}
       {!isActive(run.status) && run.message && (
         <Note tone={run.status === "stopped" ? "info" : "bad"} action={training ? <a className="button small" href={href("train", "", { run: run.id })}>{t("run.change")}</a> : evaluating && <a className="button small" href={href("evaluate", "", { again: run.id })}>{t("run.change")}</a>}>
-          <p>{run.message}</p>{run.hint && <p>{run.hint}</p>}
+          <Message run={run} />
         </Note>
       )}
       {run.status === "failed" && detail.data && <Remedies detail={detail.data} />}
-      {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p>{warning}</p></Note>)}
+      {detail.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p><Said text={warning} /></p></Note>)}
       {(run.kind === "export" || run.kind === "verify") && run.status === "finished" && <Verdict run={run.id} />}
       {evaluation.data && <RunScores run={run} evaluation={evaluation.data} />}
       <Tabs label={t("run.views")} current={tab} tabs={tabs.map((one) => [one, t(made && one === "curve" ? "run.tab.progress" : `run.tab.${one}`), href("runs", id, { tab: one })])} />
@@ -118,6 +120,8 @@ export function RunPage() {
     </Page>
   );
 }
+
+const Message = ({ run }: { run: Run }) => <><p><Said text={run.message} /></p>{run.hint && <p><Said text={run.hint} /></p>}</>;
 
 export function Pairs({ entries, caption }: { entries: [string, Json | undefined][]; caption: string }) {
   return (

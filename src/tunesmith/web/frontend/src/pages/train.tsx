@@ -105,13 +105,13 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
           {error && <Failure error={error} />}
           {wrong.length > 0 && (
             <ul className="stack tight small" aria-label={t("train.missing")}>
-              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}{problem.message} <span className="muted">{problem.hint}</span></>}</li>)}
+              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></>}</li>)}
             </ul>
           )}
-          {check?.ok && (estimate.error ? <p className="small warn">{estimate.error.message} <span className="muted">{estimate.error.hint}</span></p> : <p className="small good">{t("train.ok")}</p>)}
-          {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted">{problem.message}</p>)}
+          {check?.ok && (estimate.error ? <p className="small warn"><Said text={estimate.error.message} /> <span className="muted"><Said text={estimate.error.hint} /></span></p> : <p className="small good">{t("train.ok")}</p>)}
+          {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted"><Said text={problem.message} /></p>)}
           {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Said text={warning} /></p></Note>)}
-          {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
+          {check?.notes.map((note) => <p key={note} className="small muted"><Said text={note} /></p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
         <Memory estimate={estimate} />
