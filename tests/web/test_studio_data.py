@@ -94,6 +94,23 @@ def test_what_cannot_be_read_is_corrected_as_it_stands_there(
     assert isinstance(after := list(read_rows([source]))[1].row, dict) and after["a"][0] == "y"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "after"),
+    [
+        ("rows.csv", "a,b\n1,2,3\nx,y,z\n", [{"a": "1", "b": "2"}, "x,y,z"]),
+        ("rows.json", '[[1], ["z"]]', [{"a": "1", "b": "2"}, '["z"]']),
+    ],
+)
+def test_one_of_two_broken_rows_is_corrected_and_the_other_waits(
+    tmp_path: Path, name: str, content: str, after: list[object]
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    replace_row(SourceFile(path, "utf-8"), 0, {"a": "1", "b": "2"})
+    rows = rows_of(SourceFile(path, "utf-8"))
+    assert [row.text if isinstance(row, RowError) else row for row in rows] == after
+
+
 def test_a_table_keeps_its_columns(tmp_path: Path) -> None:
     source = written(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="no column 'new'"):

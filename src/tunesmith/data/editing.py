@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -123,16 +123,13 @@ def _rewrite(
     if suffix == ".jsonl" or (suffix == ".json" and _holds_lines(source)):
         _rewrite_lines(source, change, number, added)
         return
-    rows, seen = [], -1
+    rows: list[Row | str] = []
+    seen = -1
     for seen, before in enumerate(read_rows([source])):
         after = change(seen, before)
         if after is UNREADABLE:
-            assert isinstance(before.row, RowError)
-            raise UserError(
-                f"{path.name} has a row that can't be read: line {before.line}, {before.row.reason}.",
-                hint="Correct or remove that row first.",
-            )
-        if after is not None:
+            rows.append(_kept_text(path, before))
+        elif after is not None:
             rows.append(after)
     _check_seen(path, number, seen)
     rows += [] if added is None else [added]
@@ -143,7 +140,18 @@ def _rewrite(
         if suffix == ".json":
             _write_json(file, rows)
         else:
-            _write_table(file, rows, _mark(source), changed)
+            _write_table(file, rows, _header(source), _mark(source), changed)
+
+
+def _kept_text(path: Path, before: SourceRow) -> str:
+    """What stands in the place of a row that can't be read, to be written again. UserError where it is damaged."""
+    assert isinstance(before.row, RowError)
+    if before.row.text is None or "\ufffd" in before.row.text:
+        raise UserError(
+            f"{path.name} has a row that can't be read: line {before.line}, {before.row.reason}.",
+            hint="Correct or remove that row first.",
+        )
+    return before.row.text
 
 
 def _holds_lines(source: SourceFile) -> bool:
@@ -196,10 +204,10 @@ def _aside(path: Path, encoding: str) -> Iterator[TextIO]:
                 aside.unlink(missing_ok=True)
 
 
-def _write_json(file: TextIO, rows: list[Row]) -> None:
+def _write_json(file: TextIO, rows: list[Row | str]) -> None:
     file.write("[\n")
     for number, row in enumerate(rows):
-        text = json.dumps(row, ensure_ascii=False, indent=2)
+        text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, indent=2)
         file.write("  " + text.replace("\n", "\n  ") + (",\n" if number + 1 < len(rows) else "\n"))
     file.write("]\n")
 
@@ -211,9 +219,7 @@ def _separator(source: SourceFile) -> str:
 
 
 def _table_row(source: SourceFile, text: str) -> Row:
-    mark = _mark(source)
-    with source.path.open(encoding=source.encoding, errors="surrogateescape", newline="") as file:
-        names = [name.strip() for name in next(csv.reader(file, delimiter=mark))]
+    mark, names = _mark(source), _header(source)
     try:
         lines = [cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if cells]
     except csv.Error as error:
@@ -229,24 +235,29 @@ def _table_row(source: SourceFile, text: str) -> Row:
     return dict(zip(names, lines[0], strict=True))
 
 
+def _header(source: SourceFile) -> list[str]:
+    with source.path.open(encoding=source.encoding, errors="surrogateescape", newline="") as file:
+        return [name.strip() for name in next(csv.reader(file, delimiter=_mark(source)))]
+
+
 def _mark(source: SourceFile) -> str:
     """What separates the cells of a table."""
     return "\t" if source.path.suffix.lower() == ".tsv" else _separator(source)
 
 
-def _write_table(file: TextIO, rows: list[Row], separator: str, changed: Row | None) -> None:
-    names = list(rows[0]) if rows else []
-    others = next((row for row in rows if row is not changed), None)
-    if changed is not None and others is not None:
-        names = list(others)
-        if foreign := [name for name in changed if name not in names]:
-            raise UserError(f"The table has no column {foreign[0]!r}.", hint=f"It has: {', '.join(names)}.")
+def _write_table(file: TextIO, rows: list[Row | str], names: list[str], separator: str, changed: Row | None) -> None:
+    if foreign := [name for name in changed or () if name not in names]:
+        raise UserError(f"The table has no column {foreign[0]!r}.", hint=f"It has: {', '.join(names)}.")
     writer = csv.writer(file, delimiter=separator)
     writer.writerow(names)
-    writer.writerows(["" if row.get(name) is None else row[name] for name in names] for row in rows)
+    for row in rows:
+        if isinstance(row, str):
+            file.write(row + writer.dialect.lineterminator)
+        else:
+            writer.writerow(["" if row.get(name) is None else row[name] for name in names])
 
 
-def _write_parquet(path: Path, rows: list[Row]) -> None:
+def _write_parquet(path: Path, rows: Sequence[Row | str]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
