@@ -212,12 +212,12 @@ def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
 
 
 @router.post("/authoring/{verb}/preview")
-def preview_data(verb: Verb, asked: Asked, studio: TheStudio) -> Preview:
-    """What it would take and give, as `--dry-run` tells it. Nobody is asked, nothing is written. A preview that is
-    asked for while another is made ends that one: the page asks while somebody types."""
+def preview_data(verb: Verb, asked: Asked, studio: TheStudio, wanted: Listening) -> Preview:
+    """What it would take and give, as `--dry-run` tells it. Nobody is asked, nothing is written. Several are
+    made one after the other; one that nobody waits for any more is ended: the page asks while somebody types."""
     named = {**asked.options, "out": asked.options.get("out") or "preview", "replace": True}
     sources, arguments, _ = _command(verb, asked.model_copy(update={"options": named}), studio)
-    told = studio.previews.run(["data", verb, *sources, *arguments, "--dry-run"])
+    told = studio.previews.run(["data", verb, *sources, *arguments, "--dry-run"], wanted)
     if told.returncode:
         raise last_error(told.stderr.splitlines(), "It can't be told what this would take.")
     return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])

@@ -382,7 +382,8 @@ export interface components {
         };
         /**
          * Exported
-         * @description verified: how each file compares with the trained model, where that was asked for.
+         * @description verified: how each file compares with the trained model, where that was asked for. model: what can be talked to,
+         *     "" for adapters alone. ollama: the command that runs the model there, or makes it of the Modelfile.
          */
         Exported: {
             /** Folder */
@@ -393,6 +394,16 @@ export interface components {
             verified: components["schemas"]["ExportedFile"][];
             /** Modelfile */
             modelfile?: string | null;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Ollama
+             * @default
+             */
+            ollama: string;
         };
         /**
          * ExportedFile
@@ -598,7 +609,9 @@ export interface components {
         /**
          * Look
          * @description How a data set is read. found: the columns there are; columns, tags: what stands for what; problem: why it can't
-         *     be read at all. lengths: only where a model is named.
+         *     be read at all. told: the format or the columns stand in the entry. guess: what a person may take for question and
+         *     answer where nothing tells. unasked: rows with an empty question, unasked_at: the places of the first. lengths: only
+         *     where a model is named.
          */
         Look: {
             /** Name */
@@ -609,6 +622,18 @@ export interface components {
             revision: string;
             /** Found */
             found: string[];
+            /**
+             * Told
+             * @default false
+             */
+            told: boolean;
+            /**
+             * Guess
+             * @default {}
+             */
+            guess: {
+                [key: string]: string;
+            };
             /** Format */
             format?: string | null;
             problem?: components["schemas"]["Told"] | null;
@@ -663,6 +688,16 @@ export interface components {
              * @default 0
              */
             contradictions: number;
+            /**
+             * Unasked
+             * @default 0
+             */
+            unasked: number;
+            /**
+             * Unasked At
+             * @default []
+             */
+            unasked_at: string[];
             /**
              * Placeholders
              * @default {}
@@ -836,12 +871,20 @@ export interface components {
              */
             trusted: boolean;
         };
-        /** NewRow */
+        /**
+         * NewRow
+         * @description row, or text in the form of the file: a JSON object, a line of a table.
+         */
         NewRow: {
             /** Row */
-            row: {
+            row?: {
                 [key: string]: unknown;
-            };
+            } | null;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
             /** Revision */
             revision: string;
         };
@@ -1171,10 +1214,15 @@ export interface components {
             /** Taken */
             taken: components["schemas"]["Taken"][];
         };
-        /** Rows */
+        /**
+         * Rows
+         * @description columns: those that a row may have.
+         */
         Rows: {
             /** Rows */
             rows: components["schemas"]["ShownRow"][];
+            /** Columns */
+            columns: string[];
             /** Editable */
             editable: boolean;
             /** Revision */
@@ -1295,7 +1343,7 @@ export interface components {
         };
         /**
          * ShownRow
-         * @description row: null where it can't be read; text is then its line. problem: why it is not used.
+         * @description row: null where it can't be read; text is then what stands there. problem: why it is not used.
          */
         ShownRow: {
             /** Number */
@@ -1818,7 +1866,7 @@ export interface components {
             };
         };
         /** Saved */
-        tunesmith__web__api__datasets__Saved: {
+        tunesmith__web__api__dataset_shapes__Saved: {
             /** Revision */
             revision: string;
             /**
