@@ -131,7 +131,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
                 yield {}
 
         def rows(question, stopped):
-            yield {"rows": [], "editable": True, "revision": "1"}
+            yield {"rows": [], "columns": [], "editable": True, "revision": "1"}
 
         def hang(question, stopped):
             yield {"number": 0}
