@@ -21,7 +21,6 @@ from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of, writable
-from tunesmith.web.children import Gone, Unwanted
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -188,16 +187,12 @@ def speakers(asked: Asked, studio: TheStudio, wanted: Listening) -> Speakers:
 
 
 def _ask_of_documents(do: str, asked: Asked, studio: Studio, wanted: Listening) -> dict[str, Any]:
-    """What the process that reads documents answers. What it was asked before is ended, in the middle of a book too:
-    the page asks while somebody types."""
-    sources = _sources(studio, asked.sources)
-    child = studio.children.afresh(_READER)
-    try:
-        found: dict[str, Any] = writable(child.ask(do, wanted, sources=sources, options=_given(asked)))
-    except Gone:
-        if studio.children.named(_READER) is child:
-            raise
-        raise Unwanted("The answer was called off.") from None
+    """What the process that reads documents answers. What a page no longer waits for is ended, in the middle of a book
+    too: it asks while somebody types."""
+    child = studio.children.afresh(_READER, wanted)
+    found: dict[str, Any] = writable(
+        child.ask(do, wanted, sources=_sources(studio, asked.sources), options=_given(asked))
+    )
     return found
 
 
