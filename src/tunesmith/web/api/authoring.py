@@ -278,7 +278,7 @@ def _given(asked: Asked) -> dict[str, Any]:
 
 @router.get("/authoring/rejected/{name}")
 def rejected_rows(
-    name: str, studio: TheStudio, dataset_dir: str = "data", offset: Annotated[int, Query(ge=0)] = 0,
+    name: str, studio: TheStudio, dataset_dir: str = "data", offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=_MOST_SHOWN)] = 50,
 ) -> Rejected:  # fmt: skip
     """What lies beside the data set in NAME.rejected.jsonl."""
