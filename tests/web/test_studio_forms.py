@@ -109,8 +109,26 @@ def test_llama_factorys_file_is_read(client: TestClient) -> None:
     text = "model_name_or_path: a/b\nstage: sft\ndo_train: true\nfinetuning_type: lora\nbf16: true\n"
     told = client.post("/api/config/import", json={"text": text, "name": "llama3_lora_sft.yaml"}).json()
     assert told["settings"]["model_name_or_path"] == "a/b" and told["settings"]["finetuning_type"] == "lora"
+    assert told["settings"]["precision"] == "bf16" and "bf16" not in told["settings"]
     wrong = client.post("/api/config/import", json={"text": "a: [1", "name": "x.yaml"})
     assert wrong.status_code == 400 and wrong.json()["message"].startswith("x.yaml, line 1")
+
+
+def test_what_training_refuses_stays_in_an_imported_file_and_is_told_with_its_reason(client: TestClient) -> None:
+    text = "model_name_or_path: a/b\ndataset: numbers\nuse_galore: true\ndeepspeed: ds_z3.json\nstage: dpo\nper_gpu_train_batch_size: 2\n"
+    told = client.post("/api/config/import", json={"text": text, "name": "mine.yaml"}).json()
+    assert {problem["field"] for problem in told["refused"]} == {"use_galore", "deepspeed", "stage"}
+    assert told["refused"][0]["message"].startswith("mine.yaml, line 3: `use_galore: true` is refused: GaLore")
+    assert told["notes"] == ["per_gpu_train_batch_size: read as `per_device_train_batch_size: 2`."]
+    assert told["settings"]["use_galore"] is True and told["settings"]["per_device_train_batch_size"] == 2
+    checked = client.post("/api/config/check", json={"settings": told["settings"]}).json()
+    assert {problem["field"] for problem in checked["problems"]} == {"use_galore", "deepspeed", "stage"}
+    kept = {key: value for key, value in told["settings"].items() if key not in ("use_galore", "deepspeed", "stage")}
+    assert client.post("/api/config/check", json={"settings": kept}).json()["ok"]
+    assert client.put("/api/arguments/refused", json={"settings": told["settings"]}).status_code == 200
+    assert client.get("/api/arguments/refused").json()["settings"] == told["settings"]
+    unknown = client.post("/api/config/import", json={"text": "modle: x", "name": "x.yaml"}).json()
+    assert "tunesmith help" not in unknown["hint"]
 
 
 def test_arguments_are_saved_and_nobody_is_overwritten_unseen(client: TestClient) -> None:

@@ -54,7 +54,7 @@ def load_arguments(name: str, studio: TheStudio) -> Saved:
         raise Missing(f"There are no saved arguments called {name}.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path.name} is not a text file in UTF-8.", hint="Save it anew as UTF-8.") from None
-    settings, notes = forms.read_yaml(text, path.name) if text.strip() else ({}, [])
+    settings, notes, _ = forms.read_yaml(text, path.name) if text.strip() else ({}, [], [])
     return Saved(name=name, settings=settings, notes=notes, revision=_revision(text))
 
 

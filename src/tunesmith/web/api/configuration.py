@@ -53,8 +53,11 @@ class Command(BaseModel):
 
 
 class Imported(BaseModel):
+    """notes: what was renamed and what has no effect. refused: what training refuses; it is among the settings."""
+
     settings: dict[str, Any]
     notes: list[Told]
+    refused: list[Problem]
 
 
 class Text(BaseModel):
@@ -125,5 +128,9 @@ def show_command(asked: Asked) -> Command:
 @router.post("/config/import")
 def import_config(text: Text) -> Imported:
     """The settings of a file, LLaMA-Factory's too."""
-    settings, notes = forms.read_yaml(text.text, text.name)
-    return Imported(settings=settings, notes=notes)
+    settings, notes, refused = forms.read_yaml(text.text, text.name)
+    return Imported(
+        settings=settings,
+        notes=notes,
+        refused=[Problem(field=error.field, message=error.message, hint=error.hint) for error in refused],
+    )
