@@ -16,7 +16,6 @@ from tunesmith.config.reading import Setting
 from tunesmith.config.values import shape
 from tunesmith.errors import UserError, did_you_mean
 
-
 UNKNOWN_KEY = "unknown_key"
 """The code of an error about a key that means nothing here."""
 
@@ -143,4 +142,6 @@ def _unknown(settings: Sequence[Setting]) -> UserError:
         where = f"{setting.where}: " if setting.where else ""
         line = f"{where}there is no key `{setting.key}`. {_nearest(setting.key)}".strip()
         parts.append(UserError(line, hint=hint, field=setting.key, code=UNKNOWN_KEY))
-    return UserError("\n".join(part.message for part in parts), hint=hint, field=parts[0].field, parts=parts, code=UNKNOWN_KEY)
+    return UserError(
+        "\n".join(part.message for part in parts), hint=hint, field=parts[0].field, parts=parts, code=UNKNOWN_KEY
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.legacy import EVAL
 from tunesmith.config.load import Resolved, load_job, read_settings
 from tunesmith.config.settle import UNKNOWN_KEY
+from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
 from tunesmith.runs.environment import is_secret
 from tunesmith.runs.run import flat_yaml
@@ -55,7 +55,6 @@ _SECTIONS_OF: Mapping[str, Sequence[str]] = {
     "chat": ["model", "adapter", "data", "generation", "training"],
 }
 _DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
-_SHELL_SAFE_LINE = 100
 _MOST_CONFIG = 1 << 20
 
 
@@ -108,6 +107,7 @@ def check(
 
     try:
         execute.validate(resolved.job)
+        execute.fit_for_this_machine(resolved.job)
     except UserError as error:
         return resolved, [error]
     return resolved, obstacles(resolved.job)
@@ -171,16 +171,6 @@ def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
     given = _train_too(verb, _without_blanks(settings))
     flags = ([f"{key}={_flag_text(value)}"] for key, value in given.items() if not is_secret(key))
     return shell_line([["tunesmith", verb], *flags], windows=windows)
-
-
-def shell_line(parts: Sequence[Sequence[str]], *, windows: bool) -> str:
-    """Words as a command, quoted for the shell; a long one has each part on a line of its own."""
-    quote = _powershell if windows else shlex.quote
-    quoted = [" ".join(map(quote, part)) for part in parts]
-    line = " ".join(quoted)
-    if len(line) <= _SHELL_SAFE_LINE:
-        return line
-    return (" `\n  " if windows else " \\\n  ").join(quoted)
 
 
 def read_yaml(text: str, name: str, verb: str = "train") -> tuple[dict[str, Any], list[str], list[UserError]]:
@@ -272,9 +262,3 @@ def _json(value: Any) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False)
-
-
-def _powershell(word: str) -> str:
-    """Quoted for PowerShell where it needs it."""
-    plain = all(char.isalnum() or char in "_-./:=\\" for char in word) and word.isascii()
-    return word if plain else "'" + word.replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from tunesmith.authoring.catalog_file import check_name
 from tunesmith.authoring.options import ConvertSettings, JobOptions, MakeOptions, Options, RolesOptions, read_options
 from tunesmith.authoring.prompting import Prompts, language_of
 from tunesmith.config.fields import fields_of, helps_of
+from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
@@ -185,7 +186,7 @@ def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
     """What to type for the same. The key is not in it: the command takes it from the environment."""
     sources, flags, _ = _command(verb, asked, studio)
     parts = [["tunesmith", "data", verb, *sources], *map(_words, flags)]
-    return CommandLine(bash=forms.shell_line(parts, windows=False), powershell=forms.shell_line(parts, windows=True))
+    return CommandLine(bash=shell_line(parts, windows=False), powershell=shell_line(parts, windows=True))
 
 
 @router.post("/authoring/{verb}/preview")

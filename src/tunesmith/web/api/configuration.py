@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from tunesmith.config.describe import help_text
-from tunesmith.config.load import to_flat
+from tunesmith.config.load import Resolved, to_flat
 from tunesmith.data.catalog import resolve
+from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
+from tunesmith.web.workspace import free_folder
 
 router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
@@ -27,10 +30,13 @@ class Asked(BaseModel):
 
 
 class Problem(BaseModel):
+    """offer: settings that would mend it, where they can be told."""
+
     field: str | None
     message: Told
     hint: Told = ""
     level: Literal["error", "note"] = "error"
+    offer: dict[str, Any] = {}
 
 
 class Checked(BaseModel):
@@ -91,7 +97,7 @@ def key_help(key: str) -> Help:
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
     resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, exposed=studio.exposed)
-    problems = [Problem(field=error.field, message=error.message, hint=error.hint) for error in errors]
+    problems = [_problem(error, resolved) for error in errors]
     return Checked(
         ok=not problems,
         problems=problems,
@@ -132,5 +138,13 @@ def import_config(text: Text) -> Imported:
     return Imported(
         settings=settings,
         notes=notes,
-        refused=[Problem(field=error.field, message=error.message, hint=error.hint) for error in refused],
+        refused=[_problem(error) for error in refused],
     )
+
+
+def _problem(error: UserError, resolved: Resolved | None = None) -> Problem:
+    offer: dict[str, Any] = {}
+    if error.code == "in_use" and error.field == "output_dir" and resolved:
+        folder = free_folder(Path(resolved.job.run.output_dir))
+        offer = {"output_dir": folder.as_posix()}
+    return Problem(field=error.field, message=error.message, hint=error.hint, offer=offer)
