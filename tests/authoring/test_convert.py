@@ -300,7 +300,9 @@ def test_tables_and_texts_do_not_mix_unless_asked(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.txt").write_text("Text.", encoding="utf-8")
     documents.xlsx(folder / "b.xlsx", {"S": [["question", "answer"], ["a", "b"]]})
-    with pytest.raises(UserError, match=r"questions with answers in 1 \(b.xlsx, sheet S\), plain text in 1 \(a.txt\)"):
+    with pytest.raises(
+        UserError, match=r"questions with answers in 1 \(docs/b.xlsx, sheet S\), plain text in 1 \(docs/a.txt\)"
+    ):
         converted(folder, tmp_path)
     rows, done = converted(folder, tmp_path, only="questions", replace=True)
     assert [row["output"] for row in rows] == ["b"] and [one.path.name for one in done.skipped] == ["a.txt"]

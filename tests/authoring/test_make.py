@@ -65,6 +65,12 @@ def test_kinds_of_questions_take_turns_and_can_be_ones_own() -> None:
     assert main(["data", "make", "books", "--out", "x", "--styles", "mine.txt"]) == 2
 
 
+def test_questions_can_be_wanted_in_another_language() -> None:
+    with serving(diligent) as server:
+        make(server, "--language", "ja")
+        assert "answers in Japanese." in server.requests[0]["messages"][0]["content"]
+
+
 def test_prompts_can_be_copied_and_changed() -> None:
     assert main(["data", "prompts", "my-prompts"]) == 0
     path = Path("my-prompts/en/questions.md")

@@ -131,6 +131,8 @@ DE = "Der Zug hielt in Düsseldorf, Köln, Frankfurt am Main, Würzburg und Nür
         ("Wer hat überlebt?", "Nur Ismael überlebte, auf einem Sarg treibend.", EN, "en", "language"),
         ("Qui poursuit la baleine ?", "Le capitaine Achab poursuit la baleine blanche.", FR, "auto", "kept"),
         ("Qui poursuit la baleine blanche ?", "Achab, le capitaine.", FR, "en", "language"),
+        ("Кто выжил?", "Выжил только Измаил: он плыл на гробе, пока его не подобрали.", EN, "ru", "kept"),
+        ("Who survived?", "Only Ishmael survived, floating on a coffin.", EN, "ja", "language"),
         ("What does he say?", "Call me Ishmael", FR, "auto", "kept"),  # quoted
         ("Where did it stop?", "Düsseldorf, Köln, Frankfurt am Main und Würzburg", DE, "en", "kept"),  # names
         ("Who survived?", "Ishmael, Queequeg, Tashtego, Daggoo", EN, "auto", "kept"),
@@ -142,6 +144,11 @@ def test_languages_of_one_writing_are_told_apart(
     question: str, answer: str, text: str, language: str, kind: str
 ) -> None:
     assert verdict(candidate(question, answer, text=text), language=language, grounding=0) == kind
+
+
+def test_a_translated_answer_is_not_looked_up_word_by_word() -> None:
+    asked = candidate("Qui a survécu ?", "Seul Ismaël a survécu, en flottant sur un cercueil.", "Only Ishmael survived")
+    assert verdict(asked, language="fr") == "kept" and verdict(asked) == "language"
 
 
 def test_an_answer_in_another_language_than_the_source_is_held_to_its_evidence() -> None:

@@ -2,11 +2,21 @@
 
 import json
 import shlex
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from starlette.testclient import TestClient
 from tests.web.serving import wait_for
+
+from tunesmith.jobs.documents import DOCUMENTS
+from tunesmith.jobs.lines import CalledOff
+from tunesmith.web.children import Gone
+from tunesmith.web.studio import Studio
 
 
 def finished(client: TestClient, name: str) -> dict[str, object]:
@@ -69,6 +79,89 @@ def test_a_table_is_shown_with_what_becomes_of_its_columns(client: TestClient, w
     assert told["parts"] == {"instruction": ["left"], "output": ["right"]} and told["problem"] is None
     outside = client.post("/api/authoring/tables", json={"sources": ["/etc/hosts"], "options": {}})
     assert outside.status_code == 400
+
+
+def test_tables_beyond_the_first_are_counted_and_those_of_one_name_told_apart(workspace: Path) -> None:
+    for folder in "abcdefgh":
+        (workspace / "docs" / folder).mkdir(parents=True)
+        (workspace / "docs" / folder / "faq.csv").write_text("question,answer\na,b\n", encoding="utf-8")
+    pq.write_table(pa.table({"question": ["a"], "answer": ["b"]}), workspace / "docs" / "rows.parquet")
+    (workspace / "docs" / "text.txt").write_text("No table.", encoding="utf-8")
+
+    def told(**options: object) -> dict[str, Any]:
+        (answer,) = DOCUMENTS["tables"]({"sources": ["docs"], "options": options}, threading.Event())
+        return answer
+
+    found = told()
+    assert [table["name"] for table in found["tables"]] == [f"docs/{folder}/faq.csv" for folder in "abcdef"]
+    assert found["more"] == 3
+    as_text = told(as_text=True)  # parquet has rows all the same
+    assert [table["name"] for table in as_text["tables"]] == ["docs/rows.parquet"] and as_text["more"] == 0
+
+
+def test_who_speaks_is_called_off_within_a_text(tmp_path: Path) -> None:
+    (tmp_path / "play.txt").write_text("HAMLET: I say.\n\nHORATIO: I answer.\n\n" * 50, encoding="utf-8")
+    asked: list[int] = []
+
+    class Late(threading.Event):
+        def is_set(self) -> bool:
+            asked.append(1)
+            return len(asked) > 20
+
+    with pytest.raises(CalledOff):
+        list(DOCUMENTS["speakers"]({"sources": [str(tmp_path / "play.txt")], "options": {}}, Late()))
+    assert len(asked) == 21
+
+
+def test_documents_are_read_apart_from_other_questions_for_as_long_as_somebody_wants_it(
+    client: TestClient, studio: Studio, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "play.txt").write_text("HAMLET: I say.", encoding="utf-8")
+    heard: list[object] = []
+
+    class Overtaken:
+        def ask(self, do: str, wanted: Callable[[], bool], **arguments: object) -> dict[str, object]:
+            heard.append((do, wanted()))
+            raise Gone("The process ended.", hint="Often the memory was not enough.")
+
+    def afresh(module: str) -> Overtaken:
+        heard.append(module)
+        return Overtaken()
+
+    monkeypatch.setattr(studio.children, "afresh", afresh)
+    refused = client.post("/api/authoring/speakers", json={"sources": ["play.txt"], "options": {}}).json()
+    assert heard == ["tunesmith.jobs.documents", ("speakers", True)]
+    assert (refused["message"], refused["hint"]) == ("The answer was called off.", "")  # by a later question
+
+
+@pytest.mark.parametrize("what", ["tables", "speakers", "convert/command", "make/preview", "roles"])
+def test_a_link_in_a_folder_does_not_lead_out_of_the_workspace(
+    what: str, client: TestClient, workspace: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("question,answer\nsecret,word\n", encoding="utf-8")
+    (workspace / "docs").mkdir()
+    (workspace / "docs" / "x.csv").symlink_to(secret)
+    asked = {"sources": ["docs"], "options": {"out": "x", "model": "m"}}
+    refused = client.post(f"/api/authoring/{what}", json=asked)
+    assert (refused.status_code, refused.json()["field"]) == (400, "sources")
+    assert "x.csv lies outside the workspace" in refused.json()["message"]
+
+
+def test_the_command_names_the_variable_that_it_takes_the_key_from(client: TestClient, workspace: Path) -> None:
+    (workspace / "book.txt").write_text("A long story.", encoding="utf-8")
+    options = {"out": "x", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "FOO"}
+
+    def told(verb: str = "make", **more: object) -> dict[str, str]:
+        asked = {"sources": ["book.txt"], "options": options, **more}
+        answer: dict[str, str] = client.post(f"/api/authoring/{verb}/command", json=asked).json()
+        return answer
+
+    own, typed = told(), told(keyed=True)
+    assert own["key_variable"] == "FOO" and "--api-key-env FOO" in own["bash"]
+    assert typed["key_variable"] == "TUNESMITH_API_KEY" and "FOO" not in typed["bash"]
+    convert = told("convert", options={"out": "x"})
+    assert convert["key_variable"] == ""
 
 
 def test_the_same_as_a_command_is_quoted_for_each_shell_and_holds_no_key(client: TestClient, workspace: Path) -> None:

@@ -13,7 +13,7 @@ from tests.web.serving import wait_for
 
 from tunesmith.jobs import lines
 from tunesmith.runs.run import Run
-from tunesmith.web.children import Child, Gone
+from tunesmith.web.children import Child, Children, Gone
 from tunesmith.web.sessions import Session
 from tunesmith.web.studio import Studio
 
@@ -133,7 +133,11 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
         def rows(question, stopped):
             yield {"rows": [], "editable": True, "revision": "1"}
 
-        serve({"count": count, "die": die, "look": look, "rows": rows})
+        def hang(question, stopped):
+            yield {"number": 0}
+            __import__("time").sleep(600)
+
+        serve({"hang": hang, "count": count, "die": die, "look": look, "rows": rows})
     """
     (tmp_path / "counting_child.py").write_text(textwrap.dedent(module), encoding="utf-8")
     source = Path(__file__).parents[2] / "src"
@@ -150,6 +154,19 @@ def test_an_answer_is_left_off_when_its_reader_leaves(counting: Child) -> None:
     assert [part["number"] for part in counting.stream("count", to=3) if "number" in part] == [0, 1, 2]
     counting.end()
     assert not counting.alive
+
+
+def test_a_question_afresh_does_not_wait_for_what_the_child_is_still_at(counting: Child) -> None:
+    children = Children()
+    first = children.asked("counting_child")
+    parts = first.stream("hang")
+    next(parts)
+    parts.close()  # type: ignore[attr-defined]  # nobody waits, and it does not listen
+    second = children.afresh("counting_child")
+    assert second is not first and not first.alive
+    assert second.ask("count", to=3)["number"] == 2 and children.afresh("counting_child") is second
+    children.end_all()
+    counting.end()
 
 
 def test_a_look_at_data_ends_with_the_browser_that_asked_for_it(

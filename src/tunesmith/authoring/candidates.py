@@ -35,7 +35,11 @@ _NAMES = {
     "answer": ("answer", "output", "response", "答案", "回答"),
     "evidence": ("evidence", "quote", "依据", "依據"),
 }
-_WRITTEN = {"en": "English", "zh": "简体中文", "zh-TW": "繁體中文"}
+_WRITTEN = {
+    "en": "English", "zh": "简体中文", "zh-TW": "繁體中文", "ja": "Japanese", "ko": "Korean", "ru": "Russian",
+    "de": "German", "es": "Spanish", "fr": "French",
+}  # fmt: skip
+"""Languages as the prompts name them."""
 TOKENS_PER_ENTRY = 180
 """Question, answer, quotation and JSON, for telling the price before."""
 _MOST_PER_ENTRY = 4 * TOKENS_PER_ENTRY
@@ -83,7 +87,7 @@ def questions(journal: Journal, options: MakeOptions, prompts: Prompts) -> Itera
     document, turn = None, 0
     for source in journal.sources():
         asked_for = options.language
-        language = language_for(script_of(source.chunk.text)) if asked_for == "auto" else asked_for
+        language = language_for(script_of(source.chunk.text) if asked_for == "auto" else asked_for)
         template = prompts.get("questions", language)
         count = max(1, math.ceil(options.entries * source.chunk.tokens / options.chunk_tokens - 0.5))
         if source.path != document:
@@ -118,7 +122,7 @@ def candidates(journal: Journal) -> Iterator[Candidate]:
 def _written(language: Language, asked_for: str) -> str:
     if asked_for == "auto" and language == "en":
         return "the language of the document"
-    return _WRITTEN[language]
+    return _WRITTEN[language if asked_for == "auto" else asked_for]
 
 
 def _settings(options: MakeOptions) -> dict[str, Any]:

@@ -203,15 +203,22 @@ def open_document(path: Path) -> Reading:
     return Reading(path, READERS.get(path.suffix.lower())(path))
 
 
-def read_document(path: Path) -> Document:
-    """The whole document; UserError where the file can't be read (damaged, locked, without text, no document)."""
+def read_document(path: Path, before_passage: Callable[[], None] = lambda: None) -> Document:
+    """The whole document; UserError where the file can't be read (damaged, locked, without text, no document).
+
+    before_passage: called before the file and after each of its passages: what it raises ends the reading.
+    """
+    before_passage()
     reading = open_document(path)
     if (size := path.stat().st_size) > MOST_BYTES:  # of kinds that are read piece by piece elsewhere
         raise UserError(
             f"{path} has {size >> 20} MiB, and at most {MOST_BYTES >> 20} are read as a whole.", hint="Split it."
         )
-    passages = tuple(reading)
-    return Document(path, reading.title, passages, tuple(reading.notes))
+    passages = list[Passage]()
+    for passage in reading:
+        passages.append(passage)
+        before_passage()
+    return Document(path, reading.title, tuple(passages), tuple(reading.notes))
 
 
 def find_documents(sources: Sequence[Path]) -> Found:
@@ -223,7 +230,7 @@ def find_documents(sources: Sequence[Path]) -> Found:
     skipped: list[Skipped] = []
     for source in sources:
         if source.is_dir():
-            for path in _files_below(source):
+            for path in files_below(source):
                 reason = _unreadable(path)
                 if reason is None:
                     documents.append(path)
@@ -274,7 +281,8 @@ def known() -> str:
     return ", ".join(READERS.names())
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files that a folder as a source stands for, hidden ones left alone; links to folders are not followed."""
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
         if path.is_file() and not any(part.startswith((".", "__MACOSX")) for part in inner):

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.authoring.chats import chats_of
 from tunesmith.authoring.convert import ConvertOptions, found_in, located
 from tunesmith.authoring.mapping import PARTS, text_column
-from tunesmith.authoring.records import RECORDS, read_records
-from tunesmith.authoring.sources import LOOKED_AT, ReadingOptions, is_rows, source_of, table_name
-from tunesmith.authoring.tables import read_tables
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.authoring.sources import ReadingOptions, Source, Unclear, has_rows, open_rows
 from tunesmith.errors import UserError
-from tunesmith.text.rows import RowError
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,59 +27,53 @@ class Head:
     problem: UserError | None = None
 
 
-def heads(names: Sequence[str], options: ConvertOptions) -> Iterator[Head]:
-    """The tables among sources, as far as they can be read; no more of each than tells what its rows are.
+def heads(
+    names: Sequence[str], options: ConvertOptions, most: int, before_file: Callable[[], None] = lambda: None
+) -> tuple[list[Head], int]:
+    """The first tables among sources, and how many there are beyond: sheets of files that were opened, and files.
 
-    UserError where a source is not there, or is the only one and can't be read.
+    before_file: called before each file is opened. UserError where a source is not there, or is the only one and can't
+    be read.
     """
-    reading = options.reading
+    reading = replace(options.reading, named=tuple(map(Path, names)))
     paths, entries = located(names, options.dataset_dir)
-    found = found_in(paths)
-    for path in found.documents:
-        if not is_rows(path) or reading.as_text:
-            continue
+    documents = found_in(paths).documents
+    files = [path for path in documents if has_rows(path, reading)]
+    found: list[Head] = []
+    for number, path in enumerate(files):
+        if len(found) >= most:
+            return found[:most], len(found) - most + len(files) - number
+        before_file()
         try:
-            yield from _in_file(path, reading, entries.get(path))
+            opened = open_rows(path, reading, entries.get(path))
         except UserError:
-            if len(found.documents) == 1:
+            if len(documents) == 1:
                 raise
+            continue
+        found += [_head(one, reading) for one in opened if one.columns]  # an exported chat has none
+    return found[:most], max(0, len(found) - most)
 
 
-def _in_file(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) -> Iterator[Head]:
-    if path.suffix.lower() in RECORDS:
-        read = [row for _, row in islice(read_records(path), LOOKED_AT)]
-        rows = [row for row in read if not isinstance(row, RowError)]
-        if rows and not all(map(chats_of, rows)):
-            columns = list(dict.fromkeys(key for row in rows for key in row))
-            yield _head(path.name, columns, rows, reading, entry)
-        return
-    for table in read_tables(path, header=reading.header):
-        if not reading.sheets or not table.name or table.name in reading.sheets:
-            sample = [row for _, row in islice(table.rows, LOOKED_AT)]
-            yield _head(table_name(path, table), list(table.columns), sample, reading, entry)
-
-
-def _head(
-    name: str,
-    columns: list[str],
-    sample: Sequence[Mapping[str, Any]],
-    reading: ReadingOptions,
-    entry: DatasetEntry | None,
-) -> Head:
-    shown = sample[:_SHOWN]
-    try:
-        source = source_of(name, columns, sample, iter(()), reading, entry, [])
-    except UserError as error:
+def _head(source: Source | Unclear, reading: ReadingOptions) -> Head:
+    columns, shown = source.columns, source.shown
+    if isinstance(source, Unclear):
         guess = {part: (column,) for part, column in reading.wanted.guess(columns).items()}
-        return Head(name, columns, shown, "", guess, guessed=True, problem=error)
-    if source.mappings:
-        parts = {
-            part: tuple(dict.fromkeys(column for mapping in source.mappings for column in mapping.columns(part)))
-            for part in PARTS
-        }
-        guessed = source.mappings[0].guessed
-        return Head(name, columns, shown, source.format, {k: v for k, v in parts.items() if v}, guessed=guessed)
-    if source.format == "text":
-        column = "text" if "text" in columns else text_column(columns)
-        return Head(name, columns, shown, "text", {"text": (column,)} if column else {}, guessed=True)
-    return Head(name, columns, shown, source.format, {name: (name,) for name in columns if name in PARTS}, guessed=True)
+        return Head(source.name, columns, shown, "", guess, guessed=True, problem=source.error)
+    return Head(source.name, columns, shown, source.format, dict(_parts(source)), guessed=_is_guessed(source))
+
+
+def _parts(source: Source) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if source.format == "text" and not source.mappings:
+        column = "text" if "text" in source.columns else text_column(source.columns)
+        if column:
+            yield "text", (column,)
+        return
+    for part in PARTS:
+        own = (part,) if not source.mappings and part in source.columns else ()
+        mapped = (column for mapping in source.mappings for column in mapping.columns(part))
+        if taken := own or tuple(dict.fromkeys(mapped)):
+            yield part, taken
+
+
+def _is_guessed(source: Source) -> bool:
+    return source.mappings[0].guessed if source.mappings else True

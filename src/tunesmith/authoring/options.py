@@ -132,7 +132,7 @@ class MakeOptions(JobOptions):
     """A model whose tokenizer counts; without one tokens are estimated."""
     styles: tuple[str, ...] = ()
     """Kinds of questions, by name or as files of your own; all that there are."""
-    language: Literal["auto", "en", "zh", "zh-TW"] = "auto"
+    language: Literal["auto", "en", "zh", "zh-TW", "ja", "ko", "ru", "de", "es", "fr"] = "auto"
     """Language of the questions; auto: the source's."""
     system: str = ""
     """System prompt of every row."""

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith.authoring.language import Script
 from tunesmith.authoring.model import Messages
 from tunesmith.data.encoding import decode_file
 from tunesmith.errors import UserError, did_you_mean
@@ -25,9 +24,9 @@ BUILT_IN = Path(__file__).with_name("prompts")
 _BETWEEN = re.compile(r"^---[ \t]*\n", re.MULTILINE)
 
 
-def language_for(script: Script) -> Language:
-    """The language to ask in about a text of that writing."""
-    return script if script in ("zh", "zh-TW") else "en"
+def language_for(asked: str) -> Language:
+    """The language of the prompts for questions in that writing or language."""
+    return "zh" if asked == "zh" else "zh-TW" if asked == "zh-TW" else "en"
 
 
 def language_of(tag: str) -> Language:

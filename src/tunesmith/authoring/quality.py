@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tunesmith.authoring.candidates import Candidate
-from tunesmith.authoring.language import CJK, SHARED, fits, foreign, languages_of, same_language, script_of
+from tunesmith.authoring.language import CJK, SHARED, Script, fits, foreign, languages_of, same_language, script_of
 from tunesmith.authoring.options import MakeOptions
 from tunesmith.authoring.structured import REFUSALS
 from tunesmith.i18n import plural
@@ -38,6 +38,11 @@ _MAYBE_OF_THE_TEXT = re.compile(
     r"|(?P<chinese>原文|这段(?:文字|话|内容)|這段(?:文字|話|內容)|给定的?(?:文本|文字)|給定的?(?:文本|文字))",
     re.IGNORECASE,
 )
+_WRITING: dict[str, Script] = {
+    "en": "latin", "de": "latin", "es": "latin", "fr": "latin", "ru": "cyrillic",
+    "zh": "zh", "zh-TW": "zh-TW", "ja": "ja", "ko": "ko",
+}  # fmt: skip
+"""Of the languages that may be asked for."""
 _PLACEHOLDER = re.compile(r"^[\s.…?？]*$|^<[^>]*>$|\bTODO\b|(?i:\blorem ipsum\b)")
 _CJK_RUN = re.compile(f"[{CJK}]+")
 _WORD = re.compile(rf"[^\W_{CJK}]{{3,}}")
@@ -79,13 +84,14 @@ def check(candidate: Candidate, options: MakeOptions) -> Passed | Failed:
     if found := _refers_to_the_text(both, candidate.source.chunk.text):
         return Failed("refers to the text", f"it can't be understood alone ({found[0]!r})")
     script = script_of(candidate.source.chunk.text)
-    wanted = script if options.language == "auto" else "latin" if options.language == "en" else options.language
+    wanted = script if options.language == "auto" else _WRITING[options.language]
     for name, text in (("the question", question), ("the answer", answer)):
         if not fits(text, wanted, candidate.source.chunk.text):
             return Failed("language", f"{name} is in {script_of(text)} writing, and {wanted} is wanted")
     if wanted in SHARED and (failed := _in_another_language(candidate, options)):
         return failed
-    return _grounded(candidate, options, comparable=same_language(answer, script))
+    translated = script in SHARED and options.language not in ("auto", *languages_of(candidate.source.chunk.text))
+    return _grounded(candidate, options, comparable=same_language(answer, script) and not translated)
 
 
 def _in_another_language(candidate: Candidate, options: MakeOptions) -> Failed | None:

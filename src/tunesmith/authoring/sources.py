@@ -26,7 +26,7 @@ from tunesmith.text.formats.messages import MessageList
 from tunesmith.text.rows import RowError
 
 Family = Literal["conversations", "text"]
-LOOKED_AT = 64
+_LOOKED_AT, _SHOWN = 64, 3
 _PLACE = ("source", "source_sheet", "source_row")
 """Columns that tell where a row of a table comes from."""
 _OWN_COLUMNS = ("instruction", "input", "output", "history", "system", "tools", "conversations", "messages", "text")
@@ -56,7 +56,8 @@ class Source:
     """One table, file of rows, or document. items: read as they are asked for. notes: complete at their end.
 
     format: the format of its rows; "columns" where they are mapped by `mappings`, "chats" for an exported chat.
-    usual: whether its rows have the usual columns and words of their format. shown: the first rows of a mapped table.
+    usual: whether its rows have the usual columns and words of their format. columns: of rows, and shown the first of
+    them, as they stand in the file.
     """
 
     name: str
@@ -65,11 +66,22 @@ class Source:
     items: Iterator[Item | Rejected]
     notes: list[str]
     mappings: Sequence[ColumnMapping] = ()
+    columns: Sequence[str] = ()
     shown: Sequence[Mapping[str, Any]] = ()
     kto_tag: str | None = None
     usual: bool = False
     opened: bool = True
     """Whether its file is open from the beginning, as that of rows is, and not when its items are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear(Skipped):
+    """Rows of which nothing can be made as it was asked, and why. columns, shown: as of a Source."""
+
+    name: str
+    error: UserError
+    columns: Sequence[str]
+    shown: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,38 +105,44 @@ def is_rows(path: Path) -> bool:
     return path.suffix.lower() in (*CSV, *SHEETS, *RECORDS)
 
 
+def has_rows(path: Path, reading: ReadingOptions) -> bool:
+    """Whether a file is read as rows: tables may be read as documents, parquet and arrow never."""
+    return is_rows(path) and not (reading.as_text and path.suffix.lower() not in (".parquet", ".arrow"))
+
+
 def open_sources(path: Path, reading: ReadingOptions, entry: DatasetEntry | None = None) -> list[Source | Skipped]:
     """The sources in a file: the sheets of a workbook, otherwise one. entry: how its rows are to be read.
 
     A sheet that can't be used beside others that can is skipped. UserError where nothing in the file can be used.
     """
-    if not is_rows(path) or (reading.as_text and path.suffix.lower() not in (".parquet", ".arrow")):
+    if not has_rows(path, reading):
         return [_document(path, reading)]
+    opened = open_rows(path, reading, entry)
+    unclear = [one for one in opened if isinstance(one, Unclear)]
+    if len(unclear) == len(opened):
+        raise unclear[0].error
+    return [*opened]
+
+
+def open_rows(path: Path, reading: ReadingOptions, entry: DatasetEntry | None = None) -> list[Source | Unclear]:
+    """What a file of rows holds, what nothing can be made of among it. UserError where it can't be read at all."""
     if path.suffix.lower() in RECORDS:
         return [_records(path, reading, entry)]
-    opened: list[Source | Skipped] = []
-    errors: list[UserError] = []
+    opened: list[Source | Unclear] = []
     names: list[str] = []
     for table in read_tables(path, header=reading.header):
         names.append(table.name)
-        if reading.sheets and table.name and table.name not in reading.sheets:
-            continue
-        try:
+        if not reading.sheets or not table.name or table.name in reading.sheets:
             opened.append(_table(path, table, reading, entry))
-        except UserError as error:
-            errors.append(error)
-            opened.append(Skipped.because(path, error))
     if not opened:
         wanted = ", ".join(reading.sheets)
         raise UserError(f"{path} has no sheet {wanted}.", hint=f"There are: {', '.join(names)}.", field="sheet")
-    if len(errors) == len(opened):
-        raise errors[0]
     return opened
 
 
 def _document(path: Path, reading: ReadingOptions) -> Source:
     opened = open_document(path)
-    mode, shown = reading.mode, shown_path(path, reading.named or (path,)).as_posix()
+    mode, shown = reading.mode, _shown(path, reading)
 
     def items() -> Iterator[Item | Rejected]:
         for row in text_rows(opened, mode):
@@ -141,53 +159,74 @@ def _document(path: Path, reading: ReadingOptions) -> Source:
             yield Item(shown, example, extras, {})
 
     family: Family = "conversations" if mode == "qa" else "text"
-    return Source(path.name, family, "text" if family == "text" else "columns", items(), opened.notes, opened=False)
+    return Source(shown, family, "text" if family == "text" else "columns", items(), opened.notes, opened=False)
 
 
-def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
-    rows = iter(read_records(path))
-    head = list(itertools.islice(rows, LOOKED_AT))
+def _records(path: Path, reading: ReadingOptions, entry: DatasetEntry | None) -> Source | Unclear:
+    rows, name = iter(read_records(path)), _shown(path, reading)
+    head = list(itertools.islice(rows, _LOOKED_AT))
     good = [row for _, row in head if not isinstance(row, RowError)]
     if not good:
         first = next((row.reason for _, row in head if isinstance(row, RowError)), "it is empty")
         raise UserError(f"{path} holds no row that can be read: {first}.")
-    numbered = ((f"{path.name}:{line}", row) for line, row in itertools.chain(head, rows))
+    numbered = ((f"{name}:{line}", row) for line, row in itertools.chain(head, rows))
     if all(chats_of(row) for row in good):
-        return Source(path.name, "conversations", "chats", _chats(numbered), [])
+        return Source(name, "conversations", "chats", _chats(numbered), [])
     columns = list(dict.fromkeys(key for row in good for key in row))
-    return source_of(path.name, columns, good, numbered, reading, entry, [])
+    return _source(path, name, columns, good, numbered, reading, entry, [])
 
 
-def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntry | None) -> Source:
-    name = table_name(path, table)
-    head = list(itertools.islice(table.rows, LOOKED_AT))
-    place = {"source": shown_path(path, reading.named or (path,)).as_posix()}
-    place |= {"source_sheet": table.name} if table.name else {}
+def _table(path: Path, table: Table, reading: ReadingOptions, entry: DatasetEntry | None) -> Source | Unclear:
+    shown = _shown(path, reading)
+    name = f"{shown}, sheet {table.name}" if table.name else shown
+    head = list(itertools.islice(table.rows, _LOOKED_AT))
+    place = {"source": shown} | ({"source_sheet": table.name} if table.name else {})
     numbered = (
         (f"{name}, row {number}", {**row, **{key: value for key, value in {**place, "source_row": number}.items()
                                              if key not in row}})
         for number, row in itertools.chain(head, table.rows)
     )  # fmt: skip
-    return source_of(name, list(table.columns), [row for _, row in head], numbered, reading, entry, table.notes)
+    return _source(path, name, table.columns, [row for _, row in head], numbered, reading, entry, table.notes)
 
 
-def table_name(path: Path, table: Table) -> str:
-    return f"{path.name}{f', sheet {table.name}' if table.name else ''}"
+def _shown(path: Path, reading: ReadingOptions) -> str:
+    """A file as rows name it; files of one name in two folders are told apart."""
+    return shown_path(path, reading.named or (path,)).as_posix()
 
 
 Numbered = Iterator[tuple[str, Mapping[str, Any] | RowError]]
 
 
-def source_of(
+def _source(
+    path: Path,
     name: str,
-    columns: list[str],
+    columns: Sequence[str],
+    sample: Sequence[Mapping[str, Any]],
+    rows: Numbered,
+    reading: ReadingOptions,
+    entry: DatasetEntry | None,
+    notes: list[str],
+) -> Source | Unclear:
+    """Rows under columns; the sample, their first ones, tells what they are."""
+    try:
+        source = _told_apart(name, columns, sample, rows, reading, entry, notes)
+    except UserError as error:
+        skipped = Skipped.because(path, error)
+        return Unclear(path, skipped.reason, name, error, columns, sample[:_SHOWN])
+    source.columns, source.shown = columns, sample[:_SHOWN]
+    return source
+
+
+def _told_apart(
+    name: str,
+    columns: Sequence[str],
     sample: Sequence[Mapping[str, Any]],
     rows: Numbered,
     reading: ReadingOptions,
     entry: DatasetEntry | None,
     notes: list[str],
 ) -> Source:
-    """Rows under columns as a source; the sample, their first ones, tells what they are. UserError where it doesn't."""
+    """UserError where the sample doesn't tell what the rows are."""
     if not reading.wanted.given:
         own, tags = (entry.columns, entry.tags) if entry else (Columns(), Tags())
         kto = own.kto_tag or _kto_column(sample)
@@ -204,7 +243,7 @@ def source_of(
     used = set().union(*(mapping.used() for mapping in mappings))
     if unused := [column for column in columns if column not in used]:
         notes.append(f"{name}: columns that are not used: {', '.join(unused)}.")
-    return Source(name, "conversations", "columns", _mapped(rows, mappings), notes, mappings, sample[:3])
+    return Source(name, "conversations", "columns", _mapped(rows, mappings), notes, mappings)
 
 
 def _guessable(wanted: Wanted, columns: Sequence[str], where: str) -> bool:

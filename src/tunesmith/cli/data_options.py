@@ -29,10 +29,11 @@ def read_arguments(arguments: Sequence[str], kind: type[T], action: str) -> tupl
     parser.add_argument("sources", nargs="*")
     for name, field in known.items():
         kept = "store_true" if field.takes("true or false") else "append" if field.takes("list") else "store"
-        parser.add_argument(_flag(name), dest=name, action=kept, default=argparse.SUPPRESS)
+        spelled = dict.fromkeys((_flag(name), f"--{name}"))  # with an underscore too, as in files of settings
+        parser.add_argument(*spelled, dest=name, action=kept, default=argparse.SUPPRESS)
     for argument in arguments:
         flag = argument.partition("=")[0]
-        if flag == "--api-key":
+        if flag in ("--api-key", "--api_key"):
             raise UserError(
                 "A key on the command line can be read by everybody on this machine, so it is not taken from there.",
                 hint="Put TUNESMITH_API_KEY into the environment or into a file .env here.",

@@ -1,14 +1,15 @@
-"""What a web page asks of documents before a data set is made of them; part of `jobs/questions.py`."""
+"""What a web page asks of documents before a data set is made of them: `python -m tunesmith.jobs.documents`, in JSON
+lines. A process of its own: to read whole books takes long, and memory, masks and rows are not to wait for it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.jobs.lines import Operation, Question
+from tunesmith.jobs.lines import Operation, Question, go_on, serve
 
 if TYPE_CHECKING:
     from tunesmith.authoring.heads import Head
@@ -23,7 +24,8 @@ def tables(question: Question, stopped: threading.Event) -> Iterator[dict[str, A
     from tunesmith.authoring.options import ConvertSettings, read_options
 
     options = ConvertOptions.of(read_options(ConvertSettings, question["options"]))
-    yield {"tables": [_shown(head) for head in islice(heads(question["sources"], options), _MOST_TABLES)]}
+    found, more = heads(question["sources"], options, _MOST_TABLES, partial(go_on, stopped))
+    yield {"tables": [_shown(head) for head in found], "more": more}
 
 
 def speakers(question: Question, stopped: threading.Event) -> Iterator[dict[str, Any]]:
@@ -32,7 +34,9 @@ def speakers(question: Question, stopped: threading.Event) -> Iterator[dict[str,
     from tunesmith.jobs.roles import speakers_in
 
     options = read_options(RolesOptions, question["options"])
-    counts = speakers_in([Path(source) for source in question["sources"]], options, lambda told: None)
+    counts = speakers_in(
+        [Path(source) for source in question["sources"]], options, lambda told: None, partial(go_on, stopped)
+    )
     yield {"speakers": [{"name": name, "lines": lines} for name, lines in counts.most_common(_MOST_SPEAKERS)]}
 
 
@@ -56,3 +60,6 @@ def _cell(value: Any) -> str:
 
 
 DOCUMENTS: dict[str, Operation] = {"tables": tables, "speakers": speakers}
+
+if __name__ == "__main__":
+    serve(DOCUMENTS)

@@ -20,7 +20,6 @@ from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
-from tunesmith.jobs.documents import DOCUMENTS
 from tunesmith.jobs.lines import Operation, Question, go_on, serve
 
 if TYPE_CHECKING:
@@ -360,7 +359,6 @@ OPERATIONS: dict[str, Operation] = {
     "unfilled": unfilled,
     "mask": mask,
     **CHANGES,
-    **DOCUMENTS,
 }
 
 if __name__ == "__main__":

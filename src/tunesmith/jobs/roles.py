@@ -85,9 +85,11 @@ def list_speakers(sources: Sequence[Path], options: RolesOptions) -> int:
     return 0
 
 
-def speakers_in(sources: Sequence[Path], options: RolesOptions, say: Say) -> Counter[str]:
+def speakers_in(
+    sources: Sequence[Path], options: RolesOptions, say: Say, before_passage: Callable[[], None] = lambda: None
+) -> Counter[str]:
     """Who speaks in the documents, with the number of their lines. UserError where nobody does."""
-    counts = speakers(_read(sources, options, say))
+    counts = speakers(_read(sources, options, say, before_passage))
     must_be_dialogue(counts)
     return counts
 
@@ -96,7 +98,9 @@ def _names(options: RolesOptions) -> list[str]:
     return [options.out, f"{options.out}_val"][: 1 + bool(options.val_size)]
 
 
-def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spoken]:
+def _read(
+    sources: Sequence[Path], options: RolesOptions, say: Say, before_passage: Callable[[], None] = lambda: None
+) -> list[Spoken]:
     """The dialogue of all documents; what can't be read is told, and the rest goes on."""
     documents = find_documents(sources)
     for skipped in documents.skipped:
@@ -104,7 +108,7 @@ def _read(sources: Sequence[Path], options: RolesOptions, say: Say) -> list[Spok
     found = []
     for path in documents.documents:
         try:
-            document = read_document(path)
+            document = read_document(path, before_passage)
         except UserError as error:
             if len(documents.documents) == 1:
                 raise

@@ -44,6 +44,7 @@ class Child:
         self.used = time.monotonic()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._due: set[int] = set()  # not answered to the end, whether somebody waits for it or not
         self._words: deque[str] = deque(maxlen=_KEPT_WORDS)
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
@@ -60,6 +61,11 @@ class Child:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has not yet answered, or left off, all that it was asked."""
+        return bool(self._due)
 
     @property
     def idle(self) -> float:
@@ -80,6 +86,7 @@ class Child:
         number = next(self._numbers)
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._waiting[number] = answers
+        self._due.add(number)
         self.used = time.monotonic()
         ended = False
         try:
@@ -133,6 +140,8 @@ class Child:
             with suppress(ValueError):
                 answer = json.loads(line)
                 number = answer.get("id") if isinstance(answer, dict) else None
+                if isinstance(number, int) and ("end" in answer or "error" in answer):
+                    self._due.discard(number)
                 if isinstance(number, int) and (waiting := self._waiting.get(number)) is not None:
                     waiting.put(answer)
         self._process.wait()
@@ -171,6 +180,16 @@ class Children:
                 self._asked.add(module)
             child.used = time.monotonic()  # it is not idle from now on, though the question is still to come
             return child
+
+    def afresh(self, module: str) -> Child:
+        """`asked`, with nothing else to answer: one that is still at work is ended, and so is what it was asked."""
+        with self._lock:
+            child = self._named.get(module)
+            if busy := child is not None and child.busy:
+                del self._named[module]
+        if child is not None and busy:
+            child.end(patience=0)
+        return self.asked(module)
 
     def begin(self, name: str, module: str, *arguments: str) -> Child:
         with self._lock:

@@ -13,6 +13,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import check_name
+from tunesmith.authoring.document import files_below
 from tunesmith.authoring.options import ConvertSettings, JobOptions, MakeOptions, Options, RolesOptions, read_options
 from tunesmith.authoring.prompting import Prompts, language_of
 from tunesmith.config.fields import fields_of, helps_of
@@ -20,13 +21,14 @@ from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
-from tunesmith.web.access import Id, TheStudio, router_of, writable
+from tunesmith.web.access import Id, Listening, TheStudio, router_of, writable
+from tunesmith.web.children import Gone, Unwanted
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
 
 router = router_of("authoring")
-_DOCUMENTS = "documents"
+_DOCUMENTS, _READER = "documents", "tunesmith.jobs.documents"
 _KINDS: dict[str, type[Options]] = {"make": MakeOptions, "roles": RolesOptions, "convert": ConvertSettings}
 _MOST_SHOWN = 1000
 Verb = Literal["make", "roles", "convert"]
@@ -45,11 +47,13 @@ class Option(BaseModel):
 
 
 class Asked(BaseModel):
-    """sources: files and folders of the workspace. api_key: handed to the process in its environment, never kept."""
+    """sources: files and folders of the workspace. api_key: handed to the process in its environment, never kept.
+    keyed: whether a key is going to be given, for what only tells of the job and needs no key."""
 
     sources: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=1000)]
     options: Annotated[dict[str, Any], Field(max_length=100)]
     api_key: Annotated[str, Field(max_length=1000)] | None = None
+    keyed: bool = False
 
 
 class Uploaded(BaseModel):
@@ -61,10 +65,12 @@ class Preview(BaseModel):
 
 
 class CommandLine(BaseModel):
-    """The command that does the same, for each shell."""
+    """The command that does the same, for each shell. key_variable: the environment variable from which it takes the
+    key, empty where nobody is asked who wants one."""
 
     bash: str
     powershell: str
+    key_variable: str
 
 
 class Style(BaseModel):
@@ -106,7 +112,10 @@ class Table(BaseModel):
 
 
 class Tables(BaseModel):
+    """The first tables. more: how many there are beyond, where a file that was not opened counts as one."""
+
     tables: list[Table]
+    more: int
 
 
 class Rejected(BaseModel):
@@ -167,26 +176,40 @@ def styles(
 
 
 @router.post("/authoring/tables")
-def tables(asked: Asked, studio: TheStudio) -> Tables:
+def tables(asked: Asked, studio: TheStudio, wanted: Listening) -> Tables:
     """The tables among the sources as they begin, for `data convert` with these options."""
     studio.workspace.inside(str(asked.options.get("dataset_dir") or "data"), field="dataset_dir")
-    found = studio.children.asked().ask("tables", sources=_sources(studio, asked.sources), options=_given(asked))
-    return Tables.model_validate(writable(found))
+    return Tables.model_validate(_ask_of_documents("tables", asked, studio, wanted))
 
 
 @router.post("/authoring/speakers")
-def speakers(asked: Asked, studio: TheStudio) -> Speakers:
+def speakers(asked: Asked, studio: TheStudio, wanted: Listening) -> Speakers:
     """Who speaks in the sources, for `data roles` with these options."""
-    found = studio.children.asked().ask("speakers", sources=_sources(studio, asked.sources), options=_given(asked))
-    return Speakers.model_validate(writable(found))
+    return Speakers.model_validate(_ask_of_documents("speakers", asked, studio, wanted))
+
+
+def _ask_of_documents(do: str, asked: Asked, studio: Studio, wanted: Listening) -> dict[str, Any]:
+    """What the process that reads documents answers. What it was asked before is ended, in the middle of a book too:
+    the page asks while somebody types."""
+    sources = _sources(studio, asked.sources)
+    child = studio.children.afresh(_READER)
+    try:
+        found: dict[str, Any] = writable(child.ask(do, wanted, sources=sources, options=_given(asked)))
+    except Gone:
+        if studio.children.named(_READER) is child:
+            raise
+        raise Unwanted("The answer was called off.") from None
+    return found
 
 
 @router.post("/authoring/{verb}/command")
 def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
     """What to type for the same. The key is not in it: the command takes it from the environment."""
-    sources, flags, _ = _command(verb, asked, studio)
+    sources, flags, given = _command(verb, asked, studio)
     parts = [["tunesmith", "data", verb, *sources], *map(_words, flags)]
-    return CommandLine(bash=shell_line(parts, windows=False), powershell=shell_line(parts, windows=True))
+    variable = str(given.get("api_key_env") or "TUNESMITH_API_KEY") if _asks_a_server(verb, given) else ""
+    bash, powershell = (shell_line(parts, windows=windows) for windows in (False, True))
+    return CommandLine(bash=bash, powershell=powershell, key_variable=variable)
 
 
 @router.post("/authoring/{verb}/preview")
@@ -209,16 +232,24 @@ def make_data(verb: Verb, asked: Asked, studio: TheStudio) -> Id:
     """
     sources, arguments, given = _command(verb, asked, studio)
     out = str(given["out"])
-    asks = verb == "make" or (verb == "roles" and bool(given.get("model") or given.get("base_url")))
-    if not asks:  # there is nothing to keep
+    if not _asks(verb, given):  # there is nothing to keep
         told = {"sources": sources, **given}
         return Id(id=starting.begin_command(studio, f"data {verb}", [*sources, *arguments], title=out, asked=told))
     secrets = {"TUNESMITH_API_KEY": asked.api_key} if asked.api_key else {}
     command = ["data", verb, *sources, *arguments]
     folder = Path("saves") / "data" / out
-    local = _is_local(str(given.get("model") or ""), str(given.get("base_url") or ""))
+    local = not _asks_a_server(verb, given)
     told = {"sources": sources, **given}
     return Id(id=starting.begin_authoring(studio, folder, command, secrets, local=local, asked=told))
+
+
+def _asks(verb: Verb, given: dict[str, Any]) -> bool:
+    """Whether a model is asked."""
+    return verb == "make" or (verb == "roles" and bool(given.get("model") or given.get("base_url")))
+
+
+def _asks_a_server(verb: Verb, given: dict[str, Any]) -> bool:
+    return _asks(verb, given) and not _is_local(str(given.get("model") or ""), str(given.get("base_url") or ""))
 
 
 def _is_local(model: str, base_url: str) -> bool:
@@ -242,7 +273,7 @@ def _command(verb: Verb, asked: Asked, studio: Studio) -> tuple[list[str], list[
         if "@" in urlsplit(options.base_url).netloc:  # flags are seen by everybody on the machine
             raise UserError("The address holds a password.", hint="Enter it as the API key.", field="base_url")
     _checked_out(studio, given)
-    if asked.api_key:
+    if asked.api_key or asked.keyed:
         given.pop("api_key_env", None)
     return sources, [flag for name, value in given.items() for flag in _flags(name, value)], given
 
@@ -278,11 +309,15 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _sources(studio: Studio, asked: list[str]) -> list[str]:
+    """Sources as the workspace calls them. UserError where one is not there or leads out of it, by a link in a
+    folder too."""
     found = []
     for source in asked:
         path = studio.workspace.inside(source, field="sources")
         if not path.exists():
             raise UserError(f"There is no file or folder {source}.", field="sources")
+        for file in files_below(path) if path.is_dir() else ():
+            studio.workspace.inside(file, field="sources")
         found.append(studio.workspace.relative(path))
     return [f"./{path}" if path.startswith("-") else path for path in found]
 

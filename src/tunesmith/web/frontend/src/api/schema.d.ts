@@ -100,13 +100,16 @@ export interface components {
         };
         /**
          * CommandLine
-         * @description The command that does the same, for each shell.
+         * @description The command that does the same, for each shell. key_variable: the environment variable from which it takes the
+         *     key, empty where nobody is asked who wants one.
          */
         CommandLine: {
             /** Bash */
             bash: string;
             /** Powershell */
             powershell: string;
+            /** Key Variable */
+            key_variable: string;
         };
         /**
          * Comparison
@@ -1458,10 +1461,15 @@ export interface components {
             guessed: boolean;
             problem: components["schemas"]["Fault"] | null;
         };
-        /** Tables */
+        /**
+         * Tables
+         * @description The first tables. more: how many there are beyond, where a file that was not opened counts as one.
+         */
         Tables: {
             /** Tables */
             tables: components["schemas"]["Table"][];
+            /** More */
+            more: number;
         };
         /**
          * Tags
@@ -1768,6 +1776,7 @@ export interface components {
         /**
          * Asked
          * @description sources: files and folders of the workspace. api_key: handed to the process in its environment, never kept.
+         *     keyed: whether a key is going to be given, for what only tells of the job and needs no key.
          */
         tunesmith__web__api__authoring__Asked: {
             /** Sources */
@@ -1778,6 +1787,11 @@ export interface components {
             };
             /** Api Key */
             api_key?: string | null;
+            /**
+             * Keyed
+             * @default false
+             */
+            keyed: boolean;
         };
         /** Preview */
         tunesmith__web__api__authoring__Preview: {

@@ -42,6 +42,7 @@ export type PieceKind = Piece["kind"];
 export type Mask = Answer<"Mask">;
 export type Option = Answer<"Option">;
 export type TableHead = Answer<"Table">;
+export type Tables = Answer<"Tables">;
 export type Speaker = Answer<"Speaker">;
 export type Style = Answer<"Style">;
 export type CommandLine = Answer<"CommandLine">;

@@ -1,6 +1,6 @@
 import { useId } from "react";
 import type { Problem } from "../api/types";
-import { named, settingName, t } from "../i18n";
+import { languageName, named, settingName, t } from "../i18n";
 import { Said } from "../ui/said";
 import { toText, type FieldSpec } from "./schema";
 
@@ -62,6 +62,7 @@ function unset(field: FieldSpec): string {
 }
 
 function choiceWord(name: string, choice: string): string {
+  if (name === "language" && choice !== "auto") return `${languageName(choice)} (${choice})`;
   const words = named(`choice.${name}`, choice);
   return words === choice ? (choice === "true" ? t("yes") : choice === "false" ? t("no") : choice) : `${words} (${choice})`;
 }

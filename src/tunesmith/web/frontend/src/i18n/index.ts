@@ -69,6 +69,10 @@ export function useLanguage(): Language {
   return useSyncExternalStore((tell) => (watchers.add(tell), () => void watchers.delete(tell)), () => language);
 }
 
+const SCRIPTS: Record<string, string> = { zh: "zh-Hans", "zh-TW": "zh-Hant" };
+/** What a language is called in the page's: "Japanese", "日語". */
+export const languageName = (tag: string): string => new Intl.DisplayNames(language, { type: "language" }).of(SCRIPTS[tag] ?? tag) ?? tag;
+
 export function number(value: number, digits?: number): string {
   return new Intl.NumberFormat(language, digits === undefined ? { maximumFractionDigits: 4 } : { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { TableHead } from "../api/types";
-import { partOf, toggled, withPart } from "./authoring-parts";
+import { commonProblem, heldBy, partOf, toggled, withPart } from "./authoring-parts";
 
 const guessed: TableHead = {
   name: "faq.csv", columns: ["question", "answer", "context"], more_columns: 0, rows: [], format: "columns", guessed: true, problem: null,
@@ -23,6 +23,24 @@ test("columns that nobody could guess are named one after the other, and a colum
   const first = withPart("a", "instruction", unknown, {});
   expect(withPart("b", "output", unknown, first)).toMatchObject({ instruction: "a", output: "b" });
   expect(withPart("a", "output", unknown, first)).toMatchObject({ instruction: "", output: "a" });
+});
+
+test("a column that stays whatever is clicked can't be given up, and says why", () => {
+  const template = { instruction: "{question} in {context}", output: "answer" };
+  expect(["question", "context", "answer"].map((column) => heldBy(column, guessed, template))).toEqual(["written", "written", null]);
+  expect(["question", "context", "answer"].map((column) => heldBy(column, guessed, {}))).toEqual(["needed", null, "needed"]);
+  const plain = { ...guessed, format: "text", columns: ["text", "id"], parts: { text: ["text"] } };
+  expect([heldBy("text", plain, {}), heldBy("id", plain, {})]).toEqual(["needed", null]);
+});
+
+test("a field is wrong where every table says so, not where a cover sheet does", () => {
+  const problem = { field: "instruction", message: "Which?", hint: "" };
+  const cover = { ...unknown, problem };
+  expect(commonProblem({ tables: [cover, guessed], more: 0 })).toBeNull();
+  expect(commonProblem({ tables: [cover, cover], more: 0 })).toEqual(problem);
+  expect(commonProblem({ tables: [cover, { ...cover, problem: { ...problem, field: "output" } }], more: 0 })).toBeNull();
+  expect(commonProblem({ tables: [cover], more: 1 })).toBeNull();
+  expect(commonProblem({ tables: [], more: 0 })).toBeNull();
 });
 
 test("a click adds a word to a list, and takes it out again", () => {

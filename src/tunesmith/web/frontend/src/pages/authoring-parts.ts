@@ -1,5 +1,5 @@
 // Which column of a table becomes which part of a row, and lists in a box: what a click changes in the texts of the form.
-import type { TableHead } from "../api/types";
+import type { TableHead, Tables } from "../api/types";
 import { BETWEEN, type Texts } from "../form/schema";
 
 /** Parts of a row that columns may become, in the order in which they are read. */
@@ -25,6 +25,20 @@ export function withPart(column: string, part: Part | "", head: TableHead, texts
   }
   if (part) next[part] = column;
   return next;
+}
+
+/** Why a column can't be given up here: it stands within a text of the form, or rows need it and nothing else was named. */
+export function heldBy(column: string, head: TableHead, texts: Texts): "written" | "needed" | null {
+  const part = partOf(column, head, texts);
+  const text = part && part !== "text" ? texts[part]?.trim() : "";
+  if (text) return text === column ? null : "written";
+  return part && part !== "input" && part !== "system" ? "needed" : null;
+}
+
+/** What is wrong with the settings, and not with a table: what every table has. */
+export function commonProblem({ tables, more }: Tables): TableHead["problem"] {
+  const first = tables[0]?.problem;
+  return first && more === 0 && tables.every((head) => head.problem?.field === first.field) ? first : null;
 }
 
 const names = (text: string | undefined, column: string) => text?.trim() === column || Boolean(text?.includes(`{${column}}`));

@@ -13,9 +13,11 @@ import { Button, Code, Failure, Labelled, Page, Waiting } from "../ui/parts";
 import { FieldLabels, Said } from "../ui/said";
 import { attempt } from "../ui/toast";
 import { Speakers, Styles, WithChoices } from "./authoring-choices";
-import { PARTS } from "./authoring-parts";
+import { commonProblem, PARTS } from "./authoring-parts";
 import { TableCard, useTables } from "./authoring-tables";
 
+/** keyed: whether a key is typed, which goes with the start alone. */
+interface Asked { sources: string[]; options: Settings; keyed: boolean }
 type Kind = "make" | "roles" | "convert";
 const KINDS: Kind[] = ["make", "roles", "convert"];
 /** What is asked first; everything else stands below, by the schema. */
@@ -49,11 +51,12 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
   const [error, setError] = useState<ApiError | null>(null);
   const [command, setCommand] = useState(false);
   const listed = sources.split("\n").map((line) => line.trim()).filter(Boolean);
-  const asked = { sources: listed, options: settingsOf(texts, fields) };
+  const asked: Asked = { sources: listed, options: settingsOf(texts, fields), keyed: Boolean(key.trim()) };
   const preview = usePreview(kind, asked);
   const groups: Group[] = [{ name: "making", open: true, keys: FIRST[kind] }];
   const tables = useTables(kind === "convert" ? listed : [], asked.options);
-  const wrong = error ?? tables.find((head) => head.problem)?.problem ?? preview.error;
+  const fine = preview.data && !preview.error && !preview.stale;
+  const wrong = error ?? (fine ? null : (commonProblem(tables) ?? preview.error));
   const placed = wrong?.field && fields.some((field) => field.name === wrong.field);
   const change = (next: Texts) => { setError(null); setTexts(next); };
   const set = (name: string, text: string) => change({ ...texts, [name]: text });
@@ -75,12 +78,14 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
     role: <WithChoices key="role" field={box("role")}><Speakers sources={listed} texts={texts} onChange={(text) => set("role", text)} /></WithChoices>,
     styles: <WithChoices key="styles" field={box("styles")}><Styles texts={texts} onChange={(text) => set("styles", text)} /></WithChoices>,
   };
-  const columns = [...new Set(tables.flatMap((head) => head.columns))];
+  const asksSomebody = kind === "make" || (kind === "roles" && (given("model") || given("base_url")));
+  const columns = [...new Set(tables.tables.flatMap((head) => head.columns))];
   return (
     <FieldLabels value={labelsOf(fields)}><div className="columns">
       <div className="stack">
         <Sources text={sources} listed={listed} onChange={setSources} />
-        {tables.map((head) => <TableCard key={head.name} head={head} texts={texts} onChange={change} />)}
+        {tables.tables.map((head) => <TableCard key={head.name} head={head} texts={texts} onChange={change} />)}
+        {tables.more > 0 && <p className="small muted">{t("tables.others", { n: tables.more })}</p>}
         <SettingsForm fields={fields} groups={groups} texts={texts} problems={problems} onChange={set} special={special} suggestions={Object.fromEntries(PARTS.map((part) => [part, columns]))} />
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
@@ -89,38 +94,40 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
           {missing && <p className="small">{t(`authoring.need.${missing}`)}</p>}
           {error && <Failure error={error} />}
           <p className="small muted">{t(`authoring.${kind}.note`)}</p>
-          {kind !== "convert" && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
+          {asksSomebody && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
         </section>
         <section className="card stack tight" aria-label={t("export.preview")} aria-busy={preview.loading}>
           <h2>{t("export.preview")}</h2>
           {preview.error && !error && <Failure error={preview.error} />}
-          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : t("authoring.preview.none")}</p>}
-          {preview.data && !preview.error && <pre className="small">{preview.data.lines.map((line, n) => <span key={n}><Said text={line} />{"\n"}</span>)}</pre>}
+          {!preview.data && !preview.error && <p className="small muted">{preview.loading ? t("export.preview.counting") : kind === "roles" && missing === "role" ? t("authoring.need.role") : t("authoring.preview.none")}</p>}
+          {preview.data && !preview.error && <pre className={preview.stale ? "small stale" : "small"}>{preview.data.lines.map((line, n) => <span key={n}><Said text={line} />{"\n"}</span>)}</pre>}
         </section>
         <section className="card stack tight"><Button icon="copy" disabled={missing !== undefined} onClick={() => setCommand(true)}>{t("train.command")}</Button></section>
       </aside>
-      {command && <CommandDialog kind={kind} asked={asked} keyed={kind !== "convert"} onClose={() => setCommand(false)} />}
+      {command && <CommandDialog kind={kind} asked={asked} onClose={() => setCommand(false)} />}
     </div></FieldLabels>
   );
 }
 
 /** What to type on the command line for the same. */
-function CommandDialog({ kind, asked, keyed, onClose }: { kind: Kind; asked: { sources: string[]; options: Settings }; keyed: boolean; onClose: () => void }) {
+function CommandDialog({ kind, asked, onClose }: { kind: Kind; asked: Asked; onClose: () => void }) {
   const command = useResource<CommandLine>("command", (signal) => post(`authoring/${kind}/command`, asked, signal));
   return (
     <Dialog title={t("train.command")} onClose={onClose}>
       {command.error && <Failure error={command.error} />}
       {!command.data && !command.error && <Waiting rows={5} />}
-      {command.data && <div className="stack"><Code label="bash" text={command.data.bash} /><Code label="PowerShell" text={command.data.powershell} />{keyed && <p className="muted small"><Said text={t("command.key")} /></p>}</div>}
+      {command.data && <div className="stack"><Code label="bash" text={command.data.bash} /><Code label="PowerShell" text={command.data.powershell} />{command.data.key_variable && <p className="muted small"><Said text={t("command.key", { variable: command.data.key_variable })} /></p>}</div>}
     </Dialog>
   );
 }
 
 /** What a dry run tells of it, asked for when the typing rests. */
-function usePreview(kind: Kind, asked: { sources: string[]; options: Settings }) {
+function usePreview(kind: Kind, asked: Asked) {
   const whole = asked.sources.length > 0 && NEEDED[kind].every((name) => asked.options[name]);
-  const key = useRested(whole ? JSON.stringify(asked) : "", 900);
-  return useResource<{ lines: string[] }>(key || null, (signal) => post(`authoring/${kind}/preview`, JSON.parse(key), signal));
+  const now = whole ? JSON.stringify(asked) : "";
+  const key = useRested(now, 900);
+  const found = useResource<{ lines: string[] }>(key || null, (signal) => post(`authoring/${kind}/preview`, JSON.parse(key), signal));
+  return { ...found, stale: found.stale || key !== now };
 }
 
 function Sources({ text, listed, onChange }: { text: string; listed: string[]; onChange: (text: string) => void }) {
