@@ -59,7 +59,7 @@ class Command(BaseModel):
 
 
 class Imported(BaseModel):
-    """notes: what was renamed and what has no effect. refused: what training refuses; it is among the settings."""
+    """notes: what was renamed and what has no effect. refused: what the verb refuses; it is among the settings."""
 
     settings: dict[str, Any]
     notes: list[Told]
@@ -69,6 +69,7 @@ class Imported(BaseModel):
 class Text(BaseModel):
     text: Annotated[str, Field(max_length=2_000_000)]
     name: Annotated[str, Field(max_length=300)] = "config.yaml"
+    verb: Verb = "train"
 
 
 class Help(BaseModel):
@@ -134,7 +135,7 @@ def show_command(asked: Asked) -> Command:
 @router.post("/config/import")
 def import_config(text: Text) -> Imported:
     """The settings of a file, LLaMA-Factory's too."""
-    settings, notes, refused = forms.read_yaml(text.text, text.name)
+    settings, notes, refused = forms.read_yaml(text.text, text.name, text.verb)
     return Imported(
         settings=settings,
         notes=notes,
