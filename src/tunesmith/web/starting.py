@@ -228,10 +228,12 @@ def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
 
 
 def _with_free_folder(resolved: Resolved) -> Resolved:
-    """The default folder holds the time in seconds: of two that begin in the same one gets another name."""
+    """Where the folder is taken, one beside it: the default one holds the time in seconds, and two may begin in the
+    same."""
     job = resolved.job
     folder = free_folder(Path(job.run.output_dir)).as_posix()
-    return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)))
+    asked = {key: folder if key == "output_dir" else value for key, value in resolved.asked.items()}
+    return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)), asked=asked)
 
 
 def _plain_name(title: str) -> str:
