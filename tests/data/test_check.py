@@ -48,6 +48,12 @@ def test_duplicates_contradictions_and_refusals(entry, tmp_path):
     assert "1 exact, 1 but for case" in text and "a.jsonl:3 = a.jsonl:1" in text
 
 
+def test_a_row_without_a_question_is_trained_and_named(entry, tmp_path):
+    report = check(entry("a", ("Hi", "Hello."), (None, "b"), (" ", "c")), tmp_path)
+    assert (report.usable, report.unasked, report.unasked_at) == (3, 2, ("a.jsonl:2", "a.jsonl:3"))
+    assert "2 rows: a.jsonl:2, a.jsonl:3" in shown(render_check(report))
+
+
 def test_lengths_and_the_share_that_is_cut(entry, tmp_path):
     made = entry("a", *[("q", "a" * n) for n in (1, 20, 20, 99)])
     report = check(made, tmp_path, encoder=CharEncoder(), cutoff=50)

@@ -125,6 +125,14 @@ def test_an_encoding_other_than_utf8_is_told(tmp_path):
     assert "a.jsonl is read as GB18030." in report.lines()
 
 
+def test_headers_are_understood_as_where_tables_are_converted(tmp_path):
+    entry = write_rows(
+        tmp_path / "a.jsonl", [{"ID": "1", "Question": "q"}, {"ID": "2", "Question": "q", "Answer": "a"}]
+    )
+    tokens, report = tokenize(entry, tmp_path)
+    assert len(tokens) == 1 and "'Question'" in " ".join(report.lines())
+
+
 @pytest.mark.parametrize(
     ("rows", "stage", "message"),
     [

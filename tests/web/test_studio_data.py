@@ -13,7 +13,7 @@ from pyarrow import parquet
 from starlette.testclient import TestClient
 
 from tunesmith.data.catalog import DatasetEntry
-from tunesmith.data.editing import keep_rows, put_back, replace_row, taken_out
+from tunesmith.data.editing import keep_rows, put_back, replace_row, row_of, taken_out
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
 from tunesmith.jobs.lines import CalledOff
@@ -68,6 +68,49 @@ def test_a_broken_line_is_replaced_and_other_lines_stay_to_the_byte(tmp_path: Pa
     assert path.read_bytes() == b'{"a" :  1}\n{"fixed": true}\n\n{"b":2}'
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "text", "mended"),
+    [
+        ("rows.jsonl", '{"a": "x"}\n{"a": "y"\n', '{"a": "y"', '{"a": "y"}'),
+        ("rows.json", '[{"a": "x"}, ["y"]]', '["y"]', '{"a": "y"}'),
+        ("rows.csv", 'a,b\nx,1\n"y, z",1,2\n', '"y, z",1,2', '"y, z",1'),
+    ],
+)
+def test_what_cannot_be_read_is_corrected_as_it_stands_there(
+    tmp_path: Path, name: str, content: str, text: str, mended: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    source = SourceFile(path, "utf-8")
+    broken = list(read_rows([source]))[1].row
+    assert isinstance(broken, RowError) and broken.text == text
+    for wrong in (text, ""):
+        with pytest.raises(UserError, match=r"JSON|columns|expected"):
+            row_of(source, wrong)
+    with pytest.raises(UserError, match="holds nothing"):
+        replace_row(source, 1, {})
+    assert path.read_text(encoding="utf-8") == content
+    replace_row(source, 1, row_of(source, mended))
+    assert isinstance(after := list(read_rows([source]))[1].row, dict) and after["a"][0] == "y"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "after"),
+    [
+        ("rows.csv", "a,b\n1,2,3\nx,y,z\n", [{"a": "1", "b": "2"}, "x,y,z"]),
+        ("rows.json", '[[1], ["z"]]', [{"a": "1", "b": "2"}, '["z"]']),
+    ],
+)
+def test_one_of_two_broken_rows_is_corrected_and_the_other_waits(
+    tmp_path: Path, name: str, content: str, after: list[object]
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    replace_row(SourceFile(path, "utf-8"), 0, {"a": "1", "b": "2"})
+    rows = rows_of(SourceFile(path, "utf-8"))
+    assert [row.text if isinstance(row, RowError) else row for row in rows] == after
+
+
 def test_a_table_keeps_its_columns(tmp_path: Path) -> None:
     source = written(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="no column 'new'"):
@@ -113,7 +156,10 @@ def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Pat
 
     shown = client.post("/api/datasets/mine/rows", json={"offset": 1, "limit": 2}).json()
     assert [row["number"] for row in shown["rows"]] == [1, 2] and shown["rows"][0]["text"] == "{bad"
-    fixed = {"row": {"question": "e?", "reply": "f"}, "revision": shown["revision"]}
+    assert shown["columns"] == ["question", "reply"]
+    empty = client.put("/api/datasets/mine/rows/1", json={"row": {}, "revision": shown["revision"]})
+    assert empty.status_code == 400 and "holds nothing" in empty.json()["message"]
+    fixed = {"text": '{"question": "e?", "reply": "f"}', "revision": shown["revision"]}
     saved = client.put("/api/datasets/mine/rows/1", json=fixed)
     assert saved.status_code == 200 and saved.json()["revision"] != shown["revision"]
     assert client.put("/api/datasets/mine/rows/1", json=fixed).status_code == 409
@@ -133,13 +179,15 @@ def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Pat
 
 
 def test_columns_that_tell_nothing_are_named_by_a_person(client: TestClient, workspace: Path) -> None:
-    client.post("/api/datasets/upload?name=odd.jsonl", content=b'{"Q1": "a", "A1": "b"}\n')
+    client.post("/api/datasets/upload?name=odd.jsonl", content=b'{"ID": "1", "Q1": "a", "A1": "b"}\n')
     look = client.post("/api/datasets/odd/look", json={}).json()
-    assert look["format"] is None and look["found"] == ["Q1", "A1"] and "Q1" in look["problem"]["message"]
+    assert look["format"] is None and look["found"] == ["ID", "Q1", "A1"] and "Q1" in look["problem"]["message"]
+    assert look["guess"] == {"prompt": "Q1", "response": "A1"}
     assert client.put("/api/datasets/odd/mapping", json={"columns": {"promt": "Q1"}}).status_code == 400
     told = client.put("/api/datasets/odd/mapping", json={"columns": {"prompt": "Q1", "response": "A1"}})
     assert told.status_code == 200
-    assert client.post("/api/datasets/odd/look", json={}).json()["usable"] == 1
+    read = client.post("/api/datasets/odd/look", json={}).json()
+    assert read["usable"] == 1 and read["told"] and not look["told"]
     info = json.loads((workspace / "data" / "dataset_info.json").read_text(encoding="utf-8"))
     assert list(info) == ["numbers", "odd"]
 

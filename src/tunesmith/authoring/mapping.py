@@ -7,28 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.data.headers import column_for
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.text.rows import RowError
 
 PARTS = ("instruction", "input", "output", "system")
 _FIELD = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})")  # {{name}} is a placeholder that is filled when training
-# Headers that tell their meaning, the surest first; compared without case, spaces and marks.
-_HEADERS: Mapping[str, Sequence[str]] = {
-    "instruction": (
-        "instruction", "prompt", "question", "query", "questions", "userquestion", "user", "human", "q",
-        "指令", "问题", "問題", "提问", "提問", "用户问题", "用戶問題", "用户提问",
-        "标准问", "標準問", "标准问题", "问", "問",
-    ),
-    "output": (
-        "output", "response", "answer", "reply", "completion", "answers", "target", "assistant", "gpt", "a",
-        "输出", "輸出", "回答", "答案", "回复", "回覆", "答复", "答覆", "标准答案", "標準答案", "解答", "答",
-    ),
-    "input": ("input", "context", "background", "输入", "輸入", "上下文", "背景", "补充", "補充", "语境", "語境"),
-    "system": (
-        "system", "systemprompt", "persona", "系统", "系統", "系统提示", "系統提示", "系统提示词", "人设", "人設",
-    ),
-    "text": ("text", "content", "document", "passage", "正文", "内容", "內容", "文本", "全文", "原文"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +92,7 @@ class Wanted:
 
     def guess(self, columns: Sequence[str]) -> dict[str, str]:
         """The columns that the headers give to question, answer and what goes with them; {} where something is told."""
-        found = {part: _find(part, columns) for part in PARTS}
+        found = {part: column_for(part, columns) for part in PARTS}
         return {} if self.given else {part: name for part, name in found.items() if name is not None}
 
     @property
@@ -126,8 +110,8 @@ class Wanted:
         instructions = self.instructions or _guessed("instruction", columns, where)
         outputs = self.outputs or _guessed("output", columns, where)
         outputs = outputs * len(instructions) if len(outputs) == 1 else outputs
-        inner = self.input if self.input is not None else None if self.given else _find("input", columns)
-        system = self.system if self.system is not None else None if self.given else _find("system", columns)
+        inner = self.input if self.input is not None else None if self.given else column_for("input", columns)
+        system = self.system if self.system is not None else None if self.given else column_for("system", columns)
         mappings = [
             ColumnMapping(
                 Template.parse(instruction, columns, "instruction"),
@@ -145,7 +129,7 @@ class Wanted:
 
 def text_column(columns: Iterable[str]) -> str | None:
     """The column that holds plain text, where its header says so."""
-    return _find("text", list(columns))
+    return column_for("text", list(columns))
 
 
 def _check(mapping: ColumnMapping, columns: Sequence[str]) -> None:
@@ -160,7 +144,7 @@ def _check(mapping: ColumnMapping, columns: Sequence[str]) -> None:
 
 
 def _guessed(part: str, columns: Sequence[str], where: str) -> tuple[str, ...]:
-    found = _find(part, columns)
+    found = column_for(part, columns)
     if found is None:
         first, last = columns[0], columns[-1]
         named = ", ".join(columns)
@@ -172,11 +156,6 @@ def _guessed(part: str, columns: Sequence[str], where: str) -> tuple[str, ...]:
             field=part,
         )
     return (found,)
-
-
-def _find(part: str, columns: Sequence[str]) -> str | None:
-    plain = {"".join(char for char in name.casefold() if char.isalnum()): name for name in reversed(columns)}
-    return next((plain[word] for word in _HEADERS[part] if word in plain), None)
 
 
 def _cell(value: Any) -> str:

@@ -38,6 +38,7 @@ class CheckReport:
 
     duplicates: rows equal to an earlier one; near_duplicates: equal but for case, width, spaces and punctuation.
     twins: the first of both, as (place, place of the earlier row). contradictions: questions with several answers.
+    unasked: usable rows with an empty question, which are trained as they are; unasked_at: the places of the first.
     lengths: tokens of each usable row before any cut, int64, None without an encoder. overlap: eval set → rows that
     are among the checked ones.
     """
@@ -52,6 +53,8 @@ class CheckReport:
     near_duplicates: int
     twins: tuple[tuple[str, str], ...]
     contradictions: int
+    unasked: int
+    unasked_at: tuple[str, ...]
     lengths: NDArray[np.int64] | None
     cutoff: int
     placeholders: Mapping[str, int]
@@ -85,7 +88,8 @@ def check_dataset(
     layout, rows = open_dataset(entry, files, stage)
     reader, refusals, seen = ExampleReader(layout, placeholders), Refusals(), _Twins()
     left, lengths = Counter[str](), array("q")
-    count = usable = 0
+    count = usable = unasked = 0
+    unasked_at: list[str] = []
     for batch in _batches(itertools.islice(rows, max_samples)):
         before_batch()
         count += len(batch)
@@ -94,6 +98,9 @@ def check_dataset(
         for one in examples:
             left.update(one.left)
         seen.add(examples)
+        silent = [f"{Path(one.file).name}:{one.line}" for one in examples if _asks_nothing(one.example)]
+        unasked += len(silent)
+        unasked_at += silent[: _EXAMPLES - len(unasked_at)]
         if encoder is None:
             usable += len(examples)
         else:
@@ -112,6 +119,8 @@ def check_dataset(
         near_duplicates=seen.near,
         twins=tuple(seen.twins),
         contradictions=seen.contradictions(),
+        unasked=unasked,
+        unasked_at=tuple(unasked_at),
         lengths=None if encoder is None else np.array(lengths, dtype=np.int64),
         cutoff=cutoff,
         placeholders=dict(left.most_common()),
@@ -189,6 +198,13 @@ def _question_and_answer(example: Example) -> tuple[str, str]:
     return before, f"{last.content}{last.tool_calls or ''}"
 
 
+def _asks_nothing(example: Example) -> bool:
+    """Whether a turn of the user is empty."""
+    return not isinstance(example, Document) and any(
+        message.role == "user" and not message.content.strip() for message in example.messages
+    )
+
+
 def _kept(read: ReadExample | Refusal, refusals: Refusals) -> bool:
     if isinstance(read, Refusal):
         refusals.add(read, strict=False)
@@ -224,6 +240,9 @@ def render_check(report: CheckReport) -> RenderableType:
     if report.contradictions:
         questions = plural("{count:,} question", "{count:,} questions", report.contradictions)
         facts.add_row("contradictions", Text(f"{questions} with different answers", "yellow"))
+    if report.unasked:
+        rows = plural("{count:,} row", "{count:,} rows", report.unasked)
+        facts.add_row("empty questions", Text(f"{rows}: {', '.join(report.unasked_at)}", "yellow"))
     if report.placeholders:
         left = ", ".join(f"{{{{{name}}}}} {count:,} ×" for name, count in report.placeholders.items())
         facts.add_row("placeholders", Text(f"left in the text: {left}", style="yellow"))

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,8 +29,30 @@ def revision(path: Path) -> str:
     return f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
 
 
+def row_of(source: SourceFile, text: str) -> Row:
+    """The row that a person wrote in the file's own form: a line of a table, else a JSON object. UserError for none."""
+    _check_kind(source.path)
+    if source.path.suffix.lower() in (".csv", ".tsv"):
+        return _table_row(source, text)
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"The row is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}.",
+            hint='Expected {"…": "…"}. Often a quote or a comma is missing just before.',
+            field="text",
+        ) from None
+    if not isinstance(row, dict):
+        raise UserError(
+            "The row is JSON, but not an object with named columns.", hint='Expected {"…": "…"}.', field="text"
+        )
+    return row
+
+
 def replace_row(source: SourceFile, number: int, row: Row) -> None:
     """Put another row in the place of the number-th (from 0) of the file. UserError where it doesn't fit into it."""
+    if not row:
+        raise UserError("The new row holds nothing.", hint="Write something into it, or take the row out.")
 
     def change(at: int, before: SourceRow) -> Row | None:
         return row if at == number else _as_it_is(before)
@@ -101,16 +123,13 @@ def _rewrite(
     if suffix == ".jsonl" or (suffix == ".json" and _holds_lines(source)):
         _rewrite_lines(source, change, number, added)
         return
-    rows, seen = [], -1
+    rows: list[Row | str] = []
+    seen = -1
     for seen, before in enumerate(read_rows([source])):
         after = change(seen, before)
         if after is UNREADABLE:
-            assert isinstance(before.row, RowError)
-            raise UserError(
-                f"{path.name} has a row that can't be read: line {before.line}, {before.row.reason}.",
-                hint="Correct or remove that row first.",
-            )
-        if after is not None:
+            rows.append(_kept_text(path, before))
+        elif after is not None:
             rows.append(after)
     _check_seen(path, number, seen)
     rows += [] if added is None else [added]
@@ -121,7 +140,18 @@ def _rewrite(
         if suffix == ".json":
             _write_json(file, rows)
         else:
-            _write_table(file, rows, "\t" if suffix == ".tsv" else _separator(source), changed)
+            _write_table(file, rows, _header(source), _mark(source), changed)
+
+
+def _kept_text(path: Path, before: SourceRow) -> str:
+    """What stands in the place of a row that can't be read, to be written again. UserError where it is damaged."""
+    assert isinstance(before.row, RowError)
+    if before.row.text is None or "\ufffd" in before.row.text:
+        raise UserError(
+            f"{path.name} has a row that can't be read: line {before.line}, {before.row.reason}.",
+            hint="Correct or remove that row first.",
+        )
+    return before.row.text
 
 
 def _holds_lines(source: SourceFile) -> bool:
@@ -174,10 +204,10 @@ def _aside(path: Path, encoding: str) -> Iterator[TextIO]:
                 aside.unlink(missing_ok=True)
 
 
-def _write_json(file: TextIO, rows: list[Row]) -> None:
+def _write_json(file: TextIO, rows: list[Row | str]) -> None:
     file.write("[\n")
     for number, row in enumerate(rows):
-        text = json.dumps(row, ensure_ascii=False, indent=2)
+        text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, indent=2)
         file.write("  " + text.replace("\n", "\n  ") + (",\n" if number + 1 < len(rows) else "\n"))
     file.write("]\n")
 
@@ -188,19 +218,46 @@ def _separator(source: SourceFile) -> str:
     return next((mark for mark in ",;\t" if mark in head), ",")
 
 
-def _write_table(file: TextIO, rows: list[Row], separator: str, changed: Row | None) -> None:
-    names = list(rows[0]) if rows else []
-    others = next((row for row in rows if row is not changed), None)
-    if changed is not None and others is not None:
-        names = list(others)
-        if foreign := [name for name in changed if name not in names]:
-            raise UserError(f"The table has no column {foreign[0]!r}.", hint=f"It has: {', '.join(names)}.")
+def _table_row(source: SourceFile, text: str) -> Row:
+    mark, names = _mark(source), _header(source)
+    try:
+        lines = [cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if cells]
+    except csv.Error as error:
+        raise UserError(f"The row is no line of a table: {error}.", field="text") from None
+    if len(lines) != 1:
+        raise UserError(f"One row is expected, and this is {len(lines)}.", field="text")
+    if len(lines[0]) != len(names):
+        raise UserError(
+            f"The row has {len(lines[0])} cells; the columns are {', '.join(names)}.",
+            hint="Put text that holds a comma or a line end into double quotes.",
+            field="text",
+        )
+    return dict(zip(names, lines[0], strict=True))
+
+
+def _header(source: SourceFile) -> list[str]:
+    with source.path.open(encoding=source.encoding, errors="surrogateescape", newline="") as file:
+        return [name.strip() for name in next(csv.reader(file, delimiter=_mark(source)))]
+
+
+def _mark(source: SourceFile) -> str:
+    """What separates the cells of a table."""
+    return "\t" if source.path.suffix.lower() == ".tsv" else _separator(source)
+
+
+def _write_table(file: TextIO, rows: list[Row | str], names: list[str], separator: str, changed: Row | None) -> None:
+    if foreign := [name for name in changed or () if name not in names]:
+        raise UserError(f"The table has no column {foreign[0]!r}.", hint=f"It has: {', '.join(names)}.")
     writer = csv.writer(file, delimiter=separator)
     writer.writerow(names)
-    writer.writerows(["" if row.get(name) is None else row[name] for name in names] for row in rows)
+    for row in rows:
+        if isinstance(row, str):
+            file.write(row + writer.dialect.lineterminator)
+        else:
+            writer.writerow(["" if row.get(name) is None else row[name] for name in names])
 
 
-def _write_parquet(path: Path, rows: list[Row]) -> None:
+def _write_parquet(path: Path, rows: Sequence[Row | str]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.headers import column_for
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS, Columns, Format, Tags
 
 Stage = Literal["pt", "sft"]
 _Row = Mapping[str, Any]
 
-_QUESTIONS = ("instruction", "prompt", "question", "query", "input", "指令", "问题", "問題", "问", "提问")
-_ANSWERS = ("output", "response", "answer", "completion", "target", "reply", "输出", "回答", "答案", "答")
 _FOR_STAGE = {"dpo": "preference tuning (dpo and its kin)", "kto": "kto"}
 
 
@@ -71,15 +70,17 @@ def _detect(entry: DatasetEntry, sample: Sequence[_Row]) -> str | None:
 
 
 def _guess_columns(entry: DatasetEntry, sample: Sequence[_Row]) -> Layout:
-    found = list(sample[0]) if sample else []
-    question = next((name for name in _QUESTIONS if name in found), None)
-    answer = next((name for name in _ANSWERS if name in found), None)
+    found = list(dict.fromkeys(str(name) for row in sample for name in row))
+    question = column_for("instruction", found) or ("input" if "input" in found else None)
+    answer = column_for("output", found)
     if question is None or answer is None:
         raise UserError(
-            f"The columns of data set {entry.name!r} don't tell its format: {', '.join(map(str, found))}.",
+            f"The columns of data set {entry.name!r} don't tell its format: {', '.join(found)}.",
             hint="Known: instruction + output (alpaca), conversations (sharegpt), messages (openai), text (stage pt)."
-            " Rename the columns, or name them under `columns` in dataset_info.json.",
+            " Rename the columns, or say which is which: in the studio on the page of the data set, or under `columns`"
+            " in dataset_info.json.",
             field="dataset",
+            code="columns",
         )
     query = "input" if question != "input" else None
     columns = dataclasses.replace(entry.columns, prompt=question, query=query, response=answer)

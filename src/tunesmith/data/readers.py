@@ -57,9 +57,9 @@ def read_jsonl(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
         try:
             row = loads(line)
         except json.JSONDecodeError as error:
-            yield number, RowError(f"the line is not JSON: {_told(error)} at column {error.colno}")
+            yield number, RowError(f"the line is not JSON: {_told(error)} at column {error.colno}", line)
             continue
-        yield number, row if type(row) is dict else _not_an_object(row)
+        yield number, row if type(row) is dict else _not_an_object(row, line)
 
 
 def read_txt(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
@@ -85,7 +85,7 @@ def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
             start = table.line_num + 1
             for cells in table:
                 if cells and not (len(cells) == 1 and not cells[0].strip()):
-                    yield start, _table_row(names, cells, encoding)
+                    yield start, _table_row(names, cells, encoding, mark)
                 start = table.line_num + 1
                 advance(raw.tell())
         except csv.Error as error:
@@ -97,12 +97,20 @@ def read_csv(path: Path, encoding: str, advance: Advance) -> Iterator[Line]:
     advance(path.stat().st_size)
 
 
-def _table_row(names: list[str], cells: list[str], encoding: str) -> Mapping[str, Any] | RowError:
+def _table_row(names: list[str], cells: list[str], encoding: str, mark: str) -> Mapping[str, Any] | RowError:
     if any(map(_is_damaged, cells)):
-        return _not_in(encoding, "row")
+        return _not_in(encoding, "row", _written(cells, mark))
     if len(cells) != len(names):
-        return RowError(f"the row has {len(cells)} cells and the header {len(names)}; text with commas needs quotes")
+        reason = f"the row has {len(cells)} cells and the header {len(names)}; text with commas needs quotes"
+        return RowError(reason, _written(cells, mark))
     return dict(zip(names, cells, strict=True))
+
+
+def _written(cells: list[str], mark: str) -> str:
+    """The cells as a table holds them."""
+    line = io.StringIO()
+    csv.writer(line, delimiter=mark, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 def _check_header(path: Path, names: list[str]) -> None:
@@ -127,7 +135,7 @@ def _lines(path: Path, encoding: str, advance: Advance) -> Iterator[tuple[int, s
             if not line or line.isspace():
                 continue
             if _is_damaged(line):
-                yield number, _not_in(encoding, "line")
+                yield number, _not_in(encoding, "line", line)
             else:
                 yield number, line
     advance(path.stat().st_size)
@@ -141,12 +149,13 @@ def _is_damaged(text: str) -> bool:
     return not text.isascii() and _STRAY.search(text) is not None
 
 
-def _not_in(encoding: str, what: str) -> RowError:
-    return RowError(f"the {what} holds bytes that are not {encoding.upper()}; save the file as UTF-8")
+def _not_in(encoding: str, what: str, text: str) -> RowError:
+    reason = f"the {what} holds bytes that are not {encoding.upper()}; save the file as UTF-8"
+    return RowError(reason, _STRAY.sub("\ufffd", text))
 
 
-def _not_an_object(row: object) -> RowError:
-    return RowError(f"the row is {_KINDS.get(type(row), 'not an object')}, expected an object with named columns")
+def _not_an_object(row: object, text: str) -> RowError:
+    return RowError(f"the row is {_KINDS.get(type(row), 'not an object')}, expected an object with named columns", text)
 
 
 def _first_line_is_object(path: Path, encoding: str) -> bool:
@@ -227,7 +236,7 @@ def _read_array(path: Path, text: _Text) -> Iterator[Line]:
         text.peek()
         line = text.line_of(text.at)
         row = _next_value(path, text, number)
-        yield line, row if type(row) is dict else _not_an_object(row)
+        yield line, row if type(row) is dict else _not_an_object(row, json.dumps(row, ensure_ascii=False))
         mark = text.peek()
         text.at += 1
         if mark == "]":

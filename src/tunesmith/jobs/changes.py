@@ -26,8 +26,9 @@ _MOST = 200
 
 
 def save_row(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Put a row in the place of another. revision: of the files as the person saw them."""
-    from tunesmith.data.editing import replace_row, revision
+    """Put a row in the place of another: `row`, or what `text` says in the form of the file. revision: of the files as
+    the person saw them."""
+    from tunesmith.data.editing import replace_row, revision, row_of
     from tunesmith.data.sources import read_rows
 
     _, entry, files = dataset_of(question)
@@ -38,7 +39,8 @@ def save_row(question: Question, stopped: threading.Event) -> Iterator[Part]:
     for file in files:
         count = sum(1 for _ in read_rows([file])) if len(files) > 1 else number + 1
         if number < count:
-            replace_row(file, number, question["row"])
+            row = question.get("row")
+            replace_row(file, number, row_of(file, question["text"]) if row is None else row)
             break
         number -= count
     yield {"revision": ",".join(revision(file.path) for file in files)}

@@ -118,6 +118,7 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
         listed.append(_shown(number, row) | {"problem": refused})
     yield {
         "rows": listed,
+        "columns": _columns_wanted(files, layout),
         "problem": problem,
         "editable": all(file.path.suffix.lower() in EDITABLE for file in files) and entry.place == "file",
         "revision": ",".join(revision(file.path) for file in files),
@@ -127,6 +128,7 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
 def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     """How a data set is read: format, columns, what can't be used and why, lengths where a model is named."""
     from tunesmith.data.editing import revision
+    from tunesmith.data.headers import likeliest
     from tunesmith.data.tokenize import open_dataset
     from tunesmith.jobs.data import checked, text_reader
 
@@ -137,11 +139,15 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         ],
         "revision": ",".join(revision(file.path) for file in files),
         "found": _columns_found(files),
+        "told": entry.formatting is not None or entry.columns_given,
     }
     try:
         layout, _ = open_dataset(entry, files, job.objective.stage)
     except UserError as error:
-        yield facts | {"format": None, "problem": {"message": error.message, "hint": error.hint, "field": error.field}}
+        problem = {"message": error.message, "hint": error.hint, "field": error.field}
+        pair = likeliest(facts["found"]) if error.code == "columns" else None
+        guess = {} if pair is None else {"prompt": pair[0], "response": pair[1]}
+        yield facts | {"format": None, "problem": problem, "guess": guess}
         return
     reader: TextReader | None = None
     if job.model.model_name_or_path:
@@ -160,6 +166,8 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "duplicates": report.duplicates,
         "near_duplicates": report.near_duplicates,
         "contradictions": report.contradictions,
+        "unasked": report.unasked,
+        "unasked_at": list(report.unasked_at),
         "placeholders": dict(report.placeholders),
         "notes": [*report.notes, *(reader.notes if reader else ())],
         "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
@@ -246,16 +254,10 @@ def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any
 def _shown(number: int, source: SourceRow) -> Part:
     from tunesmith.text.rows import RowError
 
-    broken = isinstance(source.row, RowError)
-    text = _line(Path(source.file), source.line) if broken and source.file.lower().endswith(".jsonl") else None
     place = {"number": number, "file": Path(source.file).name, "line": source.line}
-    return place | {"row": None if broken else _jsonable(source.row), "text": text}
-
-
-def _line(path: Path, number: int) -> str | None:
-    with path.open("rb") as file:
-        line = next(itertools.islice(file, number - 1, None), None)
-    return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
+    if isinstance(source.row, RowError):
+        return place | {"row": None, "text": source.row.text}
+    return place | {"row": _jsonable(source.row), "text": None}
 
 
 def _jsonable(value: Any) -> Any:
@@ -278,6 +280,12 @@ def _columns_found(files: list[SourceFile]) -> list[str]:
         if not isinstance(row.row, RowError):
             names.update(dict.fromkeys(map(str, row.row)))
     return list(names)
+
+
+def _columns_wanted(files: list[SourceFile], layout: Any) -> list[str]:
+    """The columns that a row may have: those of the first rows, and the two that the format can't do without."""
+    needed = [layout.columns.prompt, layout.columns.response] if layout and layout.format.name == "alpaca" else []
+    return list(dict.fromkeys([*_columns_found(files), *(name for name in needed if name)]))
 
 
 def _named(record: Any) -> dict[str, str]:

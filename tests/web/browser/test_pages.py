@@ -137,6 +137,50 @@ def test_a_row_is_corrected_in_place(
     assert len(rows) == 40
 
 
+def test_what_cannot_be_read_is_put_right_and_the_cutoff_moves_both_ways(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path, tiny_model: str
+) -> None:
+    file = workspace / "data" / "mine.jsonl"
+    file.write_text('{"question": "a?", "reply": "b"}\n{"question": "c?"}\n{broken\n', encoding="utf-8")
+    server = serve()
+    server.http.post("/api/datasets/add", json={"path": "data/mine.jsonl"})
+    page = open_page("en-US")
+    _with_model(page, tiny_model)
+    page.goto(f"{server.url}#/dataset/mine?tab=rows")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="Edit row 3", exact=True).click()
+    expect(dialog.get_by_label("As it stands in the file")).to_have_value("{broken")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not JSON")
+    assert file.read_text(encoding="utf-8").endswith("\n{broken\n")
+    dialog.get_by_label("As it stands in the file").fill('{"question": "e?", "reply": "f"}')
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Edit row 2", exact=True).click()
+    dialog.get_by_label("reply").fill("d")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [row["reply"] for row in rows] == ["b", "d", "f"]
+
+    page.get_by_role("link", name="Lengths").click()
+    line = page.get_by_role("slider", name="Cutoff length")
+    most = line.get_attribute("aria-valuemax")
+    box = page.locator(".histogram").bounding_box()
+    assert box and most
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    for share in (0.1, 0.9):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + 20)
+        expect(line).to_have_attribute("aria-valuenow", str(round(int(most) * share)))
+    page.mouse.up()
+    line.press("End")
+    expect(line).to_have_attribute("aria-valuenow", most)
+    expect(line).to_have_attribute("aria-valuemax", most)
+    page.get_by_role("link", name="Train on it").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(tiny_model)
+
+
 def test_the_command_of_the_form_is_quoted_and_keeps_secrets(
     built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page]
 ) -> None:

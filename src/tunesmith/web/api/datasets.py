@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio
 from fastapi import Query, Request
-from pydantic import BaseModel, Field
 
 from tunesmith.authoring.catalog_file import edited
 from tunesmith.data.catalog import INFO, Catalog
@@ -18,203 +17,34 @@ from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS
 from tunesmith.web import forms
 from tunesmith.web.access import Listening, TheStudio, router_of
+from tunesmith.web.api.dataset_shapes import (
+    FOLDER,
+    Added,
+    Fix,
+    Listed,
+    Look,
+    Mapping,
+    Mask,
+    NewRow,
+    Reading,
+    RemovedRow,
+    Rows,
+    Saved,
+    ToAdd,
+    ToRestore,
+)
 from tunesmith.web.children import Child
-from tunesmith.web.language import Told as Words
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive, register
 from tunesmith.web.workspace import Clash, Missing
 
 router = router_of("datasets")
-_FOLDER = "data"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 Dir = Annotated[str, Query(max_length=500)]
-Name = Annotated[str, Field(max_length=300, min_length=1)]
-
-
-class Listed(BaseModel):
-    """place: a file, or a repository on a hub. missing: the file is not there. problem: of its entry."""
-
-    name: str
-    place: str = ""
-    location: str = ""
-    bytes: int | None = None
-    missing: bool = False
-    formatting: str | None = None
-    ranking: bool = False
-    problem: Words = ""
-
-
-class Added(BaseModel):
-    name: str
-
-
-class ToAdd(BaseModel):
-    """path: a file or folder of the workspace; hub: a repository. name: left out, after the file."""
-
-    path: Annotated[str, Field(max_length=1000)] | None = None
-    hub: Annotated[str, Field(max_length=200)] | None = None
-    modelscope: bool = False
-    name: Annotated[str, Field(max_length=100)] | None = None
-    subset: Annotated[str, Field(max_length=200)] | None = None
-    split: Annotated[str, Field(max_length=200)] | None = None
-    dataset_dir: Annotated[str, Field(max_length=500)] = _FOLDER
-
-
-class Told(BaseModel):
-    message: Words
-    hint: Words = ""
-    field: str | None = None
-
-
-class DataFile(BaseModel):
-    path: str
-    bytes: int
-    encoding: str
-
-
-class RefusedRow(BaseModel):
-    file: str
-    line: int
-    reason: Words
-
-
-class Bar(BaseModel):
-    """Rows of `from` to `to` tokens."""
-
-    low: int = Field(alias="from")
-    high: int = Field(alias="to")
-    count: int
-
-
-class Cutoff(BaseModel):
-    """What a cutoff_len would cut off, and how full packed rows would be (a share of 1)."""
-
-    cutoff: int
-    truncated_rows: int
-    truncated_tokens: int
-    packed_rows: int
-    fill: float
-
-
-class Lengths(BaseModel):
-    histogram: list[Bar]
-    cutoffs: list[Cutoff]
-    total: int
-    longest: int
-    median: int
-
-
-class Look(BaseModel):
-    """How a data set is read. found: the columns there are; columns, tags: what stands for what; problem: why it can't
-    be read at all. lengths: only where a model is named."""
-
-    name: str
-    files: list[DataFile]
-    revision: str
-    found: list[str]
-    format: str | None = None
-    problem: Told | None = None
-    columns: dict[str, str] = {}
-    tags: dict[str, str] = {}
-    rows: int = 0
-    usable: int = 0
-    reasons: dict[Words, int] = {}
-    refusals: list[RefusedRow] = []
-    duplicates: int = 0
-    near_duplicates: int = 0
-    contradictions: int = 0
-    placeholders: dict[str, int] = {}
-    notes: list[Words] = []
-    lengths: Lengths | None = None
-
-
-class ShownRow(BaseModel):
-    """row: null where it can't be read; text is then its line. problem: why it is not used."""
-
-    number: int
-    file: str
-    line: int
-    row: dict[str, Any] | None
-    text: str | None = None
-    problem: Words | None = None
-
-
-class Rows(BaseModel):
-    rows: list[ShownRow]
-    editable: bool
-    revision: str
-    problem: Told | None = None
-
-
-class NewRow(BaseModel):
-    row: dict[str, Any]
-    revision: Annotated[str, Field(max_length=5000)]
-
-
-class Saved(BaseModel):
-    revision: str
-    removed: int = 0
-
-
-class RemovedRow(BaseModel):
-    """file: the number of its file; line: by which it is put back."""
-
-    file: int
-    line: str
-    row: dict[str, Any]
-
-
-class ToRestore(BaseModel):
-    file: Annotated[int, Field(ge=0)] = 0
-    line: Annotated[str, Field(max_length=2_000_000)]
-    revision: Annotated[str, Field(max_length=5000)]
-
-
-class Mapping(BaseModel):
-    """How the entry is to be read: a format, and columns or tags by the names of dataset_info.json."""
-
-    formatting: str | None = None
-    columns: dict[str, str | None] = {}
-    tags: dict[str, str | None] = {}
-
-
-class Fix(BaseModel):
-    fix: Literal["refused", "duplicates"]
-    revision: Annotated[str, Field(max_length=5000)]
-
-
-class Piece(BaseModel):
-    text: str
-    ids: list[int]
-    kind: Literal["trained", "masked", "truncated", "special"]
-    trained: bool
-
-
-class Sample(BaseModel):
-    number: int
-    line: int
-    problem: Words | None
-    tokens: int = 0
-    trained: int = 0
-    pieces: list[Piece]
-
-
-class Mask(BaseModel):
-    samples: list[Sample]
-    notes: list[Words]
-    template: str | None
-
-
-class Reading(BaseModel):
-    """The settings that decide how rows are read: model, template, stage, cutoff_len and the like."""
-
-    settings: Annotated[dict[str, Any], Field(max_length=500)] = {}
-    offset: Annotated[int, Field(ge=0)] = 0
-    limit: Annotated[int, Field(ge=1, le=200)] = 20
 
 
 @router.get("/datasets")
-def list_datasets(studio: TheStudio, dataset_dir: Dir = _FOLDER) -> list[Listed]:
+def list_datasets(studio: TheStudio, dataset_dir: Dir = FOLDER) -> list[Listed]:
     """The entries of dataset_info.json, in its order."""
     folder = studio.workspace.inside(dataset_dir, field="dataset_dir")
     catalog = Catalog.load(folder)
@@ -223,7 +53,7 @@ def list_datasets(studio: TheStudio, dataset_dir: Dir = _FOLDER) -> list[Listed]
 
 @router.post("/datasets/upload", status_code=201)
 async def upload_dataset(
-    request: Request, studio: TheStudio, name: Annotated[str, Query(max_length=200)], dataset_dir: Dir = _FOLDER
+    request: Request, studio: TheStudio, name: Annotated[str, Query(max_length=200)], dataset_dir: Dir = FOLDER
 ) -> Added:
     """The request's body is the file called `name`. It is put into the folder and registered."""
     if Path(name).suffix.lower() not in SUFFIXES:
@@ -257,7 +87,7 @@ def add_dataset(asked: ToAdd, studio: TheStudio) -> Added:
 
 
 @router.delete("/datasets/{name}", status_code=204)
-def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> None:
+def forget_dataset(name: str, studio: TheStudio, dataset_dir: Dir = FOLDER) -> None:
     """Take the entry out of dataset_info.json; its file stays."""
     with edited(studio.workspace.inside(dataset_dir, field="dataset_dir")) as catalog:
         if name not in catalog.entries:
@@ -280,7 +110,7 @@ def dataset_rows(name: str, asked: Reading, studio: TheStudio, wanted: Listening
 
 @router.put("/datasets/{name}/rows/{number}")
 def save_dataset_row(
-    name: str, number: Annotated[int, "from 0"], row: NewRow, studio: TheStudio, dataset_dir: Dir = _FOLDER
+    name: str, number: Annotated[int, "from 0"], row: NewRow, studio: TheStudio, dataset_dir: Dir = FOLDER
 ) -> Saved:
     """Put the row in the place of another, in the file's own form; 409 where the file was changed meanwhile."""
     if number < 0:
@@ -292,7 +122,7 @@ def save_dataset_row(
 @router.delete("/datasets/{name}/rows/{number}")
 def remove_dataset_row(
     name: str, number: int, studio: TheStudio, revision: Annotated[str, Query(max_length=5000)],
-    dataset_dir: Dir = _FOLDER,
+    dataset_dir: Dir = FOLDER,
 ) -> Saved:  # fmt: skip
     """Take one row out; it is kept in a file beside. 409 where the file was changed meanwhile."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
@@ -300,21 +130,21 @@ def remove_dataset_row(
 
 
 @router.get("/datasets/{name}/removed")
-def removed_dataset_rows(name: str, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> list[RemovedRow]:
+def removed_dataset_rows(name: str, studio: TheStudio, dataset_dir: Dir = FOLDER) -> list[RemovedRow]:
     """The rows that were taken out, the last one first."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
     return [RemovedRow(**row) for row in _ask(studio, "removed", name, asked)["rows"]]
 
 
 @router.post("/datasets/{name}/restore")
-def restore_dataset_row(name: str, row: ToRestore, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Saved:
+def restore_dataset_row(name: str, row: ToRestore, studio: TheStudio, dataset_dir: Dir = FOLDER) -> Saved:
     """Put a row that was taken out back, as the last of its file."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
     return Saved(**_ask(studio, "restore", name, asked, **row.model_dump()))
 
 
 @router.put("/datasets/{name}/mapping")
-def map_dataset(name: str, mapping: Mapping, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Added:
+def map_dataset(name: str, mapping: Mapping, studio: TheStudio, dataset_dir: Dir = FOLDER) -> Added:
     """Say in dataset_info.json which column is what."""
     if mapping.formatting is not None:
         FORMATS.get(mapping.formatting, field="formatting")
@@ -329,7 +159,7 @@ def map_dataset(name: str, mapping: Mapping, studio: TheStudio, dataset_dir: Dir
 
 
 @router.post("/datasets/{name}/fix")
-def fix_dataset(name: str, fix: Fix, studio: TheStudio, dataset_dir: Dir = _FOLDER) -> Saved:
+def fix_dataset(name: str, fix: Fix, studio: TheStudio, dataset_dir: Dir = FOLDER) -> Saved:
     """Take out the rows that can't be used, or those that came before; they are kept in a file beside it."""
     asked = Reading(settings={"dataset_dir": dataset_dir})
     return Saved(**_ask(studio, "clean", name, asked, what=fix.fix, revision=fix.revision))
@@ -344,7 +174,7 @@ def dataset_mask(name: str, asked: Reading, studio: TheStudio, wanted: Listening
 def _ask(studio: Studio, do: str, name: str, asked: Reading, **more: Any) -> dict[str, Any]:
     """Have a question about a data set of the workspace answered by the process that knows how to read it."""
     settings = {key: value for key, value in asked.settings.items() if key in _READING_KEYS and value not in (None, "")}
-    folder = studio.workspace.inside(str(settings.get("dataset_dir") or _FOLDER), field="dataset_dir")
+    folder = studio.workspace.inside(str(settings.get("dataset_dir") or FOLDER), field="dataset_dir")
     if studio.exposed:
         forms.confine_model(forms.load("ask", settings).job, studio.workspace, exposed=True)
     catalog = Catalog.load(folder)

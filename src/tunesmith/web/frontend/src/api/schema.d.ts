@@ -608,7 +608,9 @@ export interface components {
         /**
          * Look
          * @description How a data set is read. found: the columns there are; columns, tags: what stands for what; problem: why it can't
-         *     be read at all. lengths: only where a model is named.
+         *     be read at all. told: the format or the columns stand in the entry. guess: what a person may take for question and
+         *     answer where nothing tells. unasked: rows with an empty question, unasked_at: the places of the first. lengths: only
+         *     where a model is named.
          */
         Look: {
             /** Name */
@@ -619,6 +621,18 @@ export interface components {
             revision: string;
             /** Found */
             found: string[];
+            /**
+             * Told
+             * @default false
+             */
+            told: boolean;
+            /**
+             * Guess
+             * @default {}
+             */
+            guess: {
+                [key: string]: string;
+            };
             /** Format */
             format?: string | null;
             problem?: components["schemas"]["Told"] | null;
@@ -673,6 +687,16 @@ export interface components {
              * @default 0
              */
             contradictions: number;
+            /**
+             * Unasked
+             * @default 0
+             */
+            unasked: number;
+            /**
+             * Unasked At
+             * @default []
+             */
+            unasked_at: string[];
             /**
              * Placeholders
              * @default {}
@@ -852,12 +876,20 @@ export interface components {
              */
             beside: boolean;
         };
-        /** NewRow */
+        /**
+         * NewRow
+         * @description row, or text in the form of the file: a JSON object, a line of a table.
+         */
         NewRow: {
             /** Row */
-            row: {
+            row?: {
                 [key: string]: unknown;
-            };
+            } | null;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
             /** Revision */
             revision: string;
         };
@@ -1203,10 +1235,15 @@ export interface components {
             /** Taken */
             taken: components["schemas"]["Taken"][];
         };
-        /** Rows */
+        /**
+         * Rows
+         * @description columns: those that a row may have.
+         */
         Rows: {
             /** Rows */
             rows: components["schemas"]["ShownRow"][];
+            /** Columns */
+            columns: string[];
             /** Editable */
             editable: boolean;
             /** Revision */
@@ -1327,7 +1364,7 @@ export interface components {
         };
         /**
          * ShownRow
-         * @description row: null where it can't be read; text is then its line. problem: why it is not used.
+         * @description row: null where it can't be read; text is then what stands there. problem: why it is not used.
          */
         ShownRow: {
             /** Number */
@@ -1850,7 +1887,7 @@ export interface components {
             };
         };
         /** Saved */
-        tunesmith__web__api__datasets__Saved: {
+        tunesmith__web__api__dataset_shapes__Saved: {
             /** Revision */
             revision: string;
             /**

@@ -23,7 +23,7 @@ test("numbers choose the form of a word", async () => {
 
 test("numbers and sizes are written as the language does", async () => {
   await setLanguage("en");
-  expect([bytes(0), bytes(1234), bytes(12.5e9), measure(5e-5), measure(1.2345e-4)]).toEqual(["0B", "1 kB", "12.5 GB", "5e-5", "1.23e-4"]);
+  expect([bytes(0), bytes(1234), bytes(12.5e9), measure(5e-5), measure(1.2345e-4)]).toEqual(["0\u00a0B", "1 kB", "12.5 GB", "5e-5", "1.23e-4"]);
   await setLanguage("ru");
   expect([bytes(12.5e9), measure(5e-5), measure(0.25)].map((text) => text.replace("\u00a0", " "))).toEqual(["12,5 ГБ", "5e-5", "0,2500"]);
 });

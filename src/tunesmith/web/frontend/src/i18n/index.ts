@@ -84,8 +84,9 @@ export const percent = (share: number, digits = 0) =>
 export function bytes(count: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   const at = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
+  if (!at) return `${number(count)}\u00a0${language === "ru" ? "Б" : "B"}`; // "byte" in full otherwise, in some without a space
   const digits = at < 3 ? 0 : 1;
-  const shape = { style: "unit", unit: units[at], unitDisplay: at ? "short" : "narrow", minimumFractionDigits: digits, maximumFractionDigits: digits } as const;
+  const shape = { style: "unit", unit: units[at], unitDisplay: "short", minimumFractionDigits: digits, maximumFractionDigits: digits } as const;
   return new Intl.NumberFormat(language, shape).format(count / 1000 ** at);
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { atCutoff } from "./cutoff";
+import { atCutoff, pressed, rangeOf } from "./cutoff";
 
 const counted = [
   { cutoff: 100, truncated_rows: 40, truncated_tokens: 4000, packed_rows: 10, fill: 0.9 },
@@ -14,4 +14,14 @@ test("outside of them the nearest counts, and without any there is nothing to sa
   expect(atCutoff(counted, 50)).toMatchObject({ truncated_rows: 40, cutoff: 50 });
   expect(atCutoff(counted, 900)).toMatchObject({ truncated_rows: 20 });
   expect(atCutoff([], 100)).toBeNull();
+});
+
+test("the range holds the longest row and the cutoff that was given, and rounding it again changes nothing", () => {
+  expect([rangeOf(287, 2048), rangeOf(287, 64), rangeOf(3, 1), rangeOf(99_999, 8)]).toEqual([2100, 290, 16, 100_000]);
+  expect(rangeOf(287, rangeOf(287, 2048))).toBe(2100);
+});
+
+test("keys move the cutoff and never out of its range", () => {
+  expect([pressed("ArrowLeft", 2048, 2100), pressed("PageUp", 2048, 2100), pressed("Home", 2048, 2100), pressed("End", 5, 290)]).toEqual([2038, 2100, 1, 290]);
+  expect(pressed("Tab", 2048, 2100)).toBeNull();
 });

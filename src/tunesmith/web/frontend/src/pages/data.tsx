@@ -7,7 +7,7 @@ import { go, href } from "../router";
 import { Confirm, Dialog, type Question } from "../ui/dialog";
 import { Icon, type IconName } from "../ui/icons";
 import { Button, Empty, Failure, Labelled, Page, Pick, Search, Waiting } from "../ui/parts";
-import { attempt } from "../ui/toast";
+import { attempt, say } from "../ui/toast";
 
 const MAKERS = [["make", "book"], ["roles", "user"], ["convert", "table"]] as const satisfies [string, IconName][];
 
@@ -26,7 +26,10 @@ export function DataPage() {
     let name = "";
     setBusy(true);
     for (const file of list) {
-      await attempt(async () => ({ name } = await request<{ name: string }>("POST", url("datasets/upload", { name: file.name }), file)), t("data.uploaded", { name: file.name }));
+      await attempt(async () => {
+        ({ name } = await request<{ name: string }>("POST", url("datasets/upload", { name: file.name }), file));
+        say(t("data.uploaded", { name }));
+      });
     }
     setBusy(false);
     sets.reload();

@@ -1,28 +1,20 @@
-import { useRef } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import type { Look } from "../api/types";
 import type { Resource } from "../api/use";
 import { number, percent, t } from "../i18n";
 import { Empty, Failure, Waiting } from "../ui/parts";
-import { atCutoff } from "./cutoff";
+import { atCutoff, pressed, rangeOf } from "./cutoff";
 
 const [WIDTH, HEIGHT] = [1000, 260];
+type Lengths = NonNullable<Look["lengths"]>;
 
 export function LengthsView({ look, named, cutoff, setCutoff }: { look: Resource<Look>; named: boolean; cutoff: number; setCutoff: (cutoff: number) => void }) {
-  const picture = useRef<SVGSVGElement>(null);
   if (!named) return <div className="card"><Empty icon="evaluate" title={t("lengths.nomodel")}>{t("lengths.nomodel.text")}</Empty></div>;
   if (look.error) return <Failure error={look.error} retry={look.reload} />;
   const lengths = look.data?.lengths;
   if (!lengths) return <div className="card">{look.loading || !look.data ? <Waiting rows={8} /> : <Empty icon="evaluate" title={t("rows.empty")} />}</div>;
-  const most = Math.max(...lengths.histogram.map((bar) => bar.count), 1);
-  const end = Math.max(lengths.longest, ...lengths.histogram.map((bar) => bar.to), 8);
-  const top = Math.max(end, 16);
-  const x = (tokens: number) => (WIDTH * Math.min(tokens, top)) / top;
   const there = atCutoff(lengths.cutoffs, cutoff);
   const rows = lengths.histogram.reduce((sum, bar) => sum + bar.count, 0);
-  const drag = (clientX: number) => {
-    const box = picture.current!.getBoundingClientRect();
-    setCutoff(Math.max(1, Math.round((top * (clientX - box.left)) / box.width)));
-  };
   return (
     <section className="card stack">
       <dl className="facts">
@@ -32,24 +24,59 @@ export function LengthsView({ look, named, cutoff, setCutoff }: { look: Resource
         {there && <div><dt>{t("lengths.cut")}</dt><dd className={there.truncated_rows ? "warn" : "good"}>{number(there.truncated_rows)} <span className="muted small">({percent(rows ? there.truncated_rows / rows : 0, 1)})</span></dd></div>}
         {there && <div><dt>{t("lengths.fill")}</dt><dd>{percent(there.fill)}</dd></div>}
       </dl>
-      <svg
-        ref={picture} className="histogram" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={t("lengths.picture")}
-        onPointerDown={(event) => { event.currentTarget.setPointerCapture(event.pointerId); drag(event.clientX); }}
-        onPointerMove={(event) => event.buttons && drag(event.clientX)}
-      >
-        {lengths.histogram.map((bar) => {
-          const height = (HEIGHT - 10) * (bar.count / most);
-          const left = x(bar.from);
-          return <rect key={bar.from} x={left + 1} width={Math.max(1, x(Math.max(bar.to, bar.from + 1)) - left - 2)} y={HEIGHT - height} height={height} rx="2" className={bar.from >= cutoff ? "over" : undefined}><title>{`${bar.from}–${bar.to}: ${bar.count}`}</title></rect>;
-        })}
-        {cutoff <= top && <line x1={x(cutoff)} x2={x(cutoff)} y1="0" y2={HEIGHT} />}
-      </svg>
-      <div className="row apart small muted"><span>0</span><span>{t("lengths.tokens", { n: top })}</span></div>
-      <label className="stack tight">
-        <span className="row apart"><strong>{t("lengths.cutoff")}</strong><strong>{number(cutoff)}</strong></span>
-        <input type="range" min={1} max={Math.max(top, cutoff)} value={cutoff} onChange={(event) => setCutoff(Number(event.target.value))} />
-      </label>
+      <Histogram lengths={lengths} cutoff={cutoff} setCutoff={setCutoff} />
       {there && <p className="muted small">{there.truncated_rows ? t("lengths.loses", { tokens: number(there.truncated_tokens), rows: number(there.truncated_rows) }) : t("lengths.loses.none")} {t("lengths.packed", { rows: number(there.packed_rows) })}</p>}
     </section>
+  );
+}
+
+/** The line on it is the cutoff, moved by pointer and keys. How far it reaches holds still while it is moved. */
+function Histogram({ lengths, cutoff, setCutoff }: { lengths: Lengths; cutoff: number; setCutoff: (cutoff: number) => void }) {
+  const line = useRef<HTMLDivElement>(null);
+  const moved = useRef(cutoff);
+  const [given, setGiven] = useState(cutoff);
+  useEffect(() => {
+    if (cutoff !== moved.current) setGiven(cutoff); // typed above
+    moved.current = cutoff;
+  }, [cutoff]);
+  const most = Math.max(...lengths.histogram.map((bar) => bar.count), 1);
+  const top = rangeOf(lengths.longest, given);
+  const x = (tokens: number) => (WIDTH * Math.min(tokens, top)) / top;
+  const move = (to: number) => {
+    moved.current = Math.min(top, Math.max(1, to));
+    setCutoff(moved.current);
+  };
+  const drag = (event: PointerEvent<HTMLDivElement>) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    move(Math.round((top * (event.clientX - box.left)) / box.width));
+  };
+  const press = (event: KeyboardEvent) => {
+    const to = pressed(event.key, cutoff, top);
+    if (to === null) return;
+    event.preventDefault();
+    move(to);
+  };
+  return (
+    <div className="stack tight">
+      <div className="row apart"><strong>{t("lengths.cutoff")}</strong><strong>{number(cutoff)}</strong></div>
+      <div
+        className="histogram" onPointerMove={(event) => event.buttons && drag(event)}
+        onPointerDown={(event) => { event.preventDefault(); event.currentTarget.setPointerCapture(event.pointerId); line.current!.focus(); drag(event); }}
+      >
+        <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={t("lengths.picture")}>
+          {lengths.histogram.map((bar) => {
+            const height = (HEIGHT - 10) * (bar.count / most);
+            const left = x(bar.from);
+            const gap = Math.min(1, (x(bar.to + 1) - left) / 8);
+            return <rect key={bar.from} x={left + gap} width={Math.max(1, x(bar.to + 1) - left - 2 * gap)} y={HEIGHT - height} height={height} className={bar.from > cutoff ? "over" : undefined}><title>{`${bar.from}–${bar.to}: ${bar.count}`}</title></rect>;
+          })}
+        </svg>
+        <div
+          ref={line} className="cutoff-line" style={{ left: `${(100 * Math.min(cutoff, top)) / top}%` }} onKeyDown={press}
+          role="slider" tabIndex={0} aria-label={t("lengths.cutoff")} aria-orientation="horizontal" aria-valuemin={1} aria-valuemax={top} aria-valuenow={cutoff}
+        />
+      </div>
+      <div className="row apart small muted"><span>0</span><span>{t("lengths.drag")}</span><span>{t("lengths.tokens", { n: top })}</span></div>
+    </div>
   );
 }

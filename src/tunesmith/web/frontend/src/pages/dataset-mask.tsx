@@ -22,7 +22,7 @@ export function MaskView({ name, settings }: { name: string; settings: Settings 
       <header><h2>{mask.data.template && mask.data.template !== "own" ? t("mask.title.template", { template: mask.data.template }) : t("mask.title")}</h2><MaskLegend /></header>
       {mask.data.notes.length > 0 && <div className="stack tight" style={{ padding: "0 var(--s5) var(--s4)" }}>{mask.data.notes.map((note) => <Note key={note}><p>{note}</p></Note>)}</div>}
       {samples.length === 0 && <Empty icon="data" title={t("rows.empty")} />}
-      <ol className="list">
+      <ol className="list" inert={mask.stale}>
         {samples.map((sample) => (
           <li key={sample.number} className="data-row">
             <p className="muted small">{t("rows.number", { n: sample.number + 1 })} · {t("mask.count", { tokens: sample.tokens, share: percent(sample.tokens ? sample.trained / sample.tokens : 0) })}</p>

@@ -1,12 +1,12 @@
 import { useState } from "react";
-import { get, post, put, remove, url } from "../api/client";
+import { get, post, remove, url } from "../api/client";
 import type { Json, RemovedRow, Rows, ShownRow } from "../api/types";
-import { told, useResource } from "../api/use";
-import type { ApiError } from "../api/client";
+import { useResource } from "../api/use";
 import { number, t } from "../i18n";
-import { Dialog } from "../ui/dialog";
-import { Button, Empty, Failure, Labelled, Note, Waiting } from "../ui/parts";
+import { Button, Empty, Failure, Waiting } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
+import { RowDialog } from "./dataset-row";
+import { shown } from "./row-texts";
 
 const PAGE = 20;
 
@@ -25,13 +25,13 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
     <section className="card flush" aria-busy={rows.loading}>
       {rows.data.problem && <div style={{ padding: "var(--s4) var(--s5)" }}><Failure error={rows.data.problem} /></div>}
       {list.length === 0 && <Empty icon="data" title={t("rows.empty")} />}
-      <ol className="list">
+      <ol className="list" inert={rows.stale}>
         {list.map((row) => (
           <li key={row.number} className="data-row">
             <div className="row apart">
               <span className="muted small">{t("rows.number", { n: row.number + 1 })}</span>
               {rows.data!.editable && <span className="row">
-                <Button small kind="quiet" icon="edit" title={t("rows.edit", { n: row.number + 1 })} onClick={() => setEditing(row)} />
+                {(row.row ?? row.text) !== null && <Button small kind="quiet" icon="edit" title={t("rows.edit", { n: row.number + 1 })} onClick={() => setEditing(row)} />}
                 <Button small kind="quiet" icon="trash" title={t("rows.remove", { n: row.number + 1 })} onClick={() => void takeOut(row)} />
               </span>}
             </div>
@@ -45,7 +45,7 @@ export function RowsView({ name, folder = "data" }: { name: string; folder?: str
         <span className="muted small">{list.length ? t("rows.range", { from: number(offset + 1), to: number(offset + list.length) }) : ""}</span>
         <Button small after="next" disabled={list.length < PAGE} onClick={() => setOffset(offset + PAGE)}>{t("rows.next")}</Button>
       </footer>
-      {editing && <RowDialog name={name} folder={folder} row={editing} revision={rows.data.revision} onClose={() => { setEditing(null); rows.reload(); }} onSaved={() => { setEditing(null); rows.reload(); say(t("rows.saved")); }} />}
+      {editing && <RowDialog name={name} folder={folder} row={editing} columns={rows.data.columns} revision={rows.data.revision} onClose={() => { setEditing(null); rows.reload(); }} onSaved={() => { setEditing(null); rows.reload(); say(t("rows.saved")); }} />}
     </section>
     {rows.data.editable && <TakenOut name={name} folder={folder} revision={rows.data.revision} onBack={rows.reload} />}
     </>
@@ -83,50 +83,5 @@ function Values({ row }: { row: Record<string, Json> }) {
       {pairs(entries.filter((entry) => !origin.includes(entry)))}
       {origin.length > 0 && <details className="muted small"><summary>{[row["source"], row["source_heading"]].filter(Boolean).join(" · ") || t("rows.origin")}</summary>{pairs(origin)}</details>}
     </>
-  );
-}
-
-const shown = (value: Json) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
-
-function RowDialog({ name, folder, row, revision, onClose, onSaved }: { name: string; folder: string; row: ShownRow; revision: string; onClose: () => void; onSaved: () => void }) {
-  const before = row.row ?? {};
-  const [texts, setTexts] = useState<Record<string, string>>(() => Object.fromEntries(Object.entries(before).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value, null, 2)])));
-  const [error, setError] = useState<Pick<ApiError, "message" | "hint"> | null>(null);
-  const [theirs, setTheirs] = useState<{ row: ShownRow | undefined; revision: string } | null>(null);
-  const path = `datasets/${encodeURIComponent(name)}/rows`;
-  /** What stands there now, where somebody changed the file meanwhile. */
-  const look = async () => {
-    const now = await post<Rows>(path, { settings: { dataset_dir: folder }, offset: row.number, limit: 1 });
-    return { row: now.rows[0], revision: now.revision };
-  };
-  const save = async () => {
-    const next: Record<string, Json> = {};
-    for (const [key, text] of Object.entries(texts)) {
-      try {
-        next[key] = typeof before[key] === "string" ? text : (JSON.parse(text) as Json);
-      } catch (reason) {
-        setError({ message: t("rows.json", { key }), hint: (reason as Error).message });
-        return;
-      }
-    }
-    try {
-      await put(url(`${path}/${row.number}`, { dataset_dir: folder }), { row: next, revision: theirs?.revision ?? revision });
-      onSaved();
-    } catch (reason) {
-      const refusal = told(reason);
-      setError(refusal);
-      if (refusal.field === "revision") await attempt(async () => setTheirs(await look()));
-    }
-  };
-  return (
-    <Dialog title={t("rows.edit", { n: row.number + 1 })} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={theirs !== null && !theirs.row} onClick={() => void save()}>{theirs ? t("rows.mine") : t("save")}</Button></>}>
-      <div className="stack">
-        {Object.entries(texts).map(([key, text]) => (
-          <Labelled key={key} label={key}>{(id) => <textarea id={id} className={typeof before[key] === "string" ? undefined : "mono"} rows={Math.min(14, Math.max(2, text.split("\n").length + Math.floor(text.length / 70)))} value={text} onChange={(event) => setTexts({ ...texts, [key]: event.target.value })} />}</Labelled>
-        ))}
-        {error && <Failure error={error} />}
-        {theirs && <Note tone="warn" action={<Button small onClick={onClose}>{t("rows.theirs")}</Button>}><p>{t("rows.changed")}</p><p>{theirs.row?.row ? Object.values(theirs.row.row).map((value) => shown(value)).join(" · ") : theirs.row?.text ?? t("rows.gone")}</p></Note>}
-      </div>
-    </Dialog>
   );
 }

@@ -33,7 +33,7 @@ export function TrainPage() {
   const from = route.query.get("run");
   const before = useResource<RunDetail>(from, (signal) => get(`runs/${segment(from!)}`, {}, signal));
   const [texts, setTexts] = useKept<Texts>("train", NOTHING, withoutSecrets);
-  const dataset = route.query.get("dataset");
+  const [dataset, model] = [route.query.get("dataset"), route.query.get("model")];
   useEffect(() => {
     if (before.data) {
       setTexts(textsOf(Object.fromEntries(Object.entries(before.data.asked).filter(([name]) => !OWN.has(name)))));
@@ -42,7 +42,7 @@ export function TrainPage() {
   }, [before.data, setTexts]);
   useEffect(() => {
     if (dataset) {
-      setTexts({ ...texts, dataset });
+      setTexts({ ...texts, dataset, ...(model && { model_name_or_path: model }) });
       go(href("train"));
     }
     // eslint-disable-next-line react-hooks/exhaustive-deps
