@@ -33,11 +33,12 @@ _GLANCED = 20_000
 _TOKENIZED = 64
 _CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
+_LONGEST: dict[str, int | None] = {}
 
 
 def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Memory of a step over the longest rows. free: bytes on the device, which is `cpu` or `cuda`. look: whether the
-    data may be looked at; at_most: whether the rows are taken to be of cutoff_len tokens without knowing it."""
+    """Memory of a step over the longest rows. free: bytes on the device, which is `cpu` or `cuda`. look: the
+    data's files as they are now, where they may be looked at; at_most: whether the rows are taken to be of cutoff_len tokens without knowing it."""
     from tunesmith.models.locate import locate
     from tunesmith.models.precision import choose_device, choose_precision, device_facts, requested_precision
     from tunesmith.models.vocabulary import prepare_vocabulary
@@ -52,7 +53,7 @@ def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
     device = choose_device(use_cpu=kind == "cpu")
     precision = choose_precision(requested_precision(job.training), device_facts(device))
     free = int(question.get("free", 0))
-    longest = _longest_row(job, stopped) if question.get("look") else None
+    longest = _longest_row_known(job, question["look"], stopped) if question.get("look") else None
     length = longest or job.data.cutoff_len
     found = estimate_step(job, folder, precision, length, device=kind, free=free)
     yield {
@@ -65,6 +66,14 @@ def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "longest": length,
         "at_most": longest is None,
     }
+
+
+def _longest_row_known(job: Job, files: Any, stopped: threading.Event) -> int | None:
+    """As `_longest_row`, which is looked for once as long as neither the data nor what is made of it changes."""
+    key = repr((job.data, job.objective.stage, job.model, files))
+    if key not in _LONGEST:
+        _LONGEST[key] = _longest_row(job, stopped)
+    return _LONGEST[key]
 
 
 def _longest_row(job: Job, stopped: threading.Event) -> int | None:

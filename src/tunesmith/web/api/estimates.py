@@ -71,7 +71,7 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
     key = json.dumps([settings, kind, free, data], sort_keys=True, default=str)
     answer = _remembered(studio.estimates, key)
     if answer is None:
-        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free, look=bool(data))
+        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free, look=data)
         studio.estimates[key] = answer
         while len(studio.estimates) > _KEPT:
             studio.estimates.popitem(last=False)
