@@ -13,7 +13,7 @@ from tests.web.serving import wait_for
 
 from tunesmith.jobs import lines
 from tunesmith.runs.run import Run
-from tunesmith.web.children import Child, Children, Gone
+from tunesmith.web.children import Child, Children, Gone, Unwanted
 from tunesmith.web.sessions import Session
 from tunesmith.web.studio import Studio
 
@@ -131,7 +131,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
                 yield {}
 
         def rows(question, stopped):
-            yield {"rows": [], "editable": True, "revision": "1"}
+            yield {"rows": [], "columns": [], "editable": True, "revision": "1"}
 
         def hang(question, stopped):
             yield {"number": 0}
@@ -162,9 +162,21 @@ def test_a_question_afresh_does_not_wait_for_what_the_child_is_still_at(counting
     parts = first.stream("hang")
     next(parts)
     parts.close()  # type: ignore[attr-defined]  # nobody waits, and it does not listen
-    second = children.afresh("counting_child")
+    second = children.afresh("counting_child", lambda: True)
     assert second is not first and not first.alive
-    assert second.ask("count", to=3)["number"] == 2 and children.afresh("counting_child") is second
+    assert second.ask("count", to=3)["number"] == 2 and children.afresh("counting_child", lambda: True) is second
+    children.end_all()
+    counting.end()
+
+
+def test_a_question_that_another_page_waits_for_is_not_ended(counting: Child) -> None:
+    children = Children()
+    parts = children.asked("counting_child").stream("count", to=60)
+    next(parts)
+    patience = iter([True, False])
+    with pytest.raises(Unwanted):
+        children.afresh("counting_child", lambda: next(patience))
+    assert [part["number"] for part in parts if "number" in part] == list(range(1, 60))
     children.end_all()
     counting.end()
 

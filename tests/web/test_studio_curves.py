@@ -297,6 +297,11 @@ def test_what_others_left_damaged_is_passed_over(client: TestClient, workspace: 
     quality = {"files": [5, {"file": 1}, {"file": "m.gguf", "status": "pass"}]}
     (workspace / "exports" / "a" / "quality.json").write_text(json.dumps(quality), encoding="utf-8")
     assert [row["file"] for row in client.get("/api/runs/saves/a/exported").json()["verified"]] == ["m.gguf"]
+    assert client.get("/api/runs/saves/a/exported").json()["model"] == ""
+    for name in ("m-f16.gguf", "m-lora.gguf", "m-q8_0.gguf", "Modelfile"):
+        (workspace / "exports" / "a" / name).touch()
+    told = client.get("/api/runs/saves/a/exported").json()
+    assert told["model"] == "exports/a/m-q8_0.gguf" and told["ollama"].startswith("ollama create a -f ")
     for damaged in ("- a list\n", "a: [1\n", "\x00"):
         run.layout.resolved.write_text(damaged, encoding="utf-8")
         assert client.get("/api/runs/saves/a/exported").status_code == 404

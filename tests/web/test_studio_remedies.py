@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from tunesmith.config.load import load_job
 from tunesmith.errors import UserError
+from tunesmith.export.ollama import Ollama
 from tunesmith.jobs.launch import Spread, run_spread
 from tunesmith.models.locate import locate
 from tunesmith.runs.files import told_plainly
@@ -62,6 +63,22 @@ def test_a_taken_folder_gives_way_to_a_free_one_beside_it(workspace: Path) -> No
     Path("exports/a").mkdir()
     (export,) = remedies(taken, {"export_dir": "exports/a"}, "export")
     assert export.settings == {"export_dir": "exports/a_3"}
+
+
+def test_an_export_without_a_server_makes_the_files_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    with Ollama() as server, pytest.raises(UserError) as absent:
+        server.version()
+    for asked, files in (
+        ({}, ["gguf"]),
+        ({"export_to": ["gguf-adapter"], "export_ollama_base": "q"}, ["gguf-adapter"]),
+    ):
+        config = {"model_name_or_path": "a/b", "export_ollama": "mine", "export_dir": "exports/a", **asked}
+        (remedy,) = remedies({"message": absent.value.message}, config, "export")
+        settings = {key: value for key, value in {**config, **remedy.settings}.items() if value is not None}
+        export = load_job([], settings, verb="export").job.export
+        assert not export.export_ollama and list(export.export_to) == files
+        assert bool(export.export_quant) is (files == ["gguf"])
 
 
 def test_a_model_whose_hub_does_not_answer_is_looked_for_on_the_other(tmp_path: Path) -> None:

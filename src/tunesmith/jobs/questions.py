@@ -38,7 +38,8 @@ _LONGEST: dict[str, int | None] = {}
 
 def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
     """Memory of a step over the longest rows. free: bytes on the device, which is `cpu` or `cuda`. look: the
-    data's files as they are now, where they may be looked at; at_most: whether the rows are taken to be of cutoff_len tokens without knowing it."""
+    data's files as they are now, where they may be looked at; at_most: whether the rows are taken to be of cutoff_len
+    tokens without knowing it."""
     from tunesmith.models.locate import locate
     from tunesmith.models.precision import choose_device, choose_precision, device_facts, requested_precision
     from tunesmith.models.vocabulary import prepare_vocabulary

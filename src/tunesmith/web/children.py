@@ -68,6 +68,11 @@ class Child:
         return bool(self._due)
 
     @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._waiting)
+
+    @property
     def idle(self) -> float:
         """Seconds since it was last asked; 0 while it answers."""
         return 0.0 if self._waiting else time.monotonic() - self.used
@@ -181,14 +186,19 @@ class Children:
             child.used = time.monotonic()  # it is not idle from now on, though the question is still to come
             return child
 
-    def afresh(self, module: str) -> Child:
-        """`asked`, with nothing else to answer: one that is still at work is ended, and so is what it was asked."""
-        with self._lock:
-            child = self._named.get(module)
-            if busy := child is not None and child.busy:
-                del self._named[module]
-        if child is not None and busy:
-            child.end(patience=0)
+    def afresh(self, module: str, wanted: Wanted) -> Child:
+        """`asked`, with nothing else to answer: what somebody waits for is waited out, what nobody waits for any more
+        is ended with its process. Unwanted where the answer is called off meanwhile."""
+        while (child := self.named(module)) is not None and child.alive and child.busy:
+            if not child.awaited:
+                with self._lock:
+                    if self._named.get(module) is child:
+                        del self._named[module]
+                child.end(patience=0)
+            elif wanted():
+                time.sleep(_LISTEN_SECONDS)
+            else:
+                raise Unwanted("The answer was called off.")
         return self.asked(module)
 
     def begin(self, name: str, module: str, *arguments: str) -> Child:

@@ -26,6 +26,7 @@ _WORDS = (
         ),
     ),
     ("needs_gpu", re.compile(r"^quantization_bit: \d+ needs a GPU")),
+    ("ollama", re.compile(r"^No Ollama server answers|^What answers at .* is not Ollama|^The connection to Ollama ")),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
     ("disk_full", re.compile(r"No space left on device|quota exceeded|and its disk has .* free", re.IGNORECASE)),
@@ -86,6 +87,8 @@ def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "t
         case "port":
             alone = os.environ.get("NNODES", "") in ("", "1")  # other machines look for the port that was told to them
             return [Remedy(what="free_port", free_port=True)] if alone else []
+        case "ollama" if kind == "export":
+            return [_without_ollama(config)]
         case "memory" if kind != "export":
             return _less_memory(config)
         case "in_use":
@@ -126,6 +129,15 @@ def _new_folder(config: Mapping[str, Any], key: str) -> Remedy:
     """A folder beside the one that is taken."""
     folder = free_folder(Path(str(config.get(key) or "saves/run"))).as_posix()
     return Remedy(what="another_folder", settings={key: folder}, names={"folder": folder})
+
+
+def _without_ollama(config: Mapping[str, Any]) -> Remedy:
+    """The same files: what was left out is what an export to Ollama takes."""
+    targets = list(config.get("export_to") or ["gguf"])
+    files: dict[str, Any] = {} if config.get("export_to") else {"export_to": targets}
+    if "gguf" in targets and not config.get("export_quant"):
+        files["export_quant"] = ["q4_k_m"]
+    return Remedy(what="without_ollama", settings={"export_ollama": None, "export_ollama_base": None, **files})
 
 
 def _templates(config: Mapping[str, Any]) -> list[Remedy]:

@@ -114,7 +114,7 @@ def _chat(page: Page, server: Server, file: Path, short: str) -> None:
     page.locator("aside .note.good").wait_for()
     page.locator(".composer textarea").fill("Who are you?" if short == "en" else "Who made you?")
     page.locator(".composer .button.primary").click()
-    page.locator(".sides .said-by").nth(1).locator("p.small").wait_for()
+    page.locator(".sides .said-by").nth(1).locator("p.small").last.wait_for()
     page.wait_for_timeout(300)
     _save(page, file)
     page.locator("aside .button").first.click()

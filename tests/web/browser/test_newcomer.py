@@ -17,6 +17,7 @@ WORDS = {
         "usable": "All 60 rows can be used.", "mask": "Loss mask", "model": "Model", "train": "Train on it",
         "search": "Search 1", "start": "Start training", "stop": "Stop", "resume": "Resume", "running": "Running",
         "stopped": "Stopped", "finished": "Finished", "chat": "Chat with it", "load": "Load", "loaded": "Loaded",
+        "temperature": "Temperature",
         "message": "Message", "send": "Send", "base": "Base", "tuned": "Tuned", "export": "Export", "log": "Log",
         "go": "Start export", "same": "Does the export say the same?",
         "learned": "learned", "title": "Train",
@@ -25,6 +26,7 @@ WORDS = {
         "usable": "60 列全部可用。", "mask": "損失遮罩", "model": "模型", "train": "用它訓練",
         "search": "搜尋 1", "start": "開始訓練", "stop": "停止", "resume": "繼續", "running": "執行中",
         "stopped": "已停止", "finished": "已完成", "chat": "與它對話", "load": "載入", "loaded": "已載入",
+        "temperature": "溫度",
         "message": "訊息", "send": "送出", "base": "基底模型", "tuned": "微調後", "export": "匯出", "log": "日誌",
         "go": "開始匯出", "same": "匯出的模型說的一樣嗎？",
         "learned": "學習", "title": "訓練",
@@ -105,12 +107,17 @@ def test_from_a_file_to_a_model_that_answers(
     page.get_by_role("button", name=words["load"], exact=True).click()
     expect(page.get_by_text(words["loaded"], exact=True)).to_be_visible()
     page.get_by_label(words["message"], exact=True).fill("What is 7?")
+    temperature = page.get_by_label(words["temperature"], exact=True)
+    temperature.fill("-3")
+    expect(page.locator(".composer-wrong")).to_contain_text(words["temperature"])
+    expect(page.get_by_role("button", name=words["send"])).to_be_disabled()
+    temperature.fill("0.1")
     page.get_by_role("button", name=words["send"]).click()
     sides = page.locator(".sides .said-by")
     expect(sides).to_have_count(2)
     expect(sides.nth(0).locator("h3")).to_have_text(words["tuned"])
     expect(sides.nth(1).locator("h3")).to_have_text(words["base"])
-    expect(sides.nth(1).locator("p.small")).to_be_visible()
+    expect(sides.nth(1).locator("p.small").last).to_be_visible()
     tuned, base = (side.locator("p.said").last.inner_text() for side in sides.all())
     assert tuned != base
     assert "It is" in tuned
@@ -125,12 +132,12 @@ def test_from_a_file_to_a_model_that_answers(
     assert len(made) == 1
     assert made[0].read_bytes()[:4] == b"GGUF"
 
-    page.goto(f"{server.url}#/chat?model={made[0].relative_to(workspace).as_posix()}")
+    page.get_by_role("link", name=words["chat"]).click()
     page.get_by_role("button", name=words["load"], exact=True).click()
     expect(page.get_by_text(words["loaded"], exact=True)).to_be_visible()
     page.get_by_label(words["message"], exact=True).fill("What is 7?")
     page.get_by_role("button", name=words["send"]).click()
-    expect(page.locator(".turn.assistant p.small")).to_be_visible()
+    expect(page.locator(".turn.assistant p.small").last).to_be_visible()
     assert "It is" in page.locator(".turn.assistant p.said").inner_text()
 
 

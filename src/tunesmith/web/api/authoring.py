@@ -22,7 +22,6 @@ from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of, writable
-from tunesmith.web.children import Gone, Unwanted
 from tunesmith.web.language import Told, said
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -189,16 +188,12 @@ def speakers(asked: Asked, studio: TheStudio, wanted: Listening) -> Speakers:
 
 
 def _ask_of_documents(do: str, asked: Asked, studio: Studio, wanted: Listening) -> dict[str, Any]:
-    """What the process that reads documents answers. What it was asked before is ended, in the middle of a book too:
-    the page asks while somebody types."""
-    sources = _sources(studio, asked.sources)
-    child = studio.children.afresh(_READER)
-    try:
-        found: dict[str, Any] = writable(child.ask(do, wanted, sources=sources, options=_given(asked)))
-    except Gone:
-        if studio.children.named(_READER) is child:
-            raise
-        raise Unwanted("The answer was called off.") from None
+    """What the process that reads documents answers. What a page no longer waits for is ended, in the middle of a book
+    too: it asks while somebody types."""
+    child = studio.children.afresh(_READER, wanted)
+    found: dict[str, Any] = writable(
+        child.ask(do, wanted, sources=_sources(studio, asked.sources), options=_given(asked))
+    )
     return found
 
 
@@ -213,12 +208,12 @@ def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
 
 
 @router.post("/authoring/{verb}/preview")
-def preview_data(verb: Verb, asked: Asked, studio: TheStudio) -> Preview:
-    """What it would take and give, as `--dry-run` tells it. Nobody is asked, nothing is written. A preview that is
-    asked for while another is made ends that one: the page asks while somebody types."""
+def preview_data(verb: Verb, asked: Asked, studio: TheStudio, wanted: Listening) -> Preview:
+    """What it would take and give, as `--dry-run` tells it. Nobody is asked, nothing is written. Several are
+    made one after the other; one that nobody waits for any more is ended: the page asks while somebody types."""
     named = {**asked.options, "out": asked.options.get("out") or "preview", "replace": True}
     sources, arguments, _ = _command(verb, asked.model_copy(update={"options": named}), studio)
-    told = studio.previews.run(["data", verb, *sources, *arguments, "--dry-run"])
+    told = studio.previews.run(["data", verb, *sources, *arguments, "--dry-run"], wanted)
     if told.returncode:
         raise last_error(told.stderr.splitlines(), "It can't be told what this would take.")
     return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])

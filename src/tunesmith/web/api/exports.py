@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tunesmith.config.load import dump_yaml
+from tunesmith.config.load import to_flat
 from tunesmith.errors import UserError
-from tunesmith.jobs.recorded import last_error
+from tunesmith.export.modelfile import model_name
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
-from tunesmith.web.access import Id, TheStudio, router_of
+from tunesmith.web.access import Id, Listening, TheStudio, router_of
+from tunesmith.web.children import Unwanted
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import Missing
 
 router = router_of("exports")
+_FORECASTS = "tunesmith.jobs.exporting"
 
 
 class Source(BaseModel):
@@ -69,12 +70,15 @@ class Written(BaseModel):
 
 
 class Exported(BaseModel):
-    """verified: how each file compares with the trained model, where that was asked for."""
+    """verified: how each file compares with the trained model, where that was asked for. model: what can be talked to,
+    "" for adapters alone. ollama: the command that runs the model there, or makes it of the Modelfile."""
 
     folder: str
     files: list[Written]
     verified: list[ExportedFile]
     modelfile: str | None = None
+    model: str = ""
+    ollama: str = ""
 
 
 class ToVerify(BaseModel):
@@ -95,19 +99,19 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 
 
 @router.post("/export/preview")
-def preview_export(asked: Asked, studio: TheStudio) -> Preview:
-    """Nothing is written. UserError where the disk would not do, or the export can't be made. A preview that is asked
-    for while another is made ends that one."""
+def preview_export(asked: Asked, studio: TheStudio, wanted: Listening) -> Preview:
+    """Nothing is written. UserError where the disk would not do, or the export can't be made. Several are made one
+    after the other; one that nobody waits for any more is called off."""
     settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
     resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "export.yaml"
-        config.write_text(dump_yaml(resolved.job), encoding="utf-8")
-        told = studio.previews.run(["export", str(config), "--dry-run"])
-    if told.returncode:
-        raise last_error(told.stderr.splitlines(), "The export can't be made.")
-    return Preview(lines=[line for line in told.stdout.splitlines() if line.strip()])
+    try:
+        told = studio.children.asked(_FORECASTS).ask("forecast", wanted, settings=to_flat(resolved.job))
+    except Unwanted:
+        if not Path(resolved.job.model.model_name_or_path).exists():  # it may be downloading what nobody wants
+            studio.children.end(_FORECASTS)
+        raise
+    return Preview(lines=told["lines"])
 
 
 @router.post("/export/verify", status_code=201)
@@ -135,20 +139,34 @@ def exported(run: str, studio: TheStudio) -> Exported:
     folder = config.get("export_dir") or config.get("place")
     if not folder or not isinstance(folder, str):
         raise Missing(f"{run} is no export.")
-    return _written(studio, studio.workspace.inside(folder))
+    return _written(studio, studio.workspace.inside(folder), config.get("export_ollama"))
 
 
-def _written(studio: Studio, place: Path) -> Exported:
+def _written(studio: Studio, place: Path, deployed: Any) -> Exported:
     folder = place if place.is_dir() or not place.exists() else place.parent
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     record = read_json(folder / "quality.json") or {}
     modelfile = folder / "Modelfile"
+    model = _talks(folder, [path.name for path in files])
+    ollama = f"ollama run {model_name(str(deployed))[0]}" if deployed else ""
+    if not deployed and modelfile.is_file():
+        ollama = f'ollama create {model_name(folder.name)[0]} -f "{modelfile}"'
     return Exported(
         folder=studio.workspace.relative(folder),
         files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],
         verified=list(_verdicts(record.get("files"))),
         modelfile=modelfile.read_text(encoding="utf-8", errors="replace") if modelfile.is_file() else None,
+        model=studio.workspace.relative(model) if model else "",
+        ollama=ollama,
     )
+
+
+def _talks(folder: Path, names: Sequence[str]) -> Path | None:
+    """What of an export answers by itself: a GGUF file, a quantized one where there is one, or the merged folder."""
+    models = [name for name in names if name.endswith(".gguf") and not name.endswith("-lora.gguf")]
+    if models:
+        return folder / min(models, key=lambda name: name.endswith(("-f32.gguf", "-f16.gguf", "-bf16.gguf")))
+    return folder if "config.json" in names else None
 
 
 def _verdicts(rows: Any) -> Iterator[ExportedFile]:

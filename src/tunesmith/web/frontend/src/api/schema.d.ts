@@ -387,7 +387,8 @@ export interface components {
         };
         /**
          * Exported
-         * @description verified: how each file compares with the trained model, where that was asked for.
+         * @description verified: how each file compares with the trained model, where that was asked for. model: what can be talked to,
+         *     "" for adapters alone. ollama: the command that runs the model there, or makes it of the Modelfile.
          */
         Exported: {
             /** Folder */
@@ -398,6 +399,16 @@ export interface components {
             verified: components["schemas"]["ExportedFile"][];
             /** Modelfile */
             modelfile?: string | null;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Ollama
+             * @default
+             */
+            ollama: string;
         };
         /**
          * ExportedFile

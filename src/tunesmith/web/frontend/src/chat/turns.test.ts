@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ChatPart } from "../api/types";
-import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "./turns";
+import { ended, heard, messagesOf, opened, seedFor, titleOf, toolsIn, type Turn } from "./turns";
 
 const done = { kind: "done", finish: "stop", content: "Hey", thinking: "…", tool_calls: [], prompt_tokens: 5, tokens: 2, seconds: 1, seed: 7 } as const satisfies ChatPart;
 
@@ -10,7 +10,7 @@ test("pieces go to the side that said them, and the end has the last word", () =
   turns = heard(turns, { kind: "thinking", text: "." }, "answer");
   turns = heard(turns, { kind: "text", text: "He" }, "answer");
   turns = heard(turns, done, "answer");
-  expect(turns[1]).toEqual({ role: "assistant", answer: { text: "Hey", thinking: "…", tokens: 2, seconds: 1, seed: 7 }, base: { text: "Hm", thinking: "" } });
+  expect(turns[1]).toEqual({ role: "assistant", answer: { text: "Hey", thinking: "…", tokens: 2, seconds: 1, seed: 7, finish: "stop" }, base: { text: "Hm", thinking: "" } });
 });
 
 test("an error is kept with the answer that it ended", () => {
@@ -34,4 +34,16 @@ test("tools are named, or it is said why not", () => {
   expect(toolsIn("{").problem).toBeTruthy();
   expect(toolsIn('[{"title": "x"}]').problem).toBe("name");
   expect(toolsIn(" ")).toEqual({ tools: [], names: [], problem: null });
+});
+
+test("what was stopped says so on both sides, and a failure leaves no empty side", () => {
+  const stopped = ended(heard([opened(true)], done, "answer"))[0];
+  expect(stopped).toMatchObject({ answer: { finish: "stop" }, base: { finish: "stopped" } });
+  expect(ended([opened(false)])[0]).toMatchObject({ answer: { finish: "stopped" } });
+  expect(ended(heard([opened(true)], { kind: "error", message: "no", hint: "" }, "answer"))[0]).not.toHaveProperty("base");
+});
+
+test("another answer takes the next seed", () => {
+  expect([seedFor(7, 0), seedFor(7, 2), seedFor(2 ** 31 - 1, 1)]).toEqual([7, 9, 0]);
+  expect(seedFor(null, 0)).toBeLessThan(2 ** 31);
 });

@@ -85,7 +85,7 @@ export const words: Words = {
 
   "chat.title": "对话", "chat.lead": "问问你的模型，也让基座模型一起回答。", "chat.side": "模型与设置", "chat.conversation": "对话内容", "chat.new": "新的对话", "chat.empty": "尚未加载模型", "chat.empty.text": "选择一个任务或模型并加载。它在独立的进程中运行，卸载后即释放。", "chat.ready": "准备好了", "chat.ready.text": "在下方输入消息。",
   "chat.model": "模型或任务", "chat.model.help": "任务、适配器、模型文件夹、GGUF 文件或模型库 ID。", "chat.load": "加载", "chat.loading": "加载中…", "chat.loaded": "已加载", "chat.unload": "卸载", "chat.compare": "与基座模型并排", "chat.compare.text": "同一个问题也会交给没有适配器的模型回答。", "chat.base": "基座模型", "chat.tuned": "微调后",
-  "chat.settings": "回答方式", "chat.system": "系统提示词", "chat.temperature": "温度", "chat.top_p": "Top-p", "chat.top_k": "Top-k", "chat.max_new_tokens": "最大生成长度", "chat.seed": "随机种子", "chat.seed.help": "相同的种子会得到相同的回答。", "chat.random": "随机", "chat.thinking": "允许思考", "chat.tools": "工具", "chat.tools.help": "函数的 JSON 数组，每个都要有 name。", "chat.tools.wrong": "不是工具列表：{why}",
+  "chat.settings": "回答方式", "chat.system": "系统提示词", "chat.temperature": "温度", "chat.top_p": "Top-p", "chat.top_k": "Top-k", "chat.max_new_tokens": "最大生成长度", "chat.seed": "随机种子", "chat.seed.help": "相同的种子会得到相同的回答；换一个回答时用下一个种子。", "chat.random": "随机", "chat.thinking": "允许思考", "chat.tools": "工具", "chat.tools.help": "函数的 JSON 数组，每个都要有 name。", "chat.tools.wrong": "不是工具列表：{why}",
   "chat.saved": "对话记录", "chat.untitled": "未命名", "chat.forget": "删除 {title}", "chat.role": "说话者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具结果", "chat.message": "消息", "chat.send": "发送", "chat.stop": "停止", "chat.edit": "编辑", "chat.resend": "重新发送", "chat.again": "换一个回答", "chat.isthinking": "思考中…", "chat.thought": "思考过程", "chat.speed": "{tokens} 个词元，每秒 {speed} 个",
   "chat.forked": "这段对话在另一个标签页被改动，你的已另存为新的对话。", "chat.keep": "添加到数据集", "chat.keep.action": "添加", "chat.keep.where": "数据集", "chat.keep.help": "到这个回答为止的对话会成为一行数据。", "chat.kept": "已添加到 {name}。",
 
@@ -97,6 +97,8 @@ export const words: Words = {
   "evaluation.none": "没有匹配的回答", "evaluation.none.text": "请换个词试试。", "evaluation.empty": "还没有回答", "evaluation.empty.soon": "模型每答一题，就会显示在这里。", "evaluation.empty.never": "评估在第一个回答之前就结束了，原因可能写在日志里。",
   "evaluation.prompt": "模型实际看到的内容", "evaluation.expected": "标准答案", "evaluation.predicted": "模型回答", "evaluation.nothing": "（空）", "evaluation.range": "第 {from} 到 {to} 条，共 {total} 条",
 
+  "export.ollama": "在终端里用 Ollama", "remedy.without_ollama": "不经 Ollama 导出", "remedy.ollama.where": "工作室在启动时 `OLLAMA_HOST` 所指的地址寻找 Ollama，没有设置时是 127.0.0.1:11434。服务器在那里应答后，直接重新开始导出即可。", "export.use": "使用它", "export.help.export_to": "gguf 给 llama.cpp 和 Ollama 用，safetensors 给读取 Hugging Face 模型的程序用，gguf-adapter 只含适配器。", "export.help.export_quant": "每选一种生成一个文件。q4_k_m 小巧，适合多数用途；f16 是原精度，约四倍大。",
+  "chat.cut": { other: "已达长度上限，在 {n} 个词元处截断。" }, "chat.stopped": "没说完就被停止了。", "chat.stopped.before": "还没开始就被停止了。", "chat.keep.cut": "这个回答不完整：被截断或停止了。用它训练，模型会学着话说一半。", "chat.by": "由 {model} 回答", "chat.seeded": "种子 {seed}",
   "export.title": "导出", "export.lead": "合并的权重、GGUF 文件与 Ollama 模型，并与训练结果对比。", "export.from": "要导出什么", "export.from.help": "任务、检查点、适配器或模型。", "export.start": "开始导出", "export.preview": "所需资源", "export.preview.none": "请先选择要导出什么。", "export.preview.counting": "计算中…", "export.before": "先前的导出",
   "runs.head.pick": "比较", "runs.head.name": "任务", "runs.head.state": "状态", "runs.head.when": "创建时间", "runs.head.actions": "操作",
   "run.tab.progress": "进度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑后）", "curve.lines": "显示的曲线",

@@ -85,7 +85,7 @@ export const words: Words = {
 
   "chat.title": "對話", "chat.lead": "問問你的模型，也讓基底模型一起回答。", "chat.side": "模型與設定", "chat.conversation": "對話內容", "chat.new": "新的對話", "chat.empty": "尚未載入模型", "chat.empty.text": "選擇一個任務或模型並載入。它在獨立的行程中執行，卸載後即釋放。", "chat.ready": "準備好了", "chat.ready.text": "在下方輸入訊息。",
   "chat.model": "模型或任務", "chat.model.help": "任務、適配器、模型資料夾、GGUF 檔或模型庫名稱。", "chat.load": "載入", "chat.loading": "載入中…", "chat.loaded": "已載入", "chat.unload": "卸載", "chat.compare": "與基底模型並排", "chat.compare.text": "同一個問題也會交給沒有適配器的模型回答。", "chat.base": "基底模型", "chat.tuned": "微調後",
-  "chat.settings": "回答方式", "chat.system": "系統提示", "chat.temperature": "溫度", "chat.top_p": "Top-p", "chat.top_k": "Top-k", "chat.max_new_tokens": "最大生成長度", "chat.seed": "隨機種子", "chat.seed.help": "相同的種子會得到相同的回答。", "chat.random": "隨機", "chat.thinking": "允許思考", "chat.tools": "工具", "chat.tools.help": "函式的 JSON 陣列，每個都要有 name。", "chat.tools.wrong": "不是工具清單：{why}",
+  "chat.settings": "回答方式", "chat.system": "系統提示", "chat.temperature": "溫度", "chat.top_p": "Top-p", "chat.top_k": "Top-k", "chat.max_new_tokens": "最大生成長度", "chat.seed": "隨機種子", "chat.seed.help": "相同的種子會得到相同的回答；換一個回答時用下一個種子。", "chat.random": "隨機", "chat.thinking": "允許思考", "chat.tools": "工具", "chat.tools.help": "函式的 JSON 陣列，每個都要有 name。", "chat.tools.wrong": "不是工具清單：{why}",
   "chat.saved": "對話紀錄", "chat.untitled": "未命名", "chat.forget": "刪除 {title}", "chat.role": "說話者", "chat.user": "你", "chat.assistant": "回答", "chat.tool": "工具結果", "chat.message": "訊息", "chat.send": "送出", "chat.stop": "停止", "chat.edit": "編輯", "chat.resend": "重新送出", "chat.again": "換一個回答", "chat.isthinking": "思考中…", "chat.thought": "思考過程", "chat.speed": "{tokens} 個 Token，每秒 {speed} 個",
   "chat.forked": "這段對話在另一個分頁被改動，你的已另存為新的對話。", "chat.keep": "加入資料集", "chat.keep.action": "加入", "chat.keep.where": "資料集", "chat.keep.help": "到這個回答為止的對話會成為一列資料。", "chat.kept": "已加入 {name}。",
 
@@ -97,6 +97,8 @@ export const words: Words = {
   "evaluation.none": "沒有符合的回答", "evaluation.none.text": "請換個字詞試試。", "evaluation.empty": "還沒有回答", "evaluation.empty.soon": "模型每答一題，就會出現在這裡。", "evaluation.empty.never": "評估在第一個回答之前就結束了，原因或許寫在日誌裡。",
   "evaluation.prompt": "模型實際看到的內容", "evaluation.expected": "標準答案", "evaluation.predicted": "模型回答", "evaluation.nothing": "（空白）", "evaluation.range": "第 {from} 到 {to} 筆，共 {total} 筆",
 
+  "export.ollama": "在終端機用 Ollama", "remedy.without_ollama": "不經 Ollama 匯出", "remedy.ollama.where": "工作室在啟動時 `OLLAMA_HOST` 所指的位址尋找 Ollama，沒有設定時是 127.0.0.1:11434。伺服器在那裡回應後，直接重新開始匯出即可。", "export.use": "使用它", "export.help.export_to": "gguf 給 llama.cpp 和 Ollama 用，safetensors 給讀取 Hugging Face 模型的程式用，gguf-adapter 只含適配器。", "export.help.export_quant": "每選一種產生一個檔案。q4_k_m 小巧，適合多數用途；f16 是原精度，約四倍大。",
+  "chat.cut": { other: "已達長度上限，在 {n} 個 Token 處截斷。" }, "chat.stopped": "還沒說完就停止了。", "chat.stopped.before": "還沒開始就停止了。", "chat.keep.cut": "這個回答不完整：被截斷或停止了。用它訓練，模型會學著話說一半。", "chat.by": "由 {model} 回答", "chat.seeded": "種子 {seed}",
   "export.title": "匯出", "export.lead": "合併的權重、GGUF 檔與 Ollama 模型，並與訓練結果比對。", "export.from": "要匯出什麼", "export.from.help": "任務、檢查點、適配器或模型。", "export.start": "開始匯出", "export.preview": "所需資源", "export.preview.none": "請先選擇要匯出什麼。", "export.preview.counting": "計算中…", "export.before": "先前的匯出",
   "runs.head.pick": "比較", "runs.head.name": "任務", "runs.head.state": "狀態", "runs.head.when": "建立時間", "runs.head.actions": "操作",
   "run.tab.progress": "進度", "curve.raw": "{name}（原始值）", "curve.smoothed": "{name}（平滑後）", "curve.lines": "顯示的曲線",

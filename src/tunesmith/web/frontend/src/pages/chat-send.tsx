@@ -4,11 +4,11 @@ import type { ChatMessage, Dataset, Json } from "../api/types";
 import { useKept, useResource } from "../api/use";
 import { t } from "../i18n";
 import { Dialog } from "../ui/dialog";
-import { Button, Labelled } from "../ui/parts";
+import { Button, Labelled, Note } from "../ui/parts";
 import { attempt } from "../ui/toast";
 
-/** Puts a conversation up to a good answer into a data set. editable: the answer can be corrected first. */
-export function SendToDataset({ messages, system, tools, editable, onClose }: { messages: ChatMessage[]; system: string; tools: Json[]; editable?: boolean; onClose: () => void }) {
+/** Puts a conversation up to a good answer into a data set. editable: the answer can be corrected first; cut: it is not whole. */
+export function SendToDataset({ messages, system, tools, editable, cut, onClose }: { messages: ChatMessage[]; system: string; tools: Json[]; editable?: boolean; cut?: boolean; onClose: () => void }) {
   const sets = useResource<Dataset[]>("datasets", (signal) => get("datasets", {}, signal));
   const [kept, keep] = useKept("chat.dataset", "chats");
   const [name, setName] = useState(kept);
@@ -21,6 +21,7 @@ export function SendToDataset({ messages, system, tools, editable, onClose }: { 
   return (
     <Dialog narrow title={t("chat.keep")} onClose={onClose} footer={<><Button onClick={onClose}>{t("cancel")}</Button><Button kind="primary" disabled={!name.trim()} onClick={() => void send()}>{t("chat.keep.action")}</Button></>}>
       <div className="stack">
+      {cut && <Note tone="warn"><p>{t("chat.keep.cut")}</p></Note>}
       {editable && <Labelled label={t("chat.assistant")}>{(id) => <textarea id={id} rows={Math.min(14, 2 + answer.split("\n").length + Math.floor(answer.length / 50))} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Labelled>}
       <Labelled label={t("chat.keep.where")} help={t("chat.keep.help")}>{(id) => <>
         <input id={id} list={`${id}-list`} value={name} onChange={(event) => setName(event.target.value)} />

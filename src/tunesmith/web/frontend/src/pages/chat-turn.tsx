@@ -4,9 +4,10 @@ import { number, t } from "../i18n";
 import { Button, Failure } from "../ui/parts";
 import { say } from "../ui/toast";
 
-interface Props { turn: Turn; busy: boolean; locked: boolean; onEdit: (text: string) => void; onAgain?: () => void; onSend: () => void }
+/** loaded: the model that would answer now. */
+interface Props { turn: Turn; loaded: string | null; busy: boolean; locked: boolean; onEdit: (text: string) => void; onAgain?: () => void; onSend: () => void }
 
-export function ChatTurn({ turn, busy, locked, onEdit, onAgain, onSend }: Props) {
+export function ChatTurn({ turn, loaded, busy, locked, onEdit, onAgain, onSend }: Props) {
   const [draft, setDraft] = useState<string | null>(null);
   const text = turn.role === "assistant" ? turn.answer.text : turn.text;
   const copy = () => void navigator.clipboard.writeText(text).then(() => say(t("copied")));
@@ -20,6 +21,7 @@ export function ChatTurn({ turn, busy, locked, onEdit, onAgain, onSend }: Props)
   }
   return (
     <article className={`turn ${turn.role}`} aria-label={t(`chat.${turn.role}`)}>
+      {turn.role === "assistant" && turn.model && turn.model !== loaded && <p className="muted small">{t("chat.by", { model: turn.model })}</p>}
       {turn.role === "assistant" ? (
         <div className={turn.base ? "sides" : undefined}>
           <Said title={turn.base ? t("chat.tuned") : undefined} answer={turn.answer} busy={busy} />
@@ -31,7 +33,7 @@ export function ChatTurn({ turn, busy, locked, onEdit, onAgain, onSend }: Props)
           <Button small kind="quiet" icon="copy" title={t("copy")} onClick={copy} />
           <Button small kind="quiet" icon="edit" title={t("chat.edit")} disabled={locked} onClick={() => setDraft(text)} />
           {onAgain && <Button small kind="quiet" icon="again" title={t("chat.again")} disabled={locked} onClick={onAgain} />}
-          {turn.role === "assistant" && <Button small kind="quiet" icon="data" title={t("chat.keep")} onClick={onSend} />}
+          {turn.role === "assistant" && !turn.answer.failed && <Button small kind="quiet" icon="data" title={t("chat.keep")} onClick={onSend} />}
         </div>
       )}
     </article>
@@ -47,7 +49,9 @@ function Said({ title, answer, busy }: { title?: string; answer: Answer; busy: b
       <p className="said">{answer.text}{busy && answer.seconds === undefined && !answer.failed && <span className="caret" />}</p>
       {answer.calls?.map((call, n) => <pre key={n} className="code small">{JSON.stringify(call, null, 1)}</pre>)}
       {answer.failed && <Failure error={answer.failed} />}
-      {answer.tokens !== undefined && answer.seconds !== undefined && answer.seconds > 0 && <p className="muted small">{t("chat.speed", { tokens: answer.tokens, speed: number(answer.tokens / answer.seconds, 1) })}</p>}
+      {answer.finish === "length" && <p className="warn small">{t("chat.cut", { n: answer.tokens ?? 0 })}</p>}
+      {answer.finish === "stopped" && <p className="muted small">{t(answer.text || answer.thinking ? "chat.stopped" : "chat.stopped.before")}</p>}
+      {answer.tokens !== undefined && answer.seconds !== undefined && answer.seconds > 0 && <p className="muted small">{t("chat.speed", { tokens: answer.tokens, speed: number(answer.tokens / answer.seconds, 1) })}{answer.seed !== undefined && <> · <span className="nowrap">{t("chat.seeded", { seed: String(answer.seed) })}</span></>}</p>}
     </div>
   );
 }

@@ -1,32 +1,27 @@
 import { useEffect, useRef, useState } from "react";
 import { get, put, remove, stream, type ApiError } from "../api/client";
-import type { ChatPart, ChatSession, Conversation, ConversationHead, Json, Settings } from "../api/types";
+import type { ChatPart, ChatSession, Conversation, ConversationHead } from "../api/types";
 import { told, useKept, useResource } from "../api/use";
-import { heard, messagesOf, opened, titleOf, toolsIn, type Turn } from "../chat/turns";
+import { ended, heard, messagesOf, opened, seedFor, titleOf, toolsIn, type Turn } from "../chat/turns";
+import { useCheck } from "../form/check";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
 import { Confirm, type Question } from "../ui/dialog";
-import { Button, Empty, Failure, Labelled, Page } from "../ui/parts";
+import { Button, Empty, Failure, Page } from "../ui/parts";
+import { Said } from "../ui/said";
 import { attempt, say } from "../ui/toast";
 import { Loader } from "./chat-load";
+import { ASKING, CHECKED, ChatSettings, checkedOf, seedOf, settingsOf, wordsOf, type Asking } from "./chat-settings";
 import { ChatTurn } from "./chat-turn";
 import { SendToDataset } from "./chat-send";
 
 const NEAR_END = 48;
 
-interface Asking { system: string; temperature: string; top_p: string; top_k: string; max_new_tokens: string; seed: string; thinking: boolean; tools: string }
-const ASKING: Asking = { system: "", temperature: "0.7", top_p: "0.9", top_k: "50", max_new_tokens: "512", seed: "", thinking: true, tools: "" };
-
 /** A conversation as it is kept. gone: deleted, so that an answer that still comes in does not bring it back. */
 interface Place { id: string; revision: string; gone?: boolean }
 const fresh = (): Place => ({ id: `c${Date.now().toString(36)}`, revision: "" });
-const numeric = (text: string): Json => (text.trim() === "" ? null : Number(text));
-
-function settingsOf(asking: Asking): Settings {
-  const { temperature, top_p, top_k, max_new_tokens, thinking } = asking;
-  const all: Settings = { temperature: numeric(temperature), top_p: numeric(top_p), top_k: numeric(top_k), max_new_tokens: numeric(max_new_tokens), enable_thinking: thinking };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null && !Number.isNaN(value)));
-}
+/** What answers, by the name that tells it from others. */
+const placeOf = (session: ChatSession | null) => session && (session.adapter ?? session.model);
 
 export function ChatPage() {
   const route = useRoute();
@@ -45,6 +40,8 @@ export function ChatPage() {
   const atEnd = useRef(true);
   const tools = toolsIn(asking.tools);
   const ready = session?.status === "ready" ? session : null;
+  const problems = (useCheck("chat", checkedOf(asking))?.problems ?? []).filter((problem) => CHECKED.some((name) => name === problem.field));
+  const wrong = problems[0] ? wordsOf(problems[0]) : tools.problem ? t("chat.tools.wrong", { why: tools.problem }) : "";
   const both = compare && Boolean(ready?.tuned);
 
   // To the end with every word, and once more when the buttons under an answer come; whoever reads further up stays there.
@@ -53,28 +50,30 @@ export function ChatPage() {
     if (box && atEnd.current) box.scrollTop = box.scrollHeight;
   }, [turns, control]);
 
-  /** Ask, and ask the base model after it; what was said until a stop stands. */
-  const answer = async (before: Turn[]) => {
-    if (!ready) return;
+  /** Ask, and ask the base model after it; what was said until a stop stands. again: how often that was asked before. */
+  const answer = async (before: Turn[], again = 0) => {
+    if (!ready || wrong) return;
     const own = new AbortController();
     setControl(own);
     setError(null);
     atEnd.current = true;
-    let now: Turn[] = [...before, opened(both)];
+    let now: Turn[] = [...before, opened(both, placeOf(ready) ?? undefined, again)];
     const show = () => { if (place.current === here) setTurns(now); };
     show();
-    const seed = numeric(asking.seed) ?? Math.floor(Math.random() * 2 ** 31);
-    const question = { messages: messagesOf(before), system: asking.system.trim() || null, tools: tools.tools, settings: settingsOf(asking), seed };
+    const question = { messages: messagesOf(before), system: asking.system.trim() || null, tools: tools.tools, settings: settingsOf(asking), seed: seedFor(seedOf(asking), again) };
     try {
-      for (const side of both ? (["answer", "base"] as const) : (["answer"] as const)) {
+      ask: for (const side of both ? (["answer", "base"] as const) : (["answer"] as const)) {
         for await (const part of stream<ChatPart>(`chat/${ready.session}/answer`, { ...question, base: side === "base" }, own.signal)) {
           now = heard(now, part, side);
           show();
+          if (part.kind === "error") break ask;
         }
       }
     } catch (reason) {
       if (!own.signal.aborted) setError(told(reason));
     }
+    now = ended(now);
+    show();
     setControl((control) => (control === own ? null : control));
     await keep(now, here);
   };
@@ -128,7 +127,7 @@ export function ChatPage() {
   const edit = (at: number, text: string) => {
     const turn = turns[at]!;
     if (turn.role !== "assistant") return void answer([...turns.slice(0, at), { role: turn.role, text }]);
-    const now = turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text } } : one));
+    const now = turns.map((one, n) => (n === at ? { ...turn, answer: { ...turn.answer, text, finish: undefined } } : one));
     setTurns(now);
     void keep(now, here);
   };
@@ -139,31 +138,20 @@ export function ChatPage() {
           <div ref={said} onScroll={({ currentTarget: box }) => { atEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END; }} className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
             {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
             {turns.map((turn, n) => (
-              <ChatTurn key={n} turn={turn} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready}
+              <ChatTurn key={n} turn={turn} loaded={placeOf(ready)} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready || wrong !== ""}
                 onEdit={(text) => edit(n, text)} onSend={() => setSending(n)}
-                onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n)) : undefined} />
+                onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n), (turn.again ?? 0) + 1) : undefined} />
             ))}
             {error && <Failure error={error} />}
           </div>
-          <Composer disabled={!ready} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
+          <Composer disabled={!ready} wrong={ready ? wrong : ""} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
         </section>
         <aside className="side stack" aria-label={t("chat.side")}>
           <Loader session={session} setSession={setSession} wanted={route.query.get("run") ?? route.query.get("model")} />
           {ready?.tuned && (
             <section className="card"><label className="row"><input type="checkbox" checked={compare} onChange={(event) => setCompare(event.target.checked)} /><strong>{t("chat.compare")}</strong></label><p className="muted small" style={{ marginTop: "var(--s1)" }}>{t("chat.compare.text")}</p></section>
           )}
-          <details className="card" open>
-            <summary><h2>{t("chat.settings")}</h2></summary>
-            <div className="stack" style={{ marginTop: "var(--s4)", gap: "var(--s3)" }}>
-              <Labelled label={t("chat.system")}>{(id) => <textarea id={id} rows={3} value={asking.system} onChange={(event) => setAsking({ ...asking, system: event.target.value })} />}</Labelled>
-              <div className="halves" style={{ gap: "var(--s3)", gridTemplateColumns: "1fr 1fr" }}>
-                {(["temperature", "top_p", "top_k", "max_new_tokens"] as const).map((name) => <Labelled key={name} label={t(`chat.${name}`)}>{(id) => <input id={id} inputMode="decimal" value={asking[name]} onChange={(event) => setAsking({ ...asking, [name]: event.target.value })} />}</Labelled>)}
-              </div>
-              <Labelled label={t("chat.seed")} help={t("chat.seed.help")}>{(id) => <input id={id} inputMode="numeric" value={asking.seed} placeholder={t("chat.random")} onChange={(event) => setAsking({ ...asking, seed: event.target.value })} />}</Labelled>
-              <label className="row"><input type="checkbox" checked={asking.thinking} onChange={(event) => setAsking({ ...asking, thinking: event.target.checked })} />{t("chat.thinking")}</label>
-              <Labelled label={t("chat.tools")} help={tools.problem ? <span className="bad">{t("chat.tools.wrong", { why: tools.problem })}</span> : tools.names.length ? tools.names.join(", ") : t("chat.tools.help")}>{(id) => <textarea id={id} className="mono" rows={3} spellCheck={false} value={asking.tools} onChange={(event) => setAsking({ ...asking, tools: event.target.value })} />}</Labelled>
-            </div>
-          </details>
+          <ChatSettings asking={asking} setAsking={setAsking} tools={tools} problems={problems} />
           {saved.data && saved.data.length > 0 && (
             <section className="card"><header><h2>{t("chat.saved")}</h2></header>
               <ul className="list">{saved.data.slice(0, 30).map((one) => (
@@ -179,28 +167,34 @@ export function ChatPage() {
         </aside>
       </div>
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
-      {sending !== null && <SendToDataset messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
+      {sending !== null && <SendToDataset cut={isCut(turns[sending])} messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
   );
 }
 
-function Composer({ disabled, busy, tools, onSend, onStop }: { disabled: boolean; busy: boolean; tools: boolean; onSend: (role: "user" | "tool", text: string) => void; onStop: () => void }) {
+const isCut = (turn?: Turn) => turn?.role === "assistant" && (turn.answer.finish === "length" || turn.answer.finish === "stopped");
+
+/** wrong: why nothing can be sent; writing goes on. */
+function Composer({ disabled, wrong, busy, tools, onSend, onStop }: { disabled: boolean; wrong: string; busy: boolean; tools: boolean; onSend: (role: "user" | "tool", text: string) => void; onStop: () => void }) {
   const [text, setText] = useState("");
   const [role, setRole] = useState<"user" | "tool">("user");
   const send = () => {
-    if (!text.trim() || disabled || busy) return;
+    if (!text.trim() || disabled || wrong || busy) return;
     onSend(tools ? role : "user", text);
     setText("");
     setRole("user");
   };
   return (
+    <>
+    {wrong && <p className="composer-wrong small bad" role="status"><Said text={wrong} /></p>}
     <form className="composer" onSubmit={(event) => { event.preventDefault(); send(); }}>
       {tools && <select aria-label={t("chat.role")} value={role} onChange={(event) => setRole(event.target.value as "user" | "tool")} style={{ width: "auto" }}><option value="user">{t("chat.user")}</option><option value="tool">{t("chat.tool")}</option></select>}
       <textarea
         rows={2} value={text} aria-label={t("chat.message")} placeholder={t("chat.message")} disabled={disabled} onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => { if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) { event.preventDefault(); send(); } }}
       />
-      {busy ? <Button icon="stop" onClick={onStop}>{t("chat.stop")}</Button> : <Button type="submit" kind="primary" icon="send" disabled={disabled || !text.trim()}>{t("chat.send")}</Button>}
+      {busy ? <Button icon="stop" onClick={onStop}>{t("chat.stop")}</Button> : <Button type="submit" kind="primary" icon="send" disabled={disabled || Boolean(wrong) || !text.trim()}>{t("chat.send")}</Button>}
     </form>
+    </>
   );
 }

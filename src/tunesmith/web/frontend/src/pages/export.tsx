@@ -7,7 +7,7 @@ import { Field, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
 import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
-import { t } from "../i18n";
+import { named, t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { Said } from "../ui/said";
@@ -39,6 +39,8 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   const check = useCheck("export", settings);
   const key = useRested(JSON.stringify(settings), 800);
   const preview = useResource<{ lines: string[] }>(known && check?.ok ? key : null, (signal) => post("export/preview", { settings: JSON.parse(key) }, signal));
+  const told = known && !preview.error ? preview.data?.lines : undefined;
+  const stale = preview.loading || preview.stale || key !== JSON.stringify(settings);
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
   const problems = (check?.problems ?? []).filter((problem) => texts[problem.field ?? ""] !== undefined);
   const begin = async (trusted: boolean) => go(href("runs", (await post<{ id: string }>("runs", { verb: "export", settings, trusted })).id));
@@ -73,10 +75,10 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
         </section>
         <section className="card stack tight" aria-label={t("export.preview")}>
-          <h2>{t("export.preview")}</h2>
-          {preview.error && <p className="small muted">{preview.error.message}</p>}
-          {!preview.data && !preview.error && <p className="small muted">{known ? t("export.preview.counting") : t("export.preview.none")}</p>}
-          {preview.data && <pre className="small" aria-busy={preview.loading}>{preview.data.lines.join("\n")}</pre>}
+          <div className="row apart"><h2>{t("export.preview")}</h2>{told && stale && <span className="small muted">{t("export.preview.counting")}</span>}</div>
+          {preview.error && <p className="small muted"><Said text={preview.error.message} /> <Said text={preview.error.hint} /></p>}
+          {!told && !preview.error && <p className="small muted">{known ? t("export.preview.counting") : t("export.preview.none")}</p>}
+          {told && <pre className={stale ? "small pale" : "small"} aria-busy={stale}>{told.join("\n")}</pre>}
         </section>
       </aside>
       {question}
@@ -85,7 +87,7 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
   );
 }
 
-const OFFERED: Record<string, string[]> = { export_to: ["gguf", "safetensors", "adapter-gguf"], export_quant: ["q4_k_m", "q5_k_m", "q6_k", "q8_0", "f16", "bf16", "q4_0", "q3_k_m", "q2_k", "f32"] };
+const OFFERED: Record<string, string[]> = { export_to: ["gguf", "safetensors", "gguf-adapter"], export_quant: ["q4_k_m", "q5_k_m", "q6_k", "q8_0", "f16", "bf16", "q4_0", "q3_k_m", "q2_k", "f32"] };
 const SHOWN = new Set(["export_to", "export_quant", "export_ollama", "export_hub_model_id", "hub_name", "export_dir", "model_name_or_path", "adapter_name_or_path"]);
 
 /** Several of a few words, to tick. */
@@ -96,7 +98,7 @@ function Choices({ field, text, offered, onChange }: { field: FieldSpec; text: s
     <fieldset className="field wide" data-field={field.name}>
       <legend className="name" style={{ marginBottom: 5 }}><strong>{labelOf(field.name)}</strong></legend>
       <div className="row">{[...new Set([...offered, ...chosen])].map((one) => <button key={one} type="button" className="tag big" aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>{one}</button>)}</div>
-      <p className="help"><Said text={field.help} /></p>
+      <p className="help">{named("export.help", field.name)}</p>
     </fieldset>
   );
 }

@@ -7,6 +7,7 @@ import { bytes, fill, named, t } from "../i18n";
 import { go, href } from "../router";
 import { Dialog } from "../ui/dialog";
 import { Button, Labelled } from "../ui/parts";
+import { Said } from "../ui/said";
 import { attempt } from "../ui/toast";
 
 const wordOf = (remedy: Remedy) => fill(named("remedy", remedy.what), remedy.names);
@@ -36,6 +37,7 @@ export function Remedies({ detail }: { detail: RunDetail }) {
         ))}
       </div>
       {remedies.filter((remedy) => remedy.needs).map((remedy) => <p key={remedy.what} className="muted small">{t("remedy.needs", { what: wordOf(remedy) })} <code>{remedy.needs}</code></p>)}
+      {remedies.some((remedy) => remedy.what === "without_ollama") && <p className="muted small"><Said text={t("remedy.ollama.where")} /></p>}
       {asking && <Asking detail={detail} remedy={asking} onClose={() => setAsking(null)} />}
     </section>
   );

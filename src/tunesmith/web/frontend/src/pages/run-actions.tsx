@@ -13,6 +13,9 @@ import { go, href } from "../router";
 const HUBS: Record<string, string> = { HF_TOKEN: "hf_hub_token", MODELSCOPE_API_TOKEN: "ms_hub_token" };
 const ASKING = /^data (make|roles)$/;
 
+/** What goes on where it stopped; other commands begin anew. */
+const GOES_ON = /^(train|eval|data (make|roles))$/;
+
 /** What can be done with a run, as buttons; what can't be taken back asks first. */
 export function RunActions({ run, small, here }: { run: Run; small?: boolean; here?: boolean }) {
   const [question, setQuestion] = useState<Question | null>(null);
@@ -37,7 +40,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
         })} />
       )}
       {run.resumable && (
-        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t("run.resume")}</Button>
+        <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t(GOES_ON.test(run.kind) ? "run.resume" : "remedy.begin")}</Button>
       )}
       <Button small={small} icon="tag" kind="quiet" title={t("run.tags")} onClick={() => setTagging(true)} />
       {!active && (

@@ -1,8 +1,14 @@
-import { useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, useState, useSyncExternalStore, type KeyboardEvent, type ReactNode } from "react";
 import { told } from "../api/use";
 import { t } from "../i18n";
 import { Button, Failure } from "./parts";
 import type { ApiError } from "../api/client";
+
+let open: HTMLDialogElement[] = [];
+const watchers = new Set<() => void>();
+const change = (now: HTMLDialogElement[]) => { open = now; watchers.forEach((tell) => tell()); };
+/** The dialog that was opened last, which alone can be reached. */
+export const useTopDialog = () => useSyncExternalStore((tell) => (watchers.add(tell), () => void watchers.delete(tell)), () => open.at(-1));
 
 export function Dialog({ title, onClose, children, footer, narrow }: { title: string; onClose: () => void; children: ReactNode; footer?: ReactNode; narrow?: boolean }) {
   const box = useRef<HTMLDialogElement>(null);
@@ -10,8 +16,13 @@ export function Dialog({ title, onClose, children, footer, narrow }: { title: st
   // Closed while it is still in the page: only then does the browser give the focus back to what opened it.
   useLayoutEffect(() => {
     const dialog = box.current;
-    if (dialog && !dialog.open) dialog.showModal();
-    return () => dialog?.close();
+    if (!dialog) return;
+    if (!dialog.open) dialog.showModal();
+    change([...open, dialog]);
+    return () => {
+      change(open.filter((one) => one !== dialog));
+      dialog.close();
+    };
   }, []);
   // Enter in a line of text does what the dialog is there for.
   const submit = (event: KeyboardEvent) => {
