@@ -16,7 +16,7 @@ class UserError(Exception):
     hint: the likely fix, one sentence.
     field: the config key that is at fault, if one is (the web form marks it).
     code: a word by which programs know what went wrong, where they can help: login, disk_full, port, hub_unreachable,
-    in_use, columns.
+    in_use, columns, template, needs_gpu, unknown_key.
     parts: the single mistakes, where the message tells of several.
     """
 

@@ -8,6 +8,7 @@ it is.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -137,10 +138,12 @@ def _unquoted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with values. pieces: what stands around them, one more than there are names."""
+    """A text with values. pieces: what stands around them, one more than there are names. open_at: whether the space
+    beside the value at the beginning, and at the end, is not among them."""
 
     pieces: tuple[str, ...]
     names: tuple[str, ...]
+    open_at: tuple[bool, bool] = (False, False)
 
     @classmethod
     def read(cls, text: str) -> Template:
@@ -160,11 +163,20 @@ class Template:
     def open_ended(self) -> Template:
         """Without the spaces beside a value at an end: where that value is empty they are not there."""
         pieces = list(self.pieces)
+        opened = [False, False]
         if not pieces[0] and pieces[1].strip():
+            opened[0] = pieces[1] != pieces[1].lstrip()
             pieces[1] = pieces[1].lstrip()
         if not pieces[-1] and pieces[-2].strip():
+            opened[1] = pieces[-2] != pieces[-2].rstrip()
             pieces[-2] = pieces[-2].rstrip()
-        return Template(tuple(pieces), self.names)
+        return Template(tuple(pieces), self.names, (opened[0], opened[1]))
+
+    @property
+    def verbatim(self) -> frozenset[str]:
+        """The names whose values stand between backticks: code, which is the same in every language."""
+        before = itertools.accumulate(piece.count("`") for piece in self.pieces)
+        return frozenset(name for name, count in zip(self.names, before, strict=False) if count % 2)
 
     @property
     def letters(self) -> int:
@@ -190,10 +202,18 @@ class Template:
                 continue
             to = end if number == len(self.names) else text.find(piece, at, end)
             value = text[at:to].strip() if at == 0 or to == len(text) else text[at:to]
+            if to > at and not self._stands_apart(text[at:to], at == 0, to == len(text)):
+                return None
             if to < 0 or found.setdefault(owner, value) != value:
                 return None
             at, first_of_several = to + len(piece), ""
         return found
+
+    def _stands_apart(self, value: str, first: bool, last: bool) -> bool:
+        """Whether the space that was left out beside a value at an end is there: no word is cut into two."""
+        return (value[-1].isspace() or not (first and self.open_at[0])) and (
+            value[0].isspace() or not (last and self.open_at[1])
+        )
 
     def filled(self, values: Mapping[str, str]) -> str:
         pairs = zip(self.pieces, (*(values.get(name, "") for name in self.names), ""), strict=True)
@@ -239,7 +259,9 @@ class _Book:
             values = template.values(text)
             if values is None or any(map(_can_not_be, values.keys(), values.values())):
                 continue
-            return translation.filled({name: self._value(name, value) for name, value in values.items()}).strip()
+            code = template.verbatim
+            said = {name: value if name in code else self._value(name, value) for name, value in values.items()}
+            return translation.filled(said).strip()
         return None
 
     def _value(self, name: str, value: str) -> str:
@@ -253,7 +275,7 @@ class _Book:
 
     def _in_parts(self, text: str) -> str:
         for border in _BORDERS:
-            parts = border.split(text)
+            parts = _joined_within_code(border.split(text))
             if 1 < len(parts) < _MOST_PARTS:
                 said = ""
                 for number, part in enumerate(parts):
@@ -263,6 +285,17 @@ class _Book:
                         said += self.say(part)
                 return said
         return text
+
+
+def _joined_within_code(parts: list[str]) -> list[str]:
+    """Parts and what stands between them, in turn; a border between backticks is none."""
+    joined = parts[:1]
+    for border, part in zip(parts[1::2], parts[2::2], strict=True):
+        if joined[-1].count("`") % 2:
+            joined[-1] += border + part
+        else:
+            joined += [border, part]
+    return joined
 
 
 def _can_not_be(name: str, value: str) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.cli.main import main
+from tunesmith.config.fields import fields
+from tunesmith.config.legacy_keys import LEGACY
 from tunesmith.i18n import CATALOGUES, Template, entries, languages, spoken, translated
 
 _SPEC = importlib.util.spec_from_file_location("translation", Path(__file__).parents[2] / "setup" / "translation.py")
@@ -58,6 +60,16 @@ def test_what_stands_beside_each_other_is_told_by_parts() -> None:
     assert translated("2 documents, 10 chunks", "zh-TW") == "2 份文件, 10 段"
     broken = "x.jsonl, line 3: Expecting property name enclosed in double quotes"
     assert translated(broken, "zh-TW") == "x.jsonl，第 3 行: 這裡應該是以雙引號括住的鍵"
+
+
+@pytest.mark.parametrize("language", languages())
+def test_keys_and_what_stands_between_backticks_are_the_same_in_every_language(language: str) -> None:
+    """A key that begins as a text of ours does ("data {name}") is no such text, and no sentence is cut within code."""
+    for key in (name for name in (*fields(), *LEGACY) if "_" in name):  # others are English words too
+        assert translated(f"{key}: xyzzy", language) == f"{key}: xyzzy"
+        code = f"`{key}: steps; data x: none, 5`"
+        assert code in translated(f"{key}: read as {code}.", language)
+        assert code in translated(f"x.yaml, line 3: {code} is refused: it is xyzzy.", language)
 
 
 def test_the_source_is_read_as_it_is_written() -> None:

@@ -272,4 +272,10 @@ def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:
     small, large = total(lora_rank=4), total(lora_rank=64)
     assert set(small) == {"weights", "gradients", "optimizer", "activations", "logits", "runtime", "total"}
     assert large["optimizer"] > small["optimizer"] and large["activations"] == small["activations"]
+    known, unknown = ({"cutoff_len": 2048, "dataset": name} for name in ("numbers", "no-such"))
+    asked = {"model_name_or_path": tiny_model, "use_cpu": True}
+    told = client.post("/api/estimate", json={"settings": asked | known}).json()
+    assert told["longest"] < 100 and not told["at_most"]  # as the plan and the run would meet them
+    most = client.post("/api/estimate", json={"settings": asked | unknown}).json()
+    assert most["longest"] == 2048 and most["at_most"] and most["parts"]["activations"] > told["parts"]["activations"]
     assert client.post("/api/estimate", json={"settings": {}}).json()["field"] == "model_name_or_path"

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tunesmith.authoring.options import ConvertSettings
 from tunesmith.config.fields import fields, helps_of
 from tunesmith.config.load import load_job, parse_arguments
+from tunesmith.runs.run import Run
 from tunesmith.web.forms import COMMON, as_command, is_automatic, schema_for
 
 
@@ -109,8 +110,50 @@ def test_llama_factorys_file_is_read(client: TestClient) -> None:
     text = "model_name_or_path: a/b\nstage: sft\ndo_train: true\nfinetuning_type: lora\nbf16: true\n"
     told = client.post("/api/config/import", json={"text": text, "name": "llama3_lora_sft.yaml"}).json()
     assert told["settings"]["model_name_or_path"] == "a/b" and told["settings"]["finetuning_type"] == "lora"
+    assert told["settings"]["precision"] == "bf16" and "bf16" not in told["settings"]
     wrong = client.post("/api/config/import", json={"text": "a: [1", "name": "x.yaml"})
     assert wrong.status_code == 400 and wrong.json()["message"].startswith("x.yaml, line 1")
+
+
+def test_what_training_refuses_stays_in_an_imported_file_and_is_told_with_its_reason(client: TestClient) -> None:
+    text = "model_name_or_path: a/b\ndataset: numbers\nuse_galore: true\ndeepspeed: ds_z3.json\nstage: dpo\n"
+    text += "per_gpu_train_batch_size: 2\n"
+    told = client.post("/api/config/import", json={"text": text, "name": "mine.yaml"}).json()
+    assert {problem["field"] for problem in told["refused"]} == {"use_galore", "deepspeed", "stage"}
+    assert told["refused"][0]["message"].startswith("mine.yaml, line 3: `use_galore: true` is refused: GaLore")
+    assert told["notes"] == ["per_gpu_train_batch_size: read as `per_device_train_batch_size: 2`."]
+    assert told["settings"]["use_galore"] is True and told["settings"]["per_device_train_batch_size"] == 2
+    checked = client.post("/api/config/check", json={"settings": told["settings"]}).json()
+    assert {problem["field"] for problem in checked["problems"]} == {"use_galore", "deepspeed", "stage"}
+    kept = {key: value for key, value in told["settings"].items() if key not in ("use_galore", "deepspeed", "stage")}
+    assert client.post("/api/config/check", json={"settings": kept}).json()["ok"]
+    assert client.put("/api/arguments/refused", json={"settings": told["settings"]}).status_code == 200
+    assert client.get("/api/arguments/refused").json()["settings"] == told["settings"]
+    unknown = client.post("/api/config/import", json={"text": "modle: x", "name": "x.yaml"}).json()
+    assert "tunesmith help" not in unknown["hint"]
+
+
+def test_what_would_end_a_run_at_its_start_is_told_before(client: TestClient, workspace: Path, tiny_model: str) -> None:
+    settings = {"model_name_or_path": tiny_model, "dataset": "numbers"}
+    (workspace / tiny_model / "chat_template.jinja").unlink(missing_ok=True)
+    written = workspace / tiny_model / "tokenizer_config.json"
+    kept = {key: value for key, value in json.loads(written.read_text("utf-8")).items() if key != "chat_template"}
+    written.write_text(json.dumps(kept), encoding="utf-8")
+
+    def problems(**others: Any) -> list[dict[str, Any]]:
+        asked = {"settings": {**settings, **others}}
+        found: list[dict[str, Any]] = client.post("/api/config/check", json=asked).json()["problems"]
+        return found
+
+    (without,) = problems()
+    assert without["field"] == "template" and "no chat template of its own" in without["message"]
+    assert problems(template="chatml") == problems(stage="pt") == []
+    (quantized,) = problems(template="chatml", quantization_bit=4, use_cpu=True)
+    assert quantized["message"] == "quantization_bit: 4 needs a GPU; this run is on the CPU."
+    Run.create(Path("saves/x"), "stage: sft\n", "stage: sft\n", kind="train").begin_attempt()
+    (taken,) = problems(template="chatml", output_dir="saves/x")
+    assert taken["offer"] == {"output_dir": "saves/x_2"}
+    assert problems(template="chatml", **taken["offer"]) == []
 
 
 def test_arguments_are_saved_and_nobody_is_overwritten_unseen(client: TestClient) -> None:
@@ -121,7 +164,9 @@ def test_arguments_are_saved_and_nobody_is_overwritten_unseen(client: TestClient
     mine = {"settings": {"learning_rate": 0.002}, "revision": seen["revision"]}
     assert client.put("/api/arguments/我的 1", json=mine).status_code == 200
     assert client.put("/api/arguments/我的 1", json=mine).status_code == 409
-    assert client.put("/api/arguments/..%2Fx", json=mine).status_code in (400, 404)
+    for name in ("..%2Fx", "a%2Fb"):
+        refused = client.put(f"/api/arguments/{name}", json=mine)
+        assert refused.status_code == 400 and "can't be a name" in refused.json()["message"]
     assert client.delete("/api/arguments/我的 1").status_code == 204
     assert client.delete("/api/arguments/我的 1").status_code == 404
 

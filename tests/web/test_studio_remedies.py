@@ -42,6 +42,7 @@ MEMORY = {"message": "CUDA out of memory"}
         ),
         ("The directory saves/a already holds a run (finished, step 9).", ["another_folder"]),
         ("The gradient is not a number at step 12.", ["lower_learning_rate"]),
+        ("quantization_bit: 4 needs a GPU; this run is on the CPU.", ["not_quantized"]),
         ("There is no data set called x.", []),
     ],
 )

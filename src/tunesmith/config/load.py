@@ -15,8 +15,9 @@ from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job, with_output_dir
 from tunesmith.config.legacy import EVAL, TRAINING_VERBS, switch
 from tunesmith.config.reading import Setting
-from tunesmith.config.settle import settle
+from tunesmith.config.settle import judged, settle
 from tunesmith.config.values import build_job
+from tunesmith.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,7 @@ def load_job(
     only where it matters; a file that asks for an evaluation alone is held to the rules of `eval`. now: time for the
     name of a run directory that was not given. UserError for anything wrong.
     """
-    notes: list[str] = []
-    given: dict[str, Setting] = {}
-    for file in files:
-        settings, said = reading.read_file(Path(file), free=_free)
-        notes += said
-        for setting in settings:
-            _lay(given, setting)
+    given, notes = _read(files)
     for key, value in overrides.items():
         _lay(given, Setting(key, _said(key, value) if isinstance(value, str) else value))
 
@@ -58,6 +53,32 @@ def load_job(
     if verb in TRAINING_VERBS or verb == EVAL:
         job = with_output_dir(job, now or datetime.now())
     return Resolved(job, tuple(dict.fromkeys(notes)), asked)
+
+
+def read_settings(file: Path, verb: str) -> tuple[dict[str, Any], list[str], list[UserError]]:
+    """The settings of a file for a form to go on with: nothing has to be complete, and what the command would refuse
+    stays among them. Beside them what is to be said of them, and what is refused, with each key as `field`.
+
+    UserError for a file that can't be read, for a key that nobody knows and for a value that its field can't have.
+    """
+    given, notes = _read([file])
+    kept, said, refused = judged(given, verb)
+    flat = to_flat(build_job(kept))
+    asked = {key: flat[key] for key in kept if key in flat}
+    asked |= {error.field: reading.plain(given[error.field].value) for error in refused if error.field in given}
+    return asked, [*notes, *said], refused
+
+
+def _read(files: Sequence[Path]) -> tuple[dict[str, Setting], list[str]]:
+    """What stands in the files, later ones laid over earlier, and what is to be said of them."""
+    notes: list[str] = []
+    given: dict[str, Setting] = {}
+    for file in files:
+        settings, said = reading.read_file(Path(file), free=_free)
+        notes += said
+        for setting in settings:
+            _lay(given, setting)
+    return given, notes
 
 
 def parse_arguments(argv: Sequence[str]) -> tuple[list[Path], dict[str, str]]:

@@ -16,6 +16,9 @@ from tunesmith.config.reading import Setting
 from tunesmith.config.values import shape
 from tunesmith.errors import UserError, did_you_mean
 
+UNKNOWN_KEY = "unknown_key"
+"""The code of an error about a key that means nothing here."""
+
 
 @dataclass(slots=True)
 class _Verdicts:
@@ -47,6 +50,13 @@ def settle(given: Mapping[str, Setting], verb: str) -> tuple[dict[str, Setting],
 
     UserError naming every unknown key, or else everything that is refused for this command.
     """
+    settled, notes, refused = judged(given, verb)
+    raise_all(refused)
+    return settled, notes
+
+
+def judged(given: Mapping[str, Setting], verb: str) -> tuple[dict[str, Setting], list[str], list[UserError]]:
+    """As `settle`, with what is refused told instead of raised: of each its key as `field`."""
     unknown = [setting for key, setting in given.items() if key not in fields() and key not in LEGACY]
     if unknown:
         raise _unknown(unknown)
@@ -63,8 +73,7 @@ def settle(given: Mapping[str, Setting], verb: str) -> tuple[dict[str, Setting],
             verdicts.refuse(shaped, it, entry)
         if not known:
             settled[key] = shaped
-    raise_all(verdicts.refused)
-    return settled, verdicts.notes()
+    return settled, verdicts.notes(), verdicts.refused
 
 
 def _settle_key(setting: Setting, kept: dict[str, Setting], verdicts: _Verdicts) -> None:
@@ -132,5 +141,7 @@ def _unknown(settings: Sequence[Setting]) -> UserError:
     for setting in settings:
         where = f"{setting.where}: " if setting.where else ""
         line = f"{where}there is no key `{setting.key}`. {_nearest(setting.key)}".strip()
-        parts.append(UserError(line, hint=hint, field=setting.key))
-    return UserError("\n".join(part.message for part in parts), hint=hint, field=parts[0].field, parts=parts)
+        parts.append(UserError(line, hint=hint, field=setting.key, code=UNKNOWN_KEY))
+    return UserError(
+        "\n".join(part.message for part in parts), hint=hint, field=parts[0].field, parts=parts, code=UNKNOWN_KEY
+    )

@@ -14,6 +14,7 @@ from tunesmith.config import Job
 from tunesmith.config.job import short_model_name
 from tunesmith.config.load import dump_yaml, load_job
 from tunesmith.config.places import cache_folder
+from tunesmith.config.shell import quoted
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.i18n import told, tr, translated
@@ -288,8 +289,8 @@ def _closing_words(job: Job, model: Opened, written: Sequence[Path], console: Co
     if any(path.is_file() for path in models) and not job.export.export_ollama:
         console.print(f"  {tr('into Ollama:')}  {by_hand(model, model.name)}", markup=False)
     if models:
-        console.print(f"  {tr('talk to it:')}  tunesmith chat {models[-1]}", markup=False)
+        console.print(f"  {tr('talk to it:')}  tunesmith chat {quoted(models[-1])}", markup=False)
     elif not job.export.export_ollama:
-        console.print(f"  {tr('use it:')}  llama-server -m BASE.gguf --lora {written[-1]}", markup=False)
+        console.print(f"  {tr('use it:')}  llama-server -m BASE.gguf --lora {quoted(written[-1])}", markup=False)
         again = f"tunesmith export … --to gguf-adapter --ollama {model.name} --ollama-base BASE"
         console.print(f"  {tr('into Ollama, on a base that it has:')}  {again}", markup=False)

@@ -180,15 +180,26 @@ def nvidia_gpus() -> list[str]:
 
 def torch_cuda_version() -> str | None:
     """The CUDA version that the installed torch was built for, read without importing it; None for a CPU build."""
+    return _torch_builds().get("cuda")
+
+
+def torch_device(*, use_cpu: bool = False) -> str | None:
+    """`cpu` or `mps` where the installed torch can't compute on anything else; None where it may find a GPU."""
+    if use_cpu:
+        return "cpu"
+    return None if _torch_builds() else "mps" if sys.platform == "darwin" else "cpu"
+
+
+def _torch_builds() -> dict[str, str]:
+    """What kinds of GPUs the installed torch was built for, with the version of each; read without importing it."""
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
-        return None
+        return {}
     try:
         text = Path(found.origin).with_name("version.py").read_text(encoding="utf-8")
     except OSError:
-        return None
-    named = re.search(r"^cuda\b[^=]*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
-    return named[1] if named else None
+        return {}
+    return dict(re.findall(r"^(cuda|hip|xpu)\b[^=]*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE))
 
 
 def _count(environment: Mapping[str, str], name: str, otherwise: int) -> int:

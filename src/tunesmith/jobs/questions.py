@@ -5,6 +5,7 @@ Every question brings the settings of a job; heavy libraries come in where a que
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import threading
 from collections import Counter
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
 _LISTED = 200
 _MOST_ALIGNED = 20_000
 _GLANCED = 20_000
+_TOKENIZED = 64
 _CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
+_LONGEST: dict[str, int | None] = {}
 
 
 def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Memory of a step over rows of cutoff_len tokens. free: bytes on the device, which is `cpu` or `cuda`."""
+    """Memory of a step over the longest rows. free: bytes on the device, which is `cpu` or `cuda`. look: the
+    data's files as they are now, where they may be looked at; at_most: whether the rows are taken to be of cutoff_len
+    tokens without knowing it."""
     from tunesmith.models.locate import locate
     from tunesmith.models.precision import choose_device, choose_precision, device_facts, requested_precision
     from tunesmith.models.vocabulary import prepare_vocabulary
@@ -49,7 +54,9 @@ def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
     device = choose_device(use_cpu=kind == "cpu")
     precision = choose_precision(requested_precision(job.training), device_facts(device))
     free = int(question.get("free", 0))
-    found = estimate_step(job, folder, precision, job.data.cutoff_len, device=kind, free=free)
+    longest = _longest_row_known(job, question["look"], stopped) if question.get("look") else None
+    length = longest or job.data.cutoff_len
+    found = estimate_step(job, folder, precision, length, device=kind, free=free)
     yield {
         "parts": dict(found.parts),
         "total": found.total,
@@ -57,7 +64,51 @@ def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "parameters": found.parameters.total,
         "checkpointing": found.checkpointing,
         "precision": precision.note,
+        "longest": length,
+        "at_most": longest is None,
     }
+
+
+def _longest_row_known(job: Job, files: Any, stopped: threading.Event) -> int | None:
+    """As `_longest_row`, which is looked for once as long as neither the data nor what is made of it changes."""
+    key = repr((job.data, job.objective.stage, job.model, files))
+    if key not in _LONGEST:
+        _LONGEST[key] = _longest_row(job, stopped)
+    return _LONGEST[key]
+
+
+def _longest_row(job: Job, stopped: threading.Event) -> int | None:
+    """Tokens of the longest row that training would meet; None where that takes reading too much, or can't be told.
+
+    Only the rows of the most bytes are tokenized: one of them is the longest in tokens, or all but.
+    """
+    from tunesmith.data.catalog import resolve
+    from tunesmith.data.examples import ExampleReader, Refusal
+    from tunesmith.data.sources import locate
+    from tunesmith.data.tokenize import open_dataset
+    from tunesmith.jobs.data import text_reader
+    from tunesmith.text.rows import RowError
+
+    if job.data.packing or job.data.neat_packing or job.data.streaming:
+        return job.data.cutoff_len
+    found = []
+    try:
+        entries = resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name)
+        encoder = text_reader(job).encoder(job, job.data.cutoff_len)
+        for entry in entries:
+            if entry.place != "file":
+                return None
+            layout, source = open_dataset(entry, locate(entry, cache_folder()), job.objective.stage)
+            examples = ExampleReader(layout, job.data.placeholders)
+            rows = list(itertools.islice(_wanted(source, stopped), job.data.max_samples or _GLANCED + 1))
+            if len(rows) > _GLANCED:
+                return None
+            read = [one.example for one in map(examples.read, rows) if not isinstance(one, Refusal)]
+            found += heapq.nlargest(_TOKENIZED, read, key=lambda example: len(repr(example).encode()))
+        lengths = [len(one.input_ids) for one in encoder.encode(found) if not isinstance(one, RowError)]
+    except UserError:  # the check tells of it
+        return None
+    return max(lengths, default=None)
 
 
 def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:

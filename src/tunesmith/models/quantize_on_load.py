@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from tunesmith.config.model import ModelConfig
-from tunesmith.errors import UserError
 from tunesmith.models.precision import Precision
-
-FIELD = "quantization_bit"
+from tunesmith.models.quantizable import must_be_quantizable
 
 
 def quantization_config(model: ModelConfig, precision: Precision, device: torch.device) -> Any | None:
@@ -19,20 +16,7 @@ def quantization_config(model: ModelConfig, precision: Precision, device: torch.
     bits = model.quantization_bit
     if bits is None:
         return None
-    if bits not in (4, 8):
-        raise UserError(f"quantization_bit is {bits}; bitsandbytes has 4 and 8.", hint="Set 4 or 8.", field=FIELD)
-    if device.type not in ("cuda", "xpu"):
-        raise UserError(
-            f"quantization_bit: {bits} needs a GPU; this run is on the {device.type.upper()}.",
-            hint="Leave quantization_bit out: LoRA on a bf16 base works here.",
-            field=FIELD,
-        )
-    if find_spec("bitsandbytes") is None:
-        raise UserError(
-            f"quantization_bit: {bits} needs the bitsandbytes package, which is not installed.",
-            hint='Install it with `pip install "tunesmith[bitsandbytes]"`.',
-            field=FIELD,
-        )
+    must_be_quantizable(bits, device.type)
     from transformers import BitsAndBytesConfig
 
     if bits == 8:

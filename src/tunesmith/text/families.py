@@ -90,3 +90,14 @@ def _split(text: str) -> tuple[dict[str, str], str]:
         value = value.strip()
         header[key.strip()] = json.loads(value) if value.startswith('"') else value
     return header, text[match.end() :]
+
+
+def no_template() -> UserError:
+    """What to say where a model brings no template and none is named."""
+    return UserError(
+        "This model has no chat template of its own, and `template:` is not set.",
+        hint="Set template to the model's family; for a base model chatml or default. "
+        f"Known: {', '.join(sorted(family_names()))}.",
+        field="template",
+        code="template",
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from tunesmith.config.data import DataConfig
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Message, Rendered, Span
-from tunesmith.text.families import Family, family_names, load_family
+from tunesmith.text.families import Family, load_family, no_template
 from tunesmith.text.jinja import compile_template, content_tests, names_used
 from tunesmith.text.portable import portable_source, with_default_system
 from tunesmith.text.rows import RowError
@@ -224,12 +224,7 @@ def choose_template(
         own = Family("own", tokenizer.chat_template)
     if name is None:
         if own is None:
-            raise UserError(
-                "This model has no chat template of its own, and `template:` is not set.",
-                hint="Set template to the model's family; for a base model chatml or default. "
-                f"Known: {', '.join(sorted(family_names()))}.",
-                field="template",
-            )
+            raise no_template()
         return ChosenTemplate(ChatTemplate(own, tokenizer, own=True, **options), agrees=not default_system)
     family = load_family(name)
     if "eos_token" in family.source and not tokenizer.eos_token:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tunesmith.config import Job
 from tunesmith.config.load import to_flat
+from tunesmith.config.shell import quoted
 from tunesmith.data.examples import Refusal
 from tunesmith.data.preview import marked_text, split_runs
 from tunesmith.errors import UserError
@@ -237,14 +238,15 @@ def _record_refusals(run: Run, refusals: Iterable[Refusal]) -> None:
 
 
 def _closing_words(run: Run, ending: str, progress: Progress, total: int) -> str:
+    path = quoted(run.path)
     if ending == "stopped":
-        return f"Stopped and saved at step {progress.step} of {total}. Go on with: tunesmith runs resume {run.path}"
+        return f"Stopped and saved at step {progress.step} of {total}. Go on with: tunesmith runs resume {path}"
     return "\n".join(
         [
             f"Finished: {run.path}",
-            f"  talk to it:  tunesmith chat {run.path}",
-            f"  the curve:   tunesmith runs show {run.path}",
-            f"  a GGUF file: tunesmith export {run.path} --quant q4_k_m",
+            f"  talk to it:  tunesmith chat {path}",
+            f"  the curve:   tunesmith runs show {path}",
+            f"  a GGUF file: tunesmith export {path} --quant q4_k_m",
         ]
     )
 

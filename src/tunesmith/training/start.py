@@ -64,7 +64,19 @@ def check_places(job: Job) -> None:
             raise error
 
 
-CHECKS: tuple[Callable[[Job], None], ...] = (check_folder, check_data, check_places)
+def check_template(job: Job) -> None:
+    """UserError where the model lies on this machine without a chat template, and none is named."""
+    from tunesmith.models.own_template import brings_template
+    from tunesmith.text.families import no_template
+
+    asked = job.model.model_name_or_path.strip()
+    if job.objective.stage == "pt" or job.data.template or not asked:
+        return
+    if brings_template(Path(asked).expanduser()) is False:
+        raise no_template()
+
+
+CHECKS: tuple[Callable[[Job], None], ...] = (check_folder, check_data, check_places, check_template)
 
 
 def goes_on_in(path: Path, checkpoint: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,9 @@ from tunesmith.config.evaluation import COMMAND
 from tunesmith.config.fields import fields
 from tunesmith.config.job import SECTIONS, Job
 from tunesmith.config.legacy import EVAL
-from tunesmith.config.load import Resolved, load_job
+from tunesmith.config.load import Resolved, load_job, read_settings
+from tunesmith.config.settle import UNKNOWN_KEY
+from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
 from tunesmith.runs.environment import is_secret
 from tunesmith.runs.run import flat_yaml
@@ -54,7 +55,6 @@ _SECTIONS_OF: Mapping[str, Sequence[str]] = {
     "chat": ["model", "adapter", "data", "generation", "training"],
 }
 _DECIDED = frozenset({"do_train", "do_predict"})  # by the page that the form is on
-_SHELL_SAFE_LINE = 100
 _MOST_CONFIG = 1 << 20
 
 
@@ -95,7 +95,7 @@ def check(
     try:
         resolved = load(verb, settings)
     except UserError as error:
-        return None, list(error.parts)
+        return None, [_of_the_page(part) for part in error.parts]
     try:
         confine(resolved.job, workspace, exposed=exposed)  # first: whatever lies elsewhere is not even looked for
     except UserError as error:
@@ -107,6 +107,7 @@ def check(
 
     try:
         execute.validate(resolved.job)
+        execute.fit_for_this_machine(resolved.job)
     except UserError as error:
         return resolved, [error]
     return resolved, obstacles(resolved.job)
@@ -172,18 +173,9 @@ def as_command(verb: str, settings: Mapping[str, Any], *, windows: bool) -> str:
     return shell_line([["tunesmith", verb], *flags], windows=windows)
 
 
-def shell_line(parts: Sequence[Sequence[str]], *, windows: bool) -> str:
-    """Words as a command, quoted for the shell; a long one has each part on a line of its own."""
-    quote = _powershell if windows else shlex.quote
-    quoted = [" ".join(map(quote, part)) for part in parts]
-    line = " ".join(quoted)
-    if len(line) <= _SHELL_SAFE_LINE:
-        return line
-    return (" `\n  " if windows else " \\\n  ").join(quoted)
-
-
-def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
-    """The settings in a config file's text, LLaMA-Factory's too, with what is to be said of them."""
+def read_yaml(text: str, name: str, verb: str = "train") -> tuple[dict[str, Any], list[str], list[UserError]]:
+    """The settings in a config file's text, LLaMA-Factory's too, with what is to be said of them, and what of them the
+    command of the verb refuses: that stays among them, for the check to tell of it until somebody leaves it out."""
     suffix = Path(name).suffix.lower()
     if suffix != ".json":
         _refuse_aliases(text, name)
@@ -191,14 +183,27 @@ def read_yaml(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
         file = Path(folder) / f"file{suffix if suffix in ('.yaml', '.yml', '.json') else '.yaml'}"
         file.write_text(text, encoding="utf-8")
         try:
-            # No rule of a verb is applied: what is missing is told in the form.
-            resolved = load_job([file], {}, verb="import")
+            settings, notes, refused = read_settings(file, verb)
         except UserError as error:
-            shown = name or "the text"
-            raise UserError(
-                error.message.replace(str(file), shown), hint=error.hint.replace(str(file), shown), field=error.field
-            ) from None
-    return resolved.asked, [note.replace(str(file), name) for note in resolved.notes]
+            raise _of_the_page(error, str(file), name or "the text") from None
+    shown = [_of_the_page(error, str(file), name) for error in refused]
+    return _with_one_precision(settings), [note.replace(str(file), name) for note in notes], shown
+
+
+def _with_one_precision(settings: dict[str, Any]) -> dict[str, Any]:
+    """The form has one field for the number format; the older switches for it would not be seen there."""
+    on = [name for name in ("pure_bf16", "bf16", "fp16") if settings.get(name)]
+    if settings.get("precision", "auto") not in ("auto", *on) or (on and on[0] != "pure_bf16" and len(on) > 1):
+        return settings  # they contradict each other, which the check tells
+    kept = {key: value for key, value in settings.items() if key not in ("pure_bf16", "bf16", "fp16")}
+    return {**kept, "precision": on[0]} if on else kept
+
+
+def _of_the_page(error: UserError, file: str = "", name: str = "") -> UserError:
+    """A mistake as it is told on the page: the file by the name it was given by, and no command for a terminal."""
+    hint = "Leave it out, or search the form for what you mean." if error.code == UNKNOWN_KEY else error.hint
+    message = error.message.replace(file, name) if file else error.message
+    return UserError(message, hint=hint.replace(file, name) if file else hint, field=error.field, code=error.code)
 
 
 def _refuse_aliases(text: str, name: str) -> None:
@@ -257,9 +262,3 @@ def _json(value: Any) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False)
-
-
-def _powershell(word: str) -> str:
-    """Quoted for PowerShell where it needs it."""
-    plain = all(char.isalnum() or char in "_-./:=\\" for char in word) and word.isascii()
-    return word if plain else "'" + word.replace("'", "''") + "'"

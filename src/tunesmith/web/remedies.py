@@ -25,6 +25,7 @@ _WORDS = (
             r"^The directory .* (already holds a run|is already in use)|is there already, and is no earlier export"
         ),
     ),
+    ("needs_gpu", re.compile(r"^quantization_bit: \d+ needs a GPU")),
     ("ollama", re.compile(r"^No Ollama server answers|^What answers at .* is not Ollama|^The connection to Ollama ")),
     ("port", re.compile(r"^MASTER_PORT is \d+, which can't be had")),
     ("login", re.compile(r" is gated: |, or it is private; |nobody is logged in to |\b40[13] Client Error")),
@@ -94,6 +95,8 @@ def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "t
             return [_new_folder(config, "export_dir" if kind == "export" else "output_dir")]
         case "hub_unreachable" if looks_like_hub_id(str(config.get("model_name_or_path") or "")):
             return [_other_hub(config)]
+        case "needs_gpu":
+            return [Remedy(what="not_quantized", settings={"quantization_bit": None})]
         case "bf16":
             numbers = {"precision": "auto", "bf16": False, "pure_bf16": False}
             return [Remedy(what="automatic_precision", settings=numbers)]

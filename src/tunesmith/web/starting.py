@@ -43,13 +43,14 @@ def begin_training(
     *,
     trusted: bool = False,
     free_port: bool = False,
+    beside: bool = False,
 ) -> str:
     """Queue a training; its id. trusted: somebody agreed to run the model's own code. free_port: MASTER_PORT does not
-    count. UserError for anything wrong."""
+    count. beside: where its folder is taken, one beside it will do. UserError for anything wrong."""
     resolved = forms.load("train", _without_secrets(settings))
     ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    if not settings.get("output_dir"):
+    if beside or not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
     taken = _devices(studio, chosen, resolved)
     run = execute.queue(resolved).root
@@ -182,14 +183,14 @@ def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[s
 
 
 def begin_evaluation(
-    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool
+    studio: Studio, settings: Mapping[str, Any], chosen: Sequence[str] | None, *, trusted: bool, beside: bool = False
 ) -> str:
     from tunesmith.jobs import evaluate
 
     resolved = forms.load("eval", _without_secrets(settings))
     ask_for_trust(resolved.job.model, trusted)
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    if not settings.get("output_dir"):
+    if beside or not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
     taken = _devices(studio, chosen, resolved)
     layout = evaluate.queue(resolved)
@@ -218,7 +219,7 @@ def _devices(studio: Studio, chosen: Sequence[str] | None, resolved: Resolved) -
 
 def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
     """Unconfirmed, naming the model, where its own code would run and nobody has agreed yet."""
-    if model.trust_remote_code and not trusted:
+    if model.trust_remote_code and not trusted and not model.model_name_or_path.lower().endswith(".gguf"):
         raise Unconfirmed(
             f"trust_remote_code runs Python code out of {model.model_name_or_path} on this machine.",
             hint="Agree only if you trust its author.",
@@ -227,10 +228,12 @@ def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
 
 
 def _with_free_folder(resolved: Resolved) -> Resolved:
-    """The default folder holds the time in seconds: of two that begin in the same one gets another name."""
+    """Where the folder is taken, one beside it: the default one holds the time in seconds, and two may begin in the
+    same."""
     job = resolved.job
     folder = free_folder(Path(job.run.output_dir)).as_posix()
-    return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)))
+    asked = {key: folder if key == "output_dir" else value for key, value in resolved.asked.items()}
+    return replace(resolved, job=replace(job, run=replace(job.run, output_dir=folder)), asked=asked)
 
 
 def _plain_name(title: str) -> str:

@@ -23,9 +23,10 @@ def test_out_of_memory_is_retried_with_smaller_batches(
     page = open_page("en-US")
     page.goto(f"{server.url}#/runs/saves/big")
     page.get_by_role("button", name="Smaller batches, same step").click()
-    page.wait_for_function("!location.hash.includes('saves/big')")
+    page.wait_for_function("location.hash !== '#/runs/saves/big'")
     expect(page.locator(".page-head .badge")).to_have_text("Finished", timeout=90_000)
     again = page.url.partition("#/runs/")[2]
     asked = server.http.get(f"/api/runs/{again}").json()["asked"]
+    assert asked["output_dir"] == "saves/big_2"  # beside the one that was chosen
     assert asked["per_device_train_batch_size"] < 4
     assert asked["per_device_train_batch_size"] * asked["gradient_accumulation_steps"] == 4

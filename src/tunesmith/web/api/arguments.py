@@ -45,7 +45,7 @@ def list_arguments(studio: TheStudio) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if _NAME.fullmatch(path.stem)) if folder.is_dir() else []
 
 
-@router.get("/arguments/{name}")
+@router.get("/arguments/{name:path}")
 def load_arguments(name: str, studio: TheStudio) -> Saved:
     path = _path(studio, name)
     try:
@@ -54,11 +54,11 @@ def load_arguments(name: str, studio: TheStudio) -> Saved:
         raise Missing(f"There are no saved arguments called {name}.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path.name} is not a text file in UTF-8.", hint="Save it anew as UTF-8.") from None
-    settings, notes = forms.read_yaml(text, path.name) if text.strip() else ({}, [])
+    settings, notes, _ = forms.read_yaml(text, path.name) if text.strip() else ({}, [], [])
     return Saved(name=name, settings=settings, notes=notes, revision=_revision(text))
 
 
-@router.put("/arguments/{name}")
+@router.put("/arguments/{name:path}")
 def save_arguments(name: str, asked: ToSave, studio: TheStudio) -> Saved:
     path = _path(studio, name)
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
@@ -74,7 +74,7 @@ def save_arguments(name: str, asked: ToSave, studio: TheStudio) -> Saved:
     return Saved(name=name, settings=asked.settings, revision=_revision(text))
 
 
-@router.delete("/arguments/{name}", status_code=204)
+@router.delete("/arguments/{name:path}", status_code=204)
 def delete_arguments(name: str, studio: TheStudio) -> None:
     try:
         _path(studio, name).unlink()

@@ -17,6 +17,7 @@ from tunesmith.authoring.document import files_below
 from tunesmith.authoring.options import ConvertSettings, JobOptions, MakeOptions, Options, RolesOptions, read_options
 from tunesmith.authoring.prompting import Prompts, language_of
 from tunesmith.config.fields import fields_of, helps_of
+from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
 from tunesmith.jobs.recorded import last_error
 from tunesmith.web import forms, starting
@@ -202,7 +203,7 @@ def command_line(verb: Verb, asked: Asked, studio: TheStudio) -> CommandLine:
     sources, flags, given = _command(verb, asked, studio)
     parts = [["tunesmith", "data", verb, *sources], *map(_words, flags)]
     variable = str(given.get("api_key_env") or "TUNESMITH_API_KEY") if _asks_a_server(verb, given) else ""
-    bash, powershell = (forms.shell_line(parts, windows=windows) for windows in (False, True))
+    bash, powershell = (shell_line(parts, windows=windows) for windows in (False, True))
     return CommandLine(bash=bash, powershell=powershell, key_variable=variable)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from tunesmith.config.describe import help_text
-from tunesmith.config.load import to_flat
+from tunesmith.config.load import Resolved, to_flat
 from tunesmith.data.catalog import resolve
+from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
+from tunesmith.web.workspace import free_folder
 
 router = router_of("configuration")
 Verb = Literal["train", "eval", "export", "chat"]
@@ -27,10 +30,13 @@ class Asked(BaseModel):
 
 
 class Problem(BaseModel):
+    """offer: settings that would mend it, where they can be told."""
+
     field: str | None
     message: Told
     hint: Told = ""
     level: Literal["error", "note"] = "error"
+    offer: dict[str, Any] = {}
 
 
 class Checked(BaseModel):
@@ -53,13 +59,17 @@ class Command(BaseModel):
 
 
 class Imported(BaseModel):
+    """notes: what was renamed and what has no effect. refused: what the verb refuses; it is among the settings."""
+
     settings: dict[str, Any]
     notes: list[Told]
+    refused: list[Problem]
 
 
 class Text(BaseModel):
     text: Annotated[str, Field(max_length=2_000_000)]
     name: Annotated[str, Field(max_length=300)] = "config.yaml"
+    verb: Verb = "train"
 
 
 class Help(BaseModel):
@@ -88,7 +98,7 @@ def key_help(key: str) -> Help:
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
     resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, exposed=studio.exposed)
-    problems = [Problem(field=error.field, message=error.message, hint=error.hint) for error in errors]
+    problems = [_problem(error, resolved) for error in errors]
     return Checked(
         ok=not problems,
         problems=problems,
@@ -125,5 +135,17 @@ def show_command(asked: Asked) -> Command:
 @router.post("/config/import")
 def import_config(text: Text) -> Imported:
     """The settings of a file, LLaMA-Factory's too."""
-    settings, notes = forms.read_yaml(text.text, text.name)
-    return Imported(settings=settings, notes=notes)
+    settings, notes, refused = forms.read_yaml(text.text, text.name, text.verb)
+    return Imported(
+        settings=settings,
+        notes=notes,
+        refused=[_problem(error) for error in refused],
+    )
+
+
+def _problem(error: UserError, resolved: Resolved | None = None) -> Problem:
+    offer: dict[str, Any] = {}
+    if error.code == "in_use" and error.field == "output_dir" and resolved:
+        folder = free_folder(Path(resolved.job.run.output_dir))
+        offer = {"output_dir": folder.as_posix()}
+    return Problem(field=error.field, message=error.message, hint=error.hint, offer=offer)

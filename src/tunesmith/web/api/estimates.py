@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from tunesmith.config import Job
+from tunesmith.data.catalog import resolve
 from tunesmith.errors import UserError
 from tunesmith.web import forms
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.devices import CPU
 from tunesmith.web.language import Told
+from tunesmith.web.studio import Studio
 
 router = router_of("estimates")
 _KEPT = 64
@@ -22,7 +25,9 @@ _KEYS = (
     "trust_remote_code", "quantization_bit", "quantization_type", "double_quantization", "gradient_checkpointing",
     "train_from_scratch", "finetuning_type", "lora_rank", "lora_target", "additional_target", "use_dora",
     "freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules", "adapter_name_or_path", "optim",
-    "precision", "bf16", "fp16", "pure_bf16", "use_cpu", "cutoff_len", "per_device_train_batch_size",
+    "precision", "bf16", "fp16", "pure_bf16", "use_cpu", "cutoff_len", "per_device_train_batch_size", "dataset",
+    "dataset_dir", "template", "stage", "max_samples", "packing", "neat_packing", "streaming", "placeholders",
+    "default_system", "tool_format", "enable_thinking",
 )  # fmt: skip
 
 
@@ -32,8 +37,9 @@ class Asked(BaseModel):
 
 
 class Estimate(BaseModel):
-    """Bytes at the peak of a step over full rows, by what they are for: weights, gradients, optimizer, activations,
-    logits, runtime. available: free on the device now; memory: all it has."""
+    """Bytes at the peak of a step over the longest rows, by what they are for: weights, gradients, optimizer,
+    activations, logits, runtime. available: free on the device now; memory: all it has. longest: tokens of those rows;
+    at_most: whether that is the cutoff, as the rows themselves are not known."""
 
     parts: dict[str, int]
     total: int
@@ -43,6 +49,8 @@ class Estimate(BaseModel):
     trainable: int
     parameters: int
     checkpointing: bool
+    longest: int
+    at_most: bool
     note: Told
 
 
@@ -52,16 +60,18 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
     if not settings.get("model_name_or_path"):
         raise UserError("No model is chosen yet.", field="model_name_or_path")
     settings.pop("trust_remote_code", None)  # nothing of a model is run to reckon its memory
-    forms.confine(forms.load("ask", settings).job, studio.workspace, exposed=studio.exposed)
+    job = forms.load("ask", settings).job
+    forms.confine(job, studio.workspace, exposed=studio.exposed)
+    data = _data_here(studio, job)
     there = studio.devices.all()
     device = next((one for one in there if one.id in (asked.devices or ())), there[0])
     kind = "cpu" if device.id == CPU or settings.get("use_cpu") else "cuda"
     # The room is told in quarters of a GB, so that its flutter does not ask anew.
     free = device.free >> 28 << 28
-    key = json.dumps([settings, kind, free], sort_keys=True, default=str)
+    key = json.dumps([settings, kind, free, data], sort_keys=True, default=str)
     answer = _remembered(studio.estimates, key)
     if answer is None:
-        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free)
+        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free, look=data)
         studio.estimates[key] = answer
         while len(studio.estimates) > _KEPT:
             studio.estimates.popitem(last=False)
@@ -74,8 +84,24 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
         trainable=answer["trainable"],
         parameters=answer["parameters"],
         checkpointing=answer["checkpointing"],
+        longest=answer["longest"],
+        at_most=answer["at_most"],
         note=answer["precision"],
     )
+
+
+def _data_here(studio: Studio, job: Job) -> list[tuple[str, int]]:
+    """The files of the job's data sets and when each was changed; empty where not all of them lie in the workspace."""
+    if job.data.dataset_dir.startswith("REMOTE:"):
+        return []
+    try:
+        entries = resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name)
+        if any(entry.place != "file" for entry in entries):
+            return []
+        places = [studio.workspace.inside(entry.location, field="dataset") for entry in entries]
+        return [(str(place), place.stat().st_mtime_ns) for place in places]
+    except (UserError, OSError):  # the check tells of it
+        return []
 
 
 def _remembered(estimates: OrderedDict[str, dict[str, Any]], key: str) -> dict[str, Any] | None:

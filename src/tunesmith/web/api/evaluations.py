@@ -21,11 +21,13 @@ _MOST = 200
 
 class NewEvaluation(BaseModel):
     """settings: keys of a config file; answers are generated unless `predict_with_generate` is false. devices: ids of
-    `about`; left out, all. trusted: the person agreed to run code that ships with the model."""
+    `about`; left out, all. trusted: the person agreed to run code that ships with the model. beside: where its
+    folder is taken, one beside it will do."""
 
     settings: Annotated[dict[str, Any], Field(max_length=500)]
     devices: Annotated[list[str], Field(max_length=64)] | None = None
     trusted: bool = False
+    beside: bool = False
 
 
 class Evaluated(BaseModel):
@@ -94,7 +96,8 @@ class Page(BaseModel):
 @router.post("/evaluations", status_code=201)
 def begin_evaluation(asked: NewEvaluation, studio: TheStudio) -> Id:
     """Put an evaluation in the queue; it is a run of the kind `eval`."""
-    return Id(id=starting.begin_evaluation(studio, asked.settings, asked.devices, trusted=asked.trusted))
+    given = {"trusted": asked.trusted, "beside": asked.beside}
+    return Id(id=starting.begin_evaluation(studio, asked.settings, asked.devices, **given))
 
 
 @router.post("/evaluations/source")

@@ -34,7 +34,8 @@ NOT_LISTED = frozenset({"step", "time", "attempt", "epoch"})
 class NewRun(BaseModel):
     """devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model.
 
-    free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says.
+    free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says. beside: where the folder
+    of a training is taken, one beside it will do.
     """
 
     verb: Literal["train", "export"] = "train"
@@ -42,6 +43,7 @@ class NewRun(BaseModel):
     devices: Annotated[list[str], Field(max_length=64)] | None = None
     trusted: bool = False
     free_port: bool = False
+    beside: bool = False
 
 
 class Again(BaseModel):
@@ -124,7 +126,7 @@ def begin_run(asked: NewRun, studio: TheStudio) -> Id:
     """Put a run in the queue; it starts as soon as its devices are free."""
     if asked.verb == "export":
         return Id(id=starting.begin_export(studio, asked.settings, asked.devices, trusted=asked.trusted))
-    shared = {"trusted": asked.trusted, "free_port": asked.free_port}
+    shared = {"trusted": asked.trusted, "free_port": asked.free_port, "beside": asked.beside}
     return Id(id=starting.begin_training(studio, asked.settings, asked.devices, **shared))
 
 

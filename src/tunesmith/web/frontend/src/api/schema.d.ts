@@ -315,8 +315,9 @@ export interface components {
         };
         /**
          * Estimate
-         * @description Bytes at the peak of a step over full rows, by what they are for: weights, gradients, optimizer, activations,
-         *     logits, runtime. available: free on the device now; memory: all it has.
+         * @description Bytes at the peak of a step over the longest rows, by what they are for: weights, gradients, optimizer,
+         *     activations, logits, runtime. available: free on the device now; memory: all it has. longest: tokens of those rows;
+         *     at_most: whether that is the cutoff, as the rows themselves are not known.
          */
         Estimate: {
             /** Parts */
@@ -337,6 +338,10 @@ export interface components {
             parameters: number;
             /** Checkpointing */
             checkpointing: boolean;
+            /** Longest */
+            longest: number;
+            /** At Most */
+            at_most: boolean;
             /** Note */
             note: string;
         };
@@ -523,7 +528,10 @@ export interface components {
             /** Id */
             id: string;
         };
-        /** Imported */
+        /**
+         * Imported
+         * @description notes: what was renamed and what has no effect. refused: what the verb refuses; it is among the settings.
+         */
         Imported: {
             /** Settings */
             settings: {
@@ -531,6 +539,8 @@ export interface components {
             };
             /** Notes */
             notes: string[];
+            /** Refused */
+            refused: components["schemas"]["Problem"][];
         };
         /**
          * Known
@@ -856,7 +866,8 @@ export interface components {
         /**
          * NewEvaluation
          * @description settings: keys of a config file; answers are generated unless `predict_with_generate` is false. devices: ids of
-         *     `about`; left out, all. trusted: the person agreed to run code that ships with the model.
+         *     `about`; left out, all. trusted: the person agreed to run code that ships with the model. beside: where its
+         *     folder is taken, one beside it will do.
          */
         NewEvaluation: {
             /** Settings */
@@ -870,6 +881,11 @@ export interface components {
              * @default false
              */
             trusted: boolean;
+            /**
+             * Beside
+             * @default false
+             */
+            beside: boolean;
         };
         /**
          * NewRow
@@ -892,7 +908,8 @@ export interface components {
          * NewRun
          * @description devices: ids of `about`; left out, all. trusted: the person agreed to run code that ships with the model.
          *
-         *     free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says.
+         *     free_port: processes of a training meet at a port that is free, whatever MASTER_PORT says. beside: where the folder
+         *     of a training is taken, one beside it will do.
          */
         NewRun: {
             /**
@@ -917,6 +934,11 @@ export interface components {
              * @default false
              */
             free_port: boolean;
+            /**
+             * Beside
+             * @default false
+             */
+            beside: boolean;
         };
         /** News */
         News: {
@@ -1031,7 +1053,10 @@ export interface components {
              */
             place: string;
         };
-        /** Problem */
+        /**
+         * Problem
+         * @description offer: settings that would mend it, where they can be told.
+         */
         Problem: {
             /** Field */
             field: string | null;
@@ -1048,6 +1073,13 @@ export interface components {
              * @enum {string}
              */
             level: "error" | "note";
+            /**
+             * Offer
+             * @default {}
+             */
+            offer: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Question
@@ -1558,6 +1590,12 @@ export interface components {
              * @default config.yaml
              */
             name: string;
+            /**
+             * Verb
+             * @default train
+             * @enum {string}
+             */
+            verb: "train" | "eval" | "export" | "chat";
         };
         /**
          * ToAdd

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Problem } from "../api/types";
 import { named, t } from "../i18n";
 import { Empty, Search } from "../ui/parts";
@@ -10,11 +10,24 @@ import { matching, type FieldSpec, type Texts } from "./schema";
 interface Props {
   fields: FieldSpec[]; groups: Group[]; texts: Texts; problems: Problem[];
   suggestions?: Record<string, string[]>; onChange: (name: string, text: string) => void; special?: Record<string, React.ReactNode>;
+  /** A field that is to be shown and to have the focus; a new object each time that somebody asks for it. */
+  sought?: { name: string } | null;
 }
 
+const placeOf = (name: string) => document.querySelector<HTMLElement>(`[data-field="${name}"]`);
+
 export function SettingsForm(props: Props) {
-  const { fields, groups, texts, problems, suggestions = {}, onChange, special = {} } = props;
+  const { fields, groups, texts, problems, suggestions = {}, onChange, special = {}, sought } = props;
   const [query, setQuery] = useState("");
+  useEffect(() => {
+    if (!sought) return;
+    if (!placeOf(sought.name)) setQuery(sought.name); // it is folded away
+    const soon = setTimeout(() => {
+      placeOf(sought.name)?.scrollIntoView({ block: "center" });
+      placeOf(sought.name)?.querySelector<HTMLElement>("input, select")?.focus();
+    }, 60);
+    return () => clearTimeout(soon);
+  }, [sought]);
   const known = new Map(fields.map((field) => [field.name, field]));
   const show = (field: FieldSpec) => special[field.name] ?? (
     <Field

@@ -52,7 +52,7 @@ function kindOf(types: string[], nullable: boolean): Kind {
 /** The value that a text stands for. What can't be read stays text, so that the server says what is wrong with it. */
 export function parse(field: FieldSpec | undefined, text: string): Json {
   const bare = text.trim();
-  if (!field) return text;
+  if (!field) return bare === "true" || bare === "false" ? bare === "true" : text;
   if (bare === "" && (field.nullable || field.kind === "integer" || field.kind === "number")) return null;
   switch (field.kind) {
     case "integer": return /^[+-]?\d+$/.test(bare) ? Number(bare) : text;

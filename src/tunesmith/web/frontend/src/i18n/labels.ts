@@ -20,5 +20,5 @@ export const LABELS: Labels = {
   price_out: "Price of answers", api_key_env: "Variable of the key", to: "Format", type: "Kind of file", instruction: "Question column", output: "Answer column",
   predict_with_generate: "Save predictions", predict_base: "Base beside tuned", per_device_eval_batch_size: "Eval batch size", eval_dataset: "Eval dataset",
   do_sample: "Sample", input: "Added column", as_text: "As plain text", header: "Header row", only: "Take only", role: "Character", mode: "How documents are cut",
-  export_ollama: "Ollama name",
+  export_ollama: "Ollama name", loraplus_lr_embedding: "LoRA+ LR of embeddings",
 };

@@ -72,7 +72,7 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
     }
     setBusy(false);
   };
-  const problems: Problem[] = placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error" }] : [];
+  const problems: Problem[] = placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error", offer: {} }] : [];
   const box = (name: string) => fields.filter((field) => field.name === name).map((field) => <Field key={name} field={field} text={texts[name]} problems={problems.filter((one) => one.field === name)} onChange={(text) => set(name, text)} />);
   const special = {
     role: <WithChoices key="role" field={box("role")}><Speakers sources={listed} texts={texts} onChange={(text) => set("role", text)} /></WithChoices>,

@@ -102,7 +102,7 @@ function EvaluateForm({ fields, about, form, setForm }: { fields: FieldSpec[]; a
         </section>
       </aside>
       {open === "command" && <CommandDialog verb="eval" settings={settings} onClose={() => setOpen(null)} />}
-      {open === "import" && <ImportDialog onTake={(taken) => { setForm(filled(taken)); setOpen(null); }} onClose={() => setOpen(null)} />}
+      {open === "import" && <ImportDialog verb="eval" onTake={(taken) => setForm(filled(taken))} onClose={() => setOpen(null)} />}
       {question}
     </div>
   );

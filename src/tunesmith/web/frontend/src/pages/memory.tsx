@@ -14,8 +14,9 @@ export function useEstimate(settings: Settings, devices: string[] | null): Resou
   return { ...useResource<Estimate>(model ? key : null, (signal) => post("estimate", JSON.parse(key), signal)), model };
 }
 
-/** How much memory the training would take, against what the device has free; pale while it is of earlier settings. */
-export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> }) {
+/** How much memory the training would take, against what the device has free; pale while it is of earlier settings.
+ * told: whether what is wrong is said elsewhere on the page. */
+export function Memory({ estimate, told }: { estimate: ReturnType<typeof useEstimate>; told: boolean }) {
   const { model } = estimate;
   const data = model && !estimate.error ? estimate.data : undefined;
   const room = data ? Math.max(data.available, data.total, 1) : 1;
@@ -31,8 +32,9 @@ export function Memory({ estimate }: { estimate: ReturnType<typeof useEstimate> 
       </ul>
       <div className="told stack tight">
         <p className={`small ${data && !data.fits && !estimate.stale ? "bad" : "muted"}`}>
-          {estimate.error && model ? <Said text={estimate.error.message} /> : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
+          {estimate.error && model ? told ? t("memory.unknown") : <Said text={estimate.error.message} /> : !model ? t("memory.none") : !data || estimate.stale ? t("memory.counting") : data.fits ? t("memory.fits", { free: bytes(data.available) }) : t("memory.over", { free: bytes(data.available) })}
         </p>
+        {data && !estimate.stale && <p className="small muted">{data.at_most ? t("memory.most", { n: data.longest }) : t("memory.rows", { n: data.longest })}</p>}
         {data?.note && <p className="small muted">{data.note}</p>}
       </div>
     </section>

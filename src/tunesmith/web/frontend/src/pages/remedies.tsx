@@ -30,7 +30,7 @@ export function Remedies({ detail }: { detail: RunDetail }) {
         </>
       )}
       <div className="row">
-        {remedies.map((remedy) => (
+        {remedies.filter((remedy) => !remedy.needs).map((remedy) => (
           <Button key={remedy.what} icon="again" title={remedy.asks ? undefined : Object.entries(remedy.settings).map(([key, value]) => `${key}: ${toText(value) || t("form.none")}`).join("\n")} onClick={() => (remedy.asks ? setAsking(remedy) : void retry(detail, remedy))}>
             {wordOf(remedy)}{remedy.asks && "…"}
           </Button>
@@ -70,11 +70,11 @@ function Asking({ detail, remedy, onClose }: { detail: RunDetail; remedy: Remedy
   );
 }
 
-/** Start the same again with other settings, in a folder of its own. */
+/** Start the same again with other settings, in a folder of its own: beside the one that was chosen, where one was. */
 function retry(detail: RunDetail, remedy: Remedy) {
   const kind = detail.summary.kind;
   const laid: Settings = { ...detail.asked, ...remedy.settings };
-  const settings = Object.fromEntries(Object.entries(laid).filter(([name, value]) => value !== null && (name !== "output_dir" || name in remedy.settings)));
-  const body = kind === "eval" ? { settings } : { verb: kind, settings, free_port: remedy.free_port };
+  const settings = Object.fromEntries(Object.entries(laid).filter(([, value]) => value !== null));
+  const body = kind === "eval" ? { settings, beside: true } : { verb: kind, settings, free_port: remedy.free_port, beside: true };
   return attempt(async () => go(href("runs", (await post<{ id: string }>(kind === "eval" ? "evaluations" : "runs", body)).id)), t("remedy.started"));
 }

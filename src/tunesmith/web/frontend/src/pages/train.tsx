@@ -3,12 +3,14 @@ import { get, post, segment } from "../api/client";
 import type { About, RunDetail, Schema, Settings, Warned } from "../api/types";
 import { useKept, useResource, useRested, type Resource } from "../api/use";
 import { useCheck } from "../form/check";
+import { Obstacles } from "./obstacles";
 import { SettingsForm } from "../form/form";
 import { fieldsFor, TRAIN } from "../form/layout";
 import { fieldsOf, isSecret, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
 import { labelOf } from "../form/field";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
+import { Confirm } from "../ui/dialog";
 import { Button, Failure, Note, Page, Waiting } from "../ui/parts";
 import { Said } from "../ui/said";
 import { CommandDialog, ImportDialog, LoadDialog, SaveDialog } from "./arguments";
@@ -55,12 +57,6 @@ export function TrainPage() {
   );
 }
 
-/** In the page's own words: the two things that no training can do without. */
-function needed(field: string | null, settings: Settings): string | null {
-  if (field === "model_name_or_path" && !settings["model_name_or_path"]) return t("train.need.model");
-  return field === "dataset" && !settings["dataset"] ? t("train.need.data") : null;
-}
-
 /** What a look into the data tells before it is trained on; asked anew only where other data is. */
 function useDataWarnings(settings: Settings): Resource<Warned> {
   const given = Object.fromEntries(["dataset", "dataset_dir", "hub_name", "placeholders", "stage"].filter((name) => name in settings).map((name) => [name, settings[name]!]));
@@ -78,14 +74,18 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
   const estimate = useEstimate(settings, devices);
   const warned = useDataWarnings(settings);
   const [open, setOpen] = useState<"command" | "save" | "load" | "import" | null>(null);
+  const [sought, setSought] = useState<{ name: string } | null>(null);
+  const [doubted, setDoubted] = useState(false);
   const change = (name: string, text: string) => setTexts({ ...texts, [name]: text });
-  const take = (next: Settings) => { setTexts(textsOf(next)); setOpen(null); };
+  const leaveOut = (name: string) => setTexts(Object.fromEntries(Object.entries(texts).filter(([one]) => one !== name)));
+  const take = (next: Settings) => setTexts(textsOf(next));
   const begin = async (trusted: boolean) => {
     const body = { verb: "train", settings, devices, trusted };
     const { id } = await post<{ id: string }>("runs", body);
     setTexts(Object.fromEntries(Object.entries(texts).filter(([name]) => !OWN.has(name))));
     go(href("runs", id));
   };
+  const doubt = estimate.error && estimate.error.status !== 0 ? estimate.error : null;
   const { busy, error, start, asked: question } = useStart(begin);
   const placed = new Set(fields.map((field) => field.name));
   const elsewhere = (check?.problems ?? []).filter((problem) => !problem.field || !placed.has(problem.field));
@@ -95,26 +95,22 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
   return (
     <div className="columns train">
       <SettingsForm
-        fields={fields} groups={TRAIN} texts={texts} problems={problems} onChange={change}
+        fields={fields} groups={TRAIN} texts={texts} problems={problems} onChange={change} sought={sought}
         suggestions={{ model_name_or_path: models.filter((one) => one.kind === "model" || one.kind === "gguf").map((one) => one.path), adapter_name_or_path: models.filter((one) => one.kind !== "model" && one.kind !== "gguf").map((one) => one.path) }}
         special={{ dataset: <DataChoice key="dataset" text={texts["dataset"] ?? ""} folder={texts["dataset_dir"] ?? "data"} problems={problems.filter((one) => one.field === "dataset")} onChange={(text) => change("dataset", text)} /> }}
       />
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
-          <Button kind="primary" icon="play" busy={busy} disabled={check !== null && !check.ok} onClick={() => void start()}>{t("train.start")}</Button>
+          <Button kind="primary" icon="play" busy={busy} disabled={check !== null && !check.ok} onClick={() => (doubt ? setDoubted(true) : void start())}>{t("train.start")}</Button>
           {error && <Failure error={error} />}
-          {wrong.length > 0 && (
-            <ul className="stack tight small" aria-label={t("train.missing")}>
-              {wrong.map((problem, n) => <li key={n} className={untouched ? "muted" : undefined}>{needed(problem.field, settings) ?? <>{problem.field && placed.has(problem.field) && <strong>{labelOf(problem.field)}: </strong>}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></>}</li>)}
-            </ul>
-          )}
+          <Obstacles wrong={wrong} settings={settings} placed={placed} quiet={untouched} onShow={(name) => setSought({ name })} onLeaveOut={leaveOut} onOffer={(offer) => setTexts({ ...texts, ...textsOf(offer) })} />
           {check?.ok && (estimate.error ? <p className="small warn"><Said text={estimate.error.message} /> <span className="muted"><Said text={estimate.error.hint} /></span></p> : <p className="small good">{t("train.ok")}</p>)}
           {elsewhere.filter((problem) => problem.level !== "error").map((problem, n) => <p key={n} className="small muted"><Said text={problem.message} /></p>)}
-          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn"><p className="small"><Said text={warning} /></p></Note>)}
+          {warned.data?.warnings.map((warning) => <Note key={warning} tone="warn" action={<Button small onClick={() => setSought({ name: "placeholders" })}>{labelOf("placeholders")}</Button>}><p className="small"><Said text={warning} /></p></Note>)}
           {check?.notes.map((note) => <p key={note} className="small muted"><Said text={note} /></p>)}
           <DeviceChoice about={about} chosen={devices} onChange={setDevices} />
         </section>
-        <Memory estimate={estimate} />
+        <Memory estimate={estimate} told={check?.ok === true || wrong.some((problem) => problem.message === estimate.error?.message)} />
         <section className="card stack tight">
           <Button icon="copy" onClick={() => setOpen("command")}>{t("train.command")}</Button>
           <div className="stack tight">
@@ -127,8 +123,9 @@ function TrainForm({ fields, about, texts, setTexts }: { fields: FieldSpec[]; ab
       </aside>
       {open === "command" && <CommandDialog verb="train" settings={settings} onClose={() => setOpen(null)} />}
       {open === "save" && <SaveDialog settings={settings} onClose={() => setOpen(null)} />}
-      {open === "load" && <LoadDialog onTake={take} onClose={() => setOpen(null)} />}
-      {open === "import" && <ImportDialog onTake={take} onClose={() => setOpen(null)} />}
+      {open === "load" && <LoadDialog onTake={(next) => { take(next); setOpen(null); }} onClose={() => setOpen(null)} />}
+      {open === "import" && <ImportDialog verb="train" onTake={take} keeps={{ left: texts, onLeaveOut: leaveOut }} onClose={() => setOpen(null)} />}
+      {doubted && doubt && <Confirm onClose={() => setDoubted(false)} question={{ title: t("train.doubt"), text: `${doubt.message} ${doubt.hint}`, action: t("train.anyway"), run: start }} />}
       {question}
     </div>
   );

@@ -1,4 +1,4 @@
-import { useId, useLayoutEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, useState, useSyncExternalStore, type KeyboardEvent, type ReactNode } from "react";
 import { told } from "../api/use";
 import { t } from "../i18n";
 import { Button, Failure } from "./parts";
@@ -24,8 +24,17 @@ export function Dialog({ title, onClose, children, footer, narrow }: { title: st
       dialog.close();
     };
   }, []);
+  // Enter in a line of text does what the dialog is there for.
+  const submit = (event: KeyboardEvent) => {
+    const from = event.target;
+    if (event.key !== "Enter" || event.nativeEvent.isComposing || event.defaultPrevented) return;
+    if (!(from instanceof HTMLInputElement) || ["checkbox", "radio", "file"].includes(from.type)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    box.current?.querySelector<HTMLButtonElement>(":scope > footer .primary:not(:disabled)")?.click();
+  };
   return (
-    <dialog ref={box} className={narrow ? "narrow" : undefined} aria-labelledby={id} onCancel={(event) => { event.preventDefault(); onClose(); }}>
+    <dialog ref={box} className={narrow ? "narrow" : undefined} aria-labelledby={id} onKeyDown={submit} onCancel={(event) => { event.preventDefault(); onClose(); }}>
       <header>
         <h2 id={id}>{title}</h2>
         <Button kind="quiet" small icon="close" title={t("close")} onClick={onClose} />
