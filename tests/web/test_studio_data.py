@@ -188,6 +188,10 @@ def test_columns_that_tell_nothing_are_named_by_a_person(client: TestClient, wor
     assert told.status_code == 200
     read = client.post("/api/datasets/odd/look", json={}).json()
     assert read["usable"] == 1 and read["told"] and not look["told"]
+    given = {"prompt": "Q1", "response": "A1", "query": None}
+    assert client.put("/api/datasets/odd/mapping", json={"columns": given}).status_code == 200
+    cleared = client.post("/api/datasets/odd/look", json={}).json()["columns"]
+    assert read["columns"]["query"] == look["columns"]["query"] == "input" and "query" not in cleared
     info = json.loads((workspace / "data" / "dataset_info.json").read_text(encoding="utf-8"))
     assert list(info) == ["numbers", "odd"]
 

@@ -157,7 +157,7 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         problem = {"message": error.message, "hint": error.hint, "field": error.field}
         pair = likeliest(facts["found"]) if error.code == "columns" else None
         guess = {} if pair is None else {"prompt": pair[0], "response": pair[1]}
-        yield facts | {"format": None, "problem": problem, "guess": guess}
+        yield facts | {"format": None, "problem": problem, "guess": guess, "columns": _named(entry.columns)}
         return
     reader: TextReader | None = None
     if job.model.model_name_or_path:
