@@ -44,6 +44,9 @@ class Devices:
                 self._asked = time.monotonic()
             return self._told
 
+    def has_gpu(self) -> bool:
+        return self.ids() != [CPU]
+
     def ids(self) -> list[str]:
         return [device.id for device in self.all()]
 
