@@ -283,3 +283,20 @@ def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:
     most = client.post("/api/estimate", json={"settings": asked | unknown}).json()
     assert most["longest"] == 2048 and most["at_most"] and most["parts"]["activations"] > told["parts"]["activations"]
     assert client.post("/api/estimate", json={"settings": {}}).json()["field"] == "model_name_or_path"
+
+
+def test_another_cutoff_is_told_from_lengths_that_are_known(
+    tiny_model: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(what: str, **settings: object) -> dict[str, Any]:
+        asked = {"model_name_or_path": tiny_model, "dataset_dir": "data", **settings}
+        return next(OPERATIONS[what]({"dataset": "numbers", "settings": asked}, threading.Event()))
+
+    look = ask("look")
+    by_look = {plan["cutoff"]: plan for plan in ask("look", cutoff_len=7)["lengths"]["cutoffs"]}
+    assert by_look[7]["truncated_rows"] == 40 and look["lengths"]["total"] > by_look[7]["truncated_tokens"] > 0
+    with monkeypatch.context() as counting:
+        counting.setattr("tunesmith.jobs.data.checked", None)  # nothing is counted anew
+        assert ask("cutoff", cutoff_len=7) == by_look[7]
+    (workspace / "data" / "numbers.json").write_text('[{"instruction": "a", "output": "b"}]', encoding="utf-8")
+    assert ask("cutoff", cutoff_len=7)["truncated_rows"] == 1

@@ -34,6 +34,8 @@ _TOKENIZED = 64
 _CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
 _LONGEST: dict[str, int | None] = {}
+_LENGTHS: dict[str, Any] = {}
+"""Of the data set that was looked at last: int64 [rows], under what they depend on."""
 
 
 def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -163,6 +165,9 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     if job.model.model_name_or_path:
         reader = text_reader(job)
     report = checked(job, entry, reader, against=[], before_batch=partial(go_on, stopped))
+    if report.lengths is not None:
+        _LENGTHS.clear()
+        _LENGTHS[_length_key(job, entry, facts["revision"])] = report.lengths
     yield facts | {
         "format": report.format,
         "columns": _named(layout.columns),
@@ -182,6 +187,25 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "notes": [*report.notes, *(reader.notes if reader else ())],
         "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
     }
+
+
+def cutoff(question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """What the job's cutoff_len would cut off; rows are counted only where `look` did not count them before."""
+    from tunesmith.data.editing import revision
+    from tunesmith.jobs.data import checked, text_reader
+
+    job, entry, files = dataset_of(question)
+    key = _length_key(job, entry, ",".join(revision(file.path) for file in files))
+    if key not in _LENGTHS:
+        report = checked(job, entry, text_reader(job), against=[], before_batch=partial(go_on, stopped))
+        _LENGTHS.clear()
+        _LENGTHS[key] = report.lengths
+    yield _at_cutoff(_LENGTHS[key], job.data.cutoff_len)
+
+
+def _length_key(job: Job, entry: DatasetEntry, revision: str) -> str:
+    """What the lengths of a data set's rows depend on, which no cutoff_len is part of."""
+    return repr((replace(job.data, cutoff_len=1), job.objective.stage, job.model, entry, revision))
 
 
 def unfilled(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -308,8 +332,6 @@ def _lengths(lengths: Any, cutoff: int) -> Part:
     """Tokens of the rows before any cut: a histogram, and what several cutoffs would cut off and fill."""
     import numpy as np
 
-    from tunesmith.data.packing import pack
-
     if not len(lengths):
         return {"histogram": [], "cutoffs": [], "total": 0, "longest": 0, "median": 0}
     longest = int(lengths.max())
@@ -317,15 +339,7 @@ def _lengths(lengths: Any, cutoff: int) -> Part:
     counts = np.bincount((lengths - 1) // width)
     plans = []
     for limit in sorted({*_CUTOFFS, cutoff}):
-        short = np.minimum(lengths, limit)
-        packed = pack(short, limit)
-        plans.append({
-            "cutoff": limit,
-            "truncated_rows": int((lengths > limit).sum()),
-            "truncated_tokens": int((lengths - short).sum()),
-            "packed_rows": len(packed),
-            "fill": float(short.sum() / (len(packed) * limit)),
-        })  # fmt: skip
+        plans.append(_at_cutoff(lengths, limit))
         if limit >= longest and limit >= cutoff:
             break
     return {
@@ -336,6 +350,23 @@ def _lengths(lengths: Any, cutoff: int) -> Part:
         "total": int(lengths.sum()),
         "longest": longest,
         "median": int(np.median(lengths)),
+    }
+
+
+def _at_cutoff(lengths: Any, limit: int) -> Part:
+    """lengths: int64 [rows]. What one cutoff would cut off, and how full packed rows would be."""
+    import numpy as np
+
+    from tunesmith.data.packing import pack
+
+    short = np.minimum(lengths, limit)
+    packed = pack(short, limit)
+    return {
+        "cutoff": limit,
+        "truncated_rows": int((lengths > limit).sum()),
+        "truncated_tokens": int((lengths - short).sum()),
+        "packed_rows": len(packed),
+        "fill": float(short.sum() / (len(packed) * limit)) if len(packed) else 0.0,
     }
 
 
@@ -374,6 +405,7 @@ OPERATIONS: dict[str, Operation] = {
     "estimate": estimate,
     "rows": rows,
     "look": look,
+    "cutoff": cutoff,
     "unfilled": unfilled,
     "mask": mask,
     **CHANGES,
