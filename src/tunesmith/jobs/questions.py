@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
+from tunesmith.jobs import lengths
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
 from tunesmith.jobs.lines import Operation, Question, go_on, serve
 
@@ -31,11 +32,8 @@ _LISTED = 200
 _MOST_ALIGNED = 20_000
 _GLANCED = 20_000
 _TOKENIZED = 64
-_CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
 _LONGEST: dict[str, int | None] = {}
-_LENGTHS: dict[str, Any] = {}
-"""Of the data set that was looked at last: int64 [rows], under what they depend on."""
 
 
 def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -107,10 +105,10 @@ def _longest_row(job: Job, stopped: threading.Event) -> int | None:
                 return None
             read = [one.example for one in map(examples.read, rows) if not isinstance(one, Refusal)]
             found += heapq.nlargest(_TOKENIZED, read, key=lambda example: len(repr(example).encode()))
-        lengths = [len(one.input_ids) for one in encoder.encode(found) if not isinstance(one, RowError)]
+        tokens = [len(one.input_ids) for one in encoder.encode(found) if not isinstance(one, RowError)]
     except UserError:  # the check tells of it
         return None
-    return max(lengths, default=None)
+    return max(tokens, default=None)
 
 
 def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -164,10 +162,10 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     reader: TextReader | None = None
     if job.model.model_name_or_path:
         reader = text_reader(job)
+    key = lengths.key_of(job, entry, files)
     report = checked(job, entry, reader, against=[], before_batch=partial(go_on, stopped))
     if report.lengths is not None:
-        _LENGTHS.clear()
-        _LENGTHS[_length_key(job, entry, facts["revision"])] = report.lengths
+        lengths.keep(key, report.lengths)
     yield facts | {
         "format": report.format,
         "columns": _named(layout.columns),
@@ -185,27 +183,8 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "unasked_at": list(report.unasked_at),
         "placeholders": dict(report.placeholders),
         "notes": [*report.notes, *(reader.notes if reader else ())],
-        "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
+        "lengths": lengths.counted(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
     }
-
-
-def cutoff(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """What the job's cutoff_len would cut off; rows are counted only where `look` did not count them before."""
-    from tunesmith.data.editing import revision
-    from tunesmith.jobs.data import checked, text_reader
-
-    job, entry, files = dataset_of(question)
-    key = _length_key(job, entry, ",".join(revision(file.path) for file in files))
-    if key not in _LENGTHS:
-        report = checked(job, entry, text_reader(job), against=[], before_batch=partial(go_on, stopped))
-        _LENGTHS.clear()
-        _LENGTHS[key] = report.lengths
-    yield _at_cutoff(_LENGTHS[key], job.data.cutoff_len)
-
-
-def _length_key(job: Job, entry: DatasetEntry, revision: str) -> str:
-    """What the lengths of a data set's rows depend on, which no cutoff_len is part of."""
-    return repr((replace(job.data, cutoff_len=1), job.objective.stage, job.model, entry, revision))
 
 
 def unfilled(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -328,48 +307,6 @@ def _named(record: Any) -> dict[str, str]:
     return {key: value for key, value in asdict(record).items() if value is not None}
 
 
-def _lengths(lengths: Any, cutoff: int) -> Part:
-    """Tokens of the rows before any cut: a histogram, and what several cutoffs would cut off and fill."""
-    import numpy as np
-
-    if not len(lengths):
-        return {"histogram": [], "cutoffs": [], "total": 0, "longest": 0, "median": 0}
-    longest = int(lengths.max())
-    width = max(1, -(-longest // 60))
-    counts = np.bincount((lengths - 1) // width)
-    plans = []
-    for limit in sorted({*_CUTOFFS, cutoff}):
-        plans.append(_at_cutoff(lengths, limit))
-        if limit >= longest and limit >= cutoff:
-            break
-    return {
-        "histogram": [
-            {"from": at * width + 1, "to": (at + 1) * width, "count": int(count)} for at, count in enumerate(counts)
-        ],
-        "cutoffs": plans,
-        "total": int(lengths.sum()),
-        "longest": longest,
-        "median": int(np.median(lengths)),
-    }
-
-
-def _at_cutoff(lengths: Any, limit: int) -> Part:
-    """lengths: int64 [rows]. What one cutoff would cut off, and how full packed rows would be."""
-    import numpy as np
-
-    from tunesmith.data.packing import pack
-
-    short = np.minimum(lengths, limit)
-    packed = pack(short, limit)
-    return {
-        "cutoff": limit,
-        "truncated_rows": int((lengths > limit).sum()),
-        "truncated_tokens": int((lengths - short).sum()),
-        "packed_rows": len(packed),
-        "fill": float(short.sum() / (len(packed) * limit)) if len(packed) else 0.0,
-    }
-
-
 def _kept(whole: list[int], cut: list[int]) -> list[bool] | None:
     """Which tokens of the whole sample the shortened one still has."""
     if len(whole) > _MOST_ALIGNED:
@@ -405,7 +342,7 @@ OPERATIONS: dict[str, Operation] = {
     "estimate": estimate,
     "rows": rows,
     "look": look,
-    "cutoff": cutoff,
+    "cutoff": lengths.cutoff,
     "unfilled": unfilled,
     "mask": mask,
     **CHANGES,

@@ -45,8 +45,8 @@ export function ComparePage() {
       {data && (
         <>
           {drawn && <section className="card">
-            <CurveTools picture={picture} names={groups} choose={setPicture} weight={picture === "learning_rate" ? null : look.weight ?? usualWeight(longest)} look={look} csv={url("compare.csv", { runs: ids })} />
-            <Curve title={named("metric", picture)} of={called.join(", ")} lines={lines} log={look.log} fileName={`${called.join("-").replaceAll("/", "_").slice(0, 100)}-${picture}`} />
+            <CurveTools picture={picture} names={groups} choose={setPicture} weight={picture === "learning_rate" ? null : look.weight ?? usualWeight(longest)} look={look} />
+            <Curve title={named("metric", picture)} of={called.join(", ")} csv={url("compare.csv", { runs: ids })} lines={lines} log={look.log} fileName={`${called.join("-").replaceAll("/", "_").slice(0, 100)}-${picture}`} />
           </section>}
           <Table title={t("compare.metrics")} ids={ids} rows={Object.entries(data.metrics).filter(([name]) => !PACE.test(name)).map(([name, values]) => [scoreName(name), values.map((value) => (value === null ? "–" : measure(value)))])} />
           {data.config.length ? <Table title={t("compare.config")} mono ids={ids} rows={data.config.map((row) => [row.key, row.values.map(shown)])} /> : <section className="card"><p className="muted">{t("compare.same")}</p></section>}
