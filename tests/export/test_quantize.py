@@ -31,6 +31,7 @@ from tunesmith.export.verify import held_out_loss
 from tunesmith.export.weights import Source
 from tunesmith.jobs.opened import Opened
 from tunesmith.jobs.quantized import asked_quantization, export_quantized, quantization_line
+from tunesmith.jobs.stages import Stages
 from tunesmith.text.template import template_for
 from tunesmith.text.tokenizer import Tokenizer
 
@@ -237,7 +238,15 @@ def model_and_job(source: Source, tmp_path: Path, **keys: Any) -> tuple[Any, Ope
              "template": "chatml", **keys}  # fmt: skip
     job = load_job([], asked, verb="export").job
     tokenizer = Tokenizer.load(Path(source.base))
-    model = Opened(source, source, tokenizer, template_for(job.data, tokenizer).template, "tiny", tmp_path / "out")
+    model = Opened(
+        source,
+        source,
+        tokenizer,
+        template_for(job.data, tokenizer).template,
+        "tiny",
+        tmp_path / "out",
+        Stages("reading"),
+    )
     return job, model, Console(file=StringIO(), width=200)
 
 

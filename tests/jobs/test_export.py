@@ -15,6 +15,7 @@ from tunesmith.export.verify import Quality
 from tunesmith.finding import Finding
 from tunesmith.jobs.handles import TrainedRun
 from tunesmith.jobs.opened import progress, terminal
+from tunesmith.jobs.stages import Stages
 from tunesmith.models.gguf.file import open_gguf
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
@@ -241,7 +242,7 @@ def test_files_of_an_earlier_export_are_told(trained: Path, capsys: pytest.Captu
 
 def test_progress_is_told_in_a_log_too(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 4.0, 12.0, 13.0, 30.0])
-    with progress(terminal(), "writing x", clock=lambda: next(times)) as report:
+    with progress(terminal(), Stages("reading"), "writing x", clock=lambda: next(times)) as report:
         for done in (1, 3, 4, 9):
             report(done * 100_000_000, 1_000_000_000)
     assert capsys.readouterr().out.splitlines() == [

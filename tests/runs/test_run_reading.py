@@ -110,3 +110,21 @@ def test_the_time_left_follows_the_pace_of_the_last_reports() -> None:
     assert seconds_left(RunState(status="running", step=5, steps=20), points) == pytest.approx(30.0)
     assert seconds_left(RunState(status="finished", step=20, steps=20), points) is None
     assert seconds_left(RunState(status="running", step=1, steps=20), points[:1]) is None
+
+
+def test_the_time_left_is_that_of_this_attempt() -> None:
+    """Ten steps of 0.5 s, an hour later two more of 0.5 s: four steps are left, so 2 s."""
+    first = [{"step": step, "attempt": 1, "time": 100.0 + step / 2, "loss": 1.0} for step in range(1, 15)]
+    second = [{"step": step, "attempt": 2, "time": 3600.0 + step / 2, "loss": 1.0} for step in (15, 16)]
+    resumed = RunState(status="running", attempt=2, step=16, steps=20, started=3590.0)
+    assert seconds_left(resumed, [*first, *second]) == pytest.approx(2.0)
+    assert seconds_left(resumed, [*first, *second[:1]]) is None
+    late = RunState(status="running", attempt=2, step=14, steps=20, started=3590.0)
+    assert seconds_left(late, [*first, *second]) == pytest.approx(2.0), "a report may be ahead of the state"
+
+
+def test_the_time_left_of_stages_follows_what_they_took() -> None:
+    export = RunState(
+        kind="export", status="running", stage="writing x", step=25, steps=100, started=100.0, heartbeat=110.0
+    )
+    assert seconds_left(export, []) == pytest.approx(30.0)

@@ -26,6 +26,7 @@ from tunesmith.jobs.opened import Opened, is_model, progress, size_text, targets
 from tunesmith.jobs.places import configuration_of
 from tunesmith.jobs.process import settled_libraries
 from tunesmith.jobs.quantized import asked_quantization, export_quantized
+from tunesmith.jobs.stages import Stages
 from tunesmith.runs.files import read_json, replace_text
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def export(job: Job) -> int:
     job = _with_stored_base(job)
     console = terminal()
     with _opened(job, console) as model:
+        model.stages.expect(_parts(job, model))
         forecast(job, model, console)
         before = earlier_files(model.folder)
         written = _write(job, model, console)
@@ -95,12 +97,14 @@ def verify(place: Path, *, run: str | None = None) -> list[Finding]:
     whole = [place] if (place / "config.json").is_file() else []
     console = terminal()
     with _opened(job, console) as model:
+        model.stages.expect(1 + len(whole) + len(ggufs))
         return _verified(job, model, [*whole, *ggufs], console, asked=True)
 
 
 @contextmanager
 def _opened(job: Job, console: Console) -> Iterator[Opened]:
     """The model planned, in a folder of its own for what lies beside the weights."""
+    stages = Stages(tr("reading the model"))  # most of which is to load libraries
     import torch
 
     from tunesmith.export.companions import lay_out, settle_ends, use_template
@@ -136,7 +140,15 @@ def _opened(job: Job, console: Console) -> Iterator[Opened]:
             replace(each, folder=folder, settled=True, config={**each.config, **ends, **reach})
             for each in (source, exact)
         )
-        yield Opened(source, exact, tokenizer, chosen.template, name, target)
+        yield Opened(source, exact, tokenizer, chosen.template, name, target, stages)
+
+
+def _parts(job: Job, model: Opened) -> int:
+    """How many stages an export has after reading: files are written, then each that answers is asked."""
+    whole = "safetensors" in targets(job)
+    asked = (whole and asked_quantization(job.export) is None) + len(gguf.mixes(job))
+    verified = 1 + asked if asked and job.export.export_verify else 0
+    return whole + gguf.stages(job, model) + verified + bool(job.export.export_ollama)
 
 
 def _stretched(job: Job, folder: Path) -> dict[str, Any]:
@@ -184,7 +196,7 @@ def _write(job: Job, model: Opened, console: Console) -> list[Path]:
     if "safetensors" in targets(job) and asked_quantization(job.export):
         written.append(export_quantized(job, model, console))
     elif "safetensors" in targets(job):
-        with progress(console, tr("writing safetensors")) as report:
+        with progress(console, model.stages, tr("writing safetensors")) as report:
             write_checkpoint(
                 model.source, model.folder,
                 shard_bytes=shard_bytes(job), legacy=job.export.export_legacy_format, report=report,

@@ -79,6 +79,14 @@ def sizes(job: Job, model: Opened) -> list[tuple[str, int]]:
     return [(file_name(model, mix), size) for mix, size in found] + adapter
 
 
+def stages(job: Job, model: Opened) -> int:
+    """How many stages writing them has."""
+    asked = mixes(job)
+    if not asked or _converter(model) is not None:
+        return int(bool(asked))
+    return len(asked) + bool(job.export.export_importance_data)
+
+
 def scratch(job: Job, model: Opened) -> int:
     """Bytes that lie beside the export for a while: what llama.cpp's converter takes and makes."""
     return 2 * model.source.nbytes if mixes(job) and _converter(model) is not None else 0
@@ -140,7 +148,7 @@ def write_ggufs(job: Job, model: Opened, console: Console) -> list[Path]:
     written = []
     for mix in asked:
         path = model.folder / file_name(model, mix)
-        with progress(console, tr("writing {name}").format(name=path.name)) as report:
+        with progress(console, model.stages, tr("writing {name}").format(name=path.name)) as report:
             write_gguf(
                 model.exact, path,
                 kinds=mix.kinds(tensors, facts, importance=bool(importance)), quantize=partial(_quantize, _device(job)),
@@ -157,7 +165,7 @@ def _by_converter(job: Job, model: Opened, console: Console, script: Path) -> li
     console.print(told.format(kind=model.exact.config.get("model_type"), script=script), markup=False)
     written = []
     with (
-        progress(console, tr("merging for the converter")) as report,
+        progress(console, model.stages, tr("merging for the converter")) as report,
         converted(model.source, model.folder, script, name=model.name, report=report) as whole,
     ):
         for mix in mixes(job):
@@ -196,5 +204,5 @@ def _importance(job: Job, model: Opened, console: Console) -> dict[str, Any]:
     engine = load_engine(job, note=lambda sentence: None)
     text = Path(job.export.export_importance_data).read_text(encoding="utf-8")
     ids = model.tokenizer.encode([text])[0]
-    with progress(console, tr("measuring which weights matter")) as report:
+    with progress(console, model.stages, tr("measuring which weights matter")) as report:
         return importance_matrix(engine.model, ids, model.source.config, report=report)

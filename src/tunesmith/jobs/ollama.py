@@ -173,7 +173,8 @@ def deploy(job: Job, model: Opened, modelfile: Modelfile, console: Console) -> l
         return True
 
     command = by_hand(model, name)
-    with Ollama(by_hand=command) as server, progress(console, tr("creating {name}").format(name=name)) as report:
+    creating = progress(console, model.stages, tr("creating {name}").format(name=name))
+    with Ollama(by_hand=command) as server, creating as report:
         server.install(name, modelfile, model.folder, lambda what, done, total: report(done, total))
         findings = server.check_prompt(
             name, [each for each in CONVERSATIONS if can_be_written(each)],

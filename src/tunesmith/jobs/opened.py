@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.config import Job
 from tunesmith.i18n import tr
+from tunesmith.jobs.stages import Stages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,7 @@ class Opened:
     """A model ready to be exported. source.folder holds the tokenizer with the template it was trained with.
 
     exact: the same in float32, which GGUF files are made of: nothing is rounded twice. name: what files are called.
+    stages: how far what is done with it is.
     """
 
     source: Source
@@ -35,6 +37,7 @@ class Opened:
     template: ChatTemplate
     name: str
     folder: Path
+    stages: Stages
 
     @property
     def bos(self) -> str:
@@ -66,10 +69,17 @@ def terminal() -> Console:
 
 
 @contextmanager
-def progress(console: Console, what: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Any]:
+def progress(console: Console, stages: Stages, what: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Any]:
     """A bar with the time left on a terminal; elsewhere a line every ten seconds. Yields report(done, total)."""
+    stages.begin(what)
     if not console.is_terminal:
-        yield _Lines(console, what, clock)
+        lines = _Lines(console, what, clock)
+
+        def report(done: int, total: int) -> None:
+            lines(done, total)
+            stages.report(done, total)
+
+        yield report
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

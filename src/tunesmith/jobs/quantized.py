@@ -60,11 +60,21 @@ def export_quantized(job: Job, model: Opened, console: Console) -> Path:
     method, bits = asked
     calibrated = method in find_quantizer(method, bits).quantizer.calibrated
     calibration, held_out = _texts(job, model, console, calibrated)
+    model.stages.begin(tr("merging"))
     with console.status(tr("merging")) as status:
+
+        def report(words: str) -> None:
+            status.update(words)
+            model.stages.say(words)
+
+        def written(done: int, total: int) -> None:
+            status.update(f"{tr('merging')} {done / 1e9:.1f} / {total / 1e9:.1f} GB")
+            model.stages.report(done, 2 * total)  # to quantize is the other half
+
         result = write_quantized(
             model.source, model.folder, method=method, bits=bits, calibration=calibration, held_out=held_out,
-            device=job.export.export_device, trust_remote_code=job.model.trust_remote_code, report=status.update,
-            written=lambda done, total: status.update(f"{tr('merging')} {done / 1e9:.1f} / {total / 1e9:.1f} GB"),
+            device=job.export.export_device, trust_remote_code=job.model.trust_remote_code, report=report,
+            written=written,
         )  # fmt: skip
     told = tr("quantized: {method}, {bits} bits, by {library} {version}; loss {before:.3f} → {after:.3f}")
     console.print(

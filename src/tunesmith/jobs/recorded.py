@@ -5,7 +5,6 @@ it prints in the run's log, and writes how it ended. A file `stop` in the run in
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,11 +18,11 @@ from typing import IO, Any, Literal
 
 from tunesmith.errors import UserError
 from tunesmith.i18n import IN_ENGLISH
+from tunesmith.jobs.stages import LISTENED, heard
 from tunesmith.runs.run import Run
 
 _POLL_SECONDS = 0.3
 _PATIENCE_SECONDS = 60.0
-_SHARE = re.compile(r"\b(\d{1,3}) ?%, .*\bof\b")  # as commands write how far they are
 _INTERRUPTED = (130, -signal.SIGINT, 0xC000013A)  # the last is Windows' own
 
 
@@ -40,7 +39,7 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **IN_ENGLISH, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        env={**os.environ, **IN_ENGLISH, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", LISTENED: "1"},
         **options,
     )
     words: deque[str] = deque(maxlen=40)
@@ -59,22 +58,25 @@ def run_recorded(folder: Path, arguments: list[str]) -> int:
             child.kill()
     listener.join(timeout=5)
     if child.returncode == 0:
-        run.update(step=100)
+        run.update(step=100, stage="")
     status, error = _ending(child.returncode, words, asked=asked_at is not None)
     run.finish(status, error)
     return child.returncode
 
 
 def _listen(stream: IO[bytes], run: Run, words: deque[str]) -> None:
-    """Keep the lines; a share of a whole in one is the progress. What can't be written is left: else the command would
-    wait for its reader."""
+    """Keep the lines; those of its stages are the progress. What can't be written is left: else the command would wait
+    for its reader."""
     for line in stream:
         text = line.decode("utf-8", "replace").rstrip()
-        words.append(text)
+        stage = heard(text)
         with suppress(UserError):
+            if stage is not None:
+                share, what = stage
+                run.update(step=min(99, max(run.state.step, int(100 * share))), stage=what)
+                continue
+            words.append(text)
             run.run_log(text)
-            if share := _SHARE.search(text):
-                run.update(step=min(99, max(run.state.step, int(share[1]))))
 
 
 def _interrupt(child: subprocess.Popen[bytes]) -> None:

@@ -48,11 +48,14 @@ def compare_files(
         )
     job = _in_memory(job)
     rows = held_out(job, model, console)
+    model.stages.begin(tr("asking the trained model"))
     with console.status(tr("asking the trained model")):
         cases, reference = _asked(job, model, rows)
     found, broken = [], []
     for file in files:
-        with console.status(tr("asking {name}").format(name=file.name)):
+        asking = tr("asking {name}").format(name=file.name)
+        model.stages.begin(asking)
+        with console.status(asking):
             try:
                 asked = _gguf(job, file, cases, model.bos) if file.is_file() else _folder(job, file, cases)
                 loss = _loss(job, file, rows)

@@ -184,12 +184,19 @@ def compare(*configs: Mapping[str, Any]) -> list[Difference]:
 
 
 def seconds_left(state: RunState, points: Sequence[Point]) -> float | None:
-    """Time to the end at the pace of the last reports; None when it can't be told."""
-    recent = [point for point in points if _PACE & point.keys()][-20:]
-    if not state.steps or state.status not in ("running", "stopping") or len(recent) < 2:
+    """Time to the end at the pace of the last reports of this attempt: between two attempts lies any time.
+
+    What tells stages reports nothing else: there the pace is that since its begin. None when it can't be told.
+    """
+    if not state.steps or state.status not in ("running", "stopping"):
         return None
-    taken = recent[-1]["step"] - recent[0]["step"]
+    if state.stage:
+        since = state.heartbeat - state.started if state.started else 0.0
+        return max(0.0, since / state.step * (state.steps - state.step)) if state.step else None
+    own = (point for point in points if point.get("attempt", state.attempt) == state.attempt)
+    recent = [point for point in own if _PACE & point.keys()][-20:]
+    taken = recent[-1]["step"] - recent[0]["step"] if recent else 0
     if taken <= 0:
         return None
     pace = (recent[-1]["time"] - recent[0]["time"]) / taken
-    return max(0.0, pace * (state.steps - state.step))
+    return max(0.0, pace * (state.steps - max(state.step, recent[-1]["step"])))

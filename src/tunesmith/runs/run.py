@@ -144,19 +144,19 @@ class Run:
         self._first_step = from_step
         now = time.time()
         fresh: dict[str, Any] = {"status": "running", "attempt": attempt, "started": now, "ended": None, "error": None}
-        self.state = replace(on_disk, **fresh, heartbeat=now, step=from_step, **this_process())
+        self.state = replace(on_disk, **fresh, heartbeat=now, step=from_step, stage="", **this_process())
         self._write_state()
         self.event("started" if from_step == 0 else "resumed", step=from_step, attempt=attempt)
         return attempt
 
     def update(self, **fields: Any) -> None:
-        """Change fields of the state. Progress (step, epoch) reaches the disk at most once a second."""
+        """Change fields of the state. Progress (step, epoch, stage) reaches the disk at most once a second."""
         with self._lock:
             before = self.state
             self.state = replace(before, **fields, heartbeat=time.time())
             if self.state.step > before.step == self._first_step:
                 let_go(self.layout)
-            only_progress = set(fields) <= {"step", "epoch"}
+            only_progress = set(fields) <= {"step", "epoch", "stage"}
             if not only_progress:
                 self._write_state()
             elif time.monotonic() - self._written >= _PROGRESS_SECONDS:

@@ -39,6 +39,8 @@ class RunState:
     step: int = 0
     steps: int | None = None
     epoch: float = 0.0
+    stage: str = ""
+    """What it does now, in words, where its steps don't say it: which file an export writes."""
     error: dict[str, str] | None = None
     """`message` and `hint` of what ended the run, with the `field` and `code` of a UserError that has them."""
 

@@ -30,6 +30,7 @@ class Summary(BaseModel):
     """One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
 
     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+    stage: what it does now, in words, where its steps don't say it.
     usable: whether it holds a trained model, to chat with, evaluate and export, and nothing is at work on it.
     missing: tokens that it waits for, by the names of their environment variables.
     """
@@ -42,6 +43,7 @@ class Summary(BaseModel):
     step: int = 0
     steps: int | None = None
     epoch: float = 0.0
+    stage: Told = ""
     eta: float | None = None
     last_loss: float | None = None
     tags: list[str] = []
@@ -132,6 +134,7 @@ class Summaries:
             step=step,
             steps=state.steps,
             epoch=state.epoch,
+            stage=state.stage if active else "",
             eta=seconds_left(state, rows) if status == "running" else None,
             last_loss=losses[-1] if losses else None,
             tags=tags_of(run),

@@ -1434,6 +1434,7 @@ export interface components {
          * @description One run in the list. Times are seconds since the epoch, eta seconds, progress a share of 1.
          *
          *     model: the base model. of: what it evaluates, exports or compares, where that is not the base model itself.
+         *     stage: what it does now, in words, where its steps don't say it.
          *     usable: whether it holds a trained model, to chat with, evaluate and export, and nothing is at work on it.
          *     missing: tokens that it waits for, by the names of their environment variables.
          */
@@ -1463,6 +1464,11 @@ export interface components {
              * @default 0
              */
             epoch: number;
+            /**
+             * Stage
+             * @default
+             */
+            stage: string;
             /** Eta */
             eta?: number | null;
             /** Last Loss */

@@ -85,6 +85,8 @@ export function Curve({ title, of, csv, lines, log = false, height = 320, mark, 
     if (left !== undefined && left >= 0) queueMicrotask(() => plot.current === u && u.setCursor({ left, top: top! }));
   }, [data]);
 
+  useEffect(() => plot.current?.redraw(false), [mark?.step, mark?.text]);
+
   const toggle = (line: Line, n: number) => {
     const next = new Set(hidden);
     if (!next.delete(line.name)) next.add(line.name);

@@ -16,9 +16,12 @@ test("outside of them the nearest counts, and without any there is nothing to sa
   expect(atCutoff([], 100)).toBeNull();
 });
 
-test("the range holds the longest row and the cutoff that was given, and rounding it again changes nothing", () => {
-  expect([rangeOf(287, 2048), rangeOf(287, 64), rangeOf(3, 1), rangeOf(99_999, 8)]).toEqual([2100, 290, 16, 100_000]);
-  expect(rangeOf(287, rangeOf(287, 2048))).toBe(2100);
+test("the axis ends a little above the longest row, whatever the cutoff is", () => {
+  expect([131, 287, 3, 99_999].map(rangeOf)).toEqual([140, 310, 16, 110_000]);
+});
+
+test("a cutoff beyond the axis comes back to its end, and is not made smaller by a key that makes it larger", () => {
+  expect([pressed("ArrowLeft", 2048, 140), pressed("ArrowRight", 2048, 140), pressed("Home", 2048, 140)]).toEqual([139, 2048, 1]);
 });
 
 test("keys move the cutoff and never out of its range", () => {

@@ -19,17 +19,18 @@ export function atCutoff(cutoffs: Cutoff[], cutoff: number): Cutoff | null {
   };
 }
 
-/** How far a cutoff can be moved: over the longest row and what was given, to a round number. */
-export function rangeOf(longest: number, given: number): number {
-  const most = Math.max(longest, given, 16);
+/** How far the axis reaches: a little over the longest row, to a round number. */
+export function rangeOf(longest: number): number {
+  const most = Math.max(longest * 1.05, 16);
   const step = Math.max(1, 10 ** (Math.floor(Math.log10(most)) - 1));
   return Math.ceil(most / step) * step;
 }
 
-/** Where a key moves a cutoff within 1 to `top`; null for a key that moves nothing. */
+/** Where a key moves a cutoff within 1 to `top`; null for a key that moves nothing. One beyond comes back to `top` first. */
 export function pressed(key: string, cutoff: number, top: number): number | null {
   const [small, large] = [Math.max(1, Math.floor(top / 200)), Math.max(1, Math.floor(top / 10))];
   const by: Record<string, number> = { ArrowLeft: -small, ArrowDown: -small, ArrowRight: small, ArrowUp: small, PageDown: -large, PageUp: large, Home: -top, End: top };
   const step = by[key];
-  return step === undefined ? null : Math.min(top, Math.max(1, cutoff + step));
+  if (step === undefined) return null;
+  return cutoff > top ? (step > 0 ? cutoff : Math.max(1, top + step)) : Math.min(top, Math.max(1, cutoff + step));
 }

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
+import { useRef, type KeyboardEvent, type PointerEvent } from "react";
 import { post } from "../api/client";
 import type { Cutoff, Look, Settings } from "../api/types";
 import { useResource, type Resource } from "../api/use";
@@ -33,31 +33,21 @@ export function LengthsView({ name, settings, look, named, cutoff, setCutoff }: 
   );
 }
 
-/** The line on it is the cutoff, moved by pointer and keys. How far it reaches holds still while it is moved. */
+/** The line on it is the cutoff, moved by pointer and keys; one beyond the longest row stands at the edge with its number. */
 function Histogram({ lengths, cutoff, setCutoff }: { lengths: Lengths; cutoff: number; setCutoff: (cutoff: number) => void }) {
   const line = useRef<HTMLDivElement>(null);
-  const moved = useRef(cutoff);
-  const [given, setGiven] = useState(cutoff);
-  useEffect(() => {
-    if (cutoff !== moved.current) setGiven(cutoff); // typed above
-    moved.current = cutoff;
-  }, [cutoff]);
   const most = Math.max(...lengths.histogram.map((bar) => bar.count), 1);
-  const top = rangeOf(lengths.longest, given);
+  const top = rangeOf(lengths.longest);
   const x = (tokens: number) => (WIDTH * Math.min(tokens, top)) / top;
-  const move = (to: number) => {
-    moved.current = Math.min(top, Math.max(1, to));
-    setCutoff(moved.current);
-  };
   const drag = (event: PointerEvent<HTMLDivElement>) => {
     const box = event.currentTarget.getBoundingClientRect();
-    move(Math.round((top * (event.clientX - box.left)) / box.width));
+    setCutoff(Math.min(top, Math.max(1, Math.round((top * (event.clientX - box.left)) / box.width))));
   };
   const press = (event: KeyboardEvent) => {
     const to = pressed(event.key, cutoff, top);
     if (to === null) return;
     event.preventDefault();
-    move(to);
+    setCutoff(to);
   };
   return (
     <div className="stack tight">
@@ -76,8 +66,8 @@ function Histogram({ lengths, cutoff, setCutoff }: { lengths: Lengths; cutoff: n
         </svg>
         <div
           ref={line} className="cutoff-line" style={{ left: `${(100 * Math.min(cutoff, top)) / top}%` }} onKeyDown={press}
-          role="slider" tabIndex={0} aria-label={t("lengths.cutoff")} aria-orientation="horizontal" aria-valuemin={1} aria-valuemax={top} aria-valuenow={cutoff}
-        />
+          role="slider" tabIndex={0} aria-label={t("lengths.cutoff")} aria-orientation="horizontal" aria-valuemin={1} aria-valuemax={Math.max(top, cutoff)} aria-valuenow={cutoff}
+        >{cutoff > top && <span className="beyond small">{number(cutoff)} →</span>}</div>
       </div>
       <div className="row apart small muted"><span>0</span><span>{t("lengths.drag")}</span><span>{t("lengths.tokens", { n: top })}</span></div>
     </div>

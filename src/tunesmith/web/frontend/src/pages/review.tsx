@@ -5,6 +5,7 @@ import { useKept, useResource, useRested } from "../api/use";
 import { number, t } from "../i18n";
 import { Button, Empty, Failure, Pick, Search, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
+import { pauseBefore } from "./reloading";
 import { ReviewRow } from "./review-row";
 import { useWriting, WritingNote } from "./review-writing";
 
@@ -25,7 +26,7 @@ export function Review({ run }: { run: Run }) {
   const [decided, setDecided] = useState<Decided>({});
   const [editing, setEditing] = useState<string | null>(null);
   const words = useRested(query.trim(), 300);
-  const made = useResource<Made>(`${run.id}?${state}&${words}&${offset}&${newest}`, (signal) => get(`runs/${segment(run.id)}/made`, { state, query: words, offset, limit: PAGE, newest }, signal));
+  const made = useResource<Made>(`${run.id}?${state}&${words}&${offset}&${newest}&${active}`, (signal) => get(`runs/${segment(run.id)}/made`, { state, query: words, offset, limit: PAGE, newest }, signal));
   const writing = useWriting(run.id, !active && made.data?.written === true, made.reload);
   useReloading(run, made.reload, made.loading || editing !== null);
   const told = made.data;
@@ -69,7 +70,8 @@ export function Review({ run }: { run: Run }) {
       <WritingNote writing={writing} waiting={Math.max(told?.unwritten ?? 0, Object.keys(decided).length)} later={active || told?.written === false} />
       {made.error && <div style={{ padding: "0 var(--s5) var(--s5)" }}><Failure error={made.error} retry={made.reload} /></div>}
       {!told && !made.error && <Waiting rows={8} />}
-      {told && rows.length === 0 && (state || words ? <Empty icon="search" title={t("review.nothing")} /> : <Empty icon="data" title={t("review.none")}>{active ? t("review.none.soon") : t("review.none.text")}</Empty>)}
+      {told && rows.length === 0 && made.stale && !made.error && <Waiting rows={8} />}
+      {told && rows.length === 0 && !made.stale && (state || words ? <Empty icon="search" title={t("review.nothing")} /> : <Empty icon="data" title={t("review.none")}>{active ? t("review.none.soon") : t("review.none.text")}</Empty>)}
       <ol className="list" ref={list} onKeyDown={keys}>
         {rows.map((row) => (
           <ReviewRow key={row.key} row={row} editing={editing === row.key} onEdit={(on) => setEditing(on ? row.key : null)}
@@ -110,13 +112,13 @@ function shownAs(row: MadeRow, own: Decided[string] | undefined): MadeRow {
   return { ...row, ...words, by_hand: true, kind: verdict === "rejected" ? "by hand" : "", reason: "" };
 }
 
-/** While the job is at work its rows are asked for again as its answers come, never faster than they can be told. */
+/** While the job is at work its rows are asked for again as its answers come, never faster than they can be told; answers
+ * that follow each other sooner than that don't put it off. That it ended is a key of its own. */
 function useReloading(run: Run, reload: () => void, busy: boolean) {
-  const step = `${run.step}${run.status}`;
-  const shown = useRef(step);
+  const shown = useRef({ step: run.step, at: 0 });
   useEffect(() => {
-    if (busy || shown.current === step) return;
-    const timer = setTimeout(() => { shown.current = step; reload(); }, isActive(run.status) ? 2_000 : 0);
+    if (busy || shown.current.step === run.step || !isActive(run.status)) return;
+    const timer = setTimeout(() => { shown.current = { step: run.step, at: performance.now() }; reload(); }, pauseBefore(shown.current.at, performance.now()));
     return () => clearTimeout(timer);
-  }, [step, busy, reload, run.status]);
+  }, [run.step, busy, reload, run.status]);
 }

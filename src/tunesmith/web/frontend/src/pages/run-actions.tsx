@@ -6,6 +6,7 @@ import { labelOf } from "../form/field";
 import { bytes, t } from "../i18n";
 import { Confirm, Dialog, type Question } from "../ui/dialog";
 import { Button, Failure, Labelled, Waiting } from "../ui/parts";
+import { Steady } from "../ui/steady";
 import { attempt, say } from "../ui/toast";
 import { go, href } from "../router";
 
@@ -15,6 +16,9 @@ const ASKING = /^data (make|roles)$/;
 
 /** What goes on where it stopped; other commands begin anew. */
 const GOES_ON = /^(train|eval|data (make|roles))$/;
+
+/** What the buttons of a run depend on. */
+export const buttonsOf = (run: Run): string => [run.status, run.usable, run.resumable, run.missing.length > 0].join();
 
 /** What can be done with a run, as buttons; what can't be taken back asks first. */
 export function RunActions({ run, small, here }: { run: Run; small?: boolean; here?: boolean }) {
@@ -31,6 +35,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
   };
   return (
     <>
+      <Steady of={buttonsOf(run)}>
       {(run.status === "running" || run.status === "starting") && (
         <Button small={small} icon="stop" onClick={() => void attempt(() => post(`${path}/stop`), t("run.stopping", name))}>{t("run.stop")}</Button>
       )}
@@ -51,6 +56,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       {!active && (
         <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion(deletion)} />
       )}
+      </Steady>
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
       {resuming && <Resuming run={run} onClose={() => setResuming(false)} />}
       {giving && <Giving run={run} onClose={() => setGiving(false)} />}

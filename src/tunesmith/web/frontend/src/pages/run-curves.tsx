@@ -28,7 +28,8 @@ export function Words({ words }: { words: Word[] }) {
 /** zoom: the part that is looked at, and what was read of it where the whole curve is thinned. */
 interface Zoom { range: [number, number]; part: Metrics | undefined }
 
-export function RunCurves({ run, metrics, zoom, saved, onZoom, csv }: { run: Run; metrics: Metrics; zoom: Zoom | null; saved: number[]; onZoom: (range: [number, number] | null) => void; csv: string }) {
+/** saved: steps of its checkpoints, undefined until they are known: what is lowest has no name before. */
+export function RunCurves({ run, metrics, zoom, saved, onZoom, csv }: { run: Run; metrics: Metrics; zoom: Zoom | null; saved: number[] | undefined; onZoom: (range: [number, number] | null) => void; csv: string }) {
   // Whoever comes back to the curve sees all of it.
   useEffect(() => () => onZoom(null), [onZoom]);
   const language = useLanguage();
@@ -59,7 +60,7 @@ export function RunCurves({ run, metrics, zoom, saved, onZoom, csv }: { run: Run
       <CurveTools picture={picture} names={names} choose={setWanted} weight={counted ? null : weight} look={look} />
       <Curve
         title={named("metric", picture)} of={run.name} csv={csv} lines={lines} log={look.log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
-        mark={picture === "loss" && best ? { step: best[0], text: saved.includes(best[0]) ? t("curve.best") : t("curve.lowest") } : null}
+        mark={picture === "loss" && best && saved ? { step: best[0], text: saved.includes(best[0]) ? t("curve.best") : t("curve.lowest") } : null}
       />
     </section>
   );

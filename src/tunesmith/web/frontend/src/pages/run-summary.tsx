@@ -53,6 +53,7 @@ function Progress({ run }: { run: Run }) {
   return (
     <div className="progress row">
       <div className="grow"><Bar value={run.progress} label={t("run.progress", { name: run.name })} tone={active ? undefined : run.status === "finished" ? "var(--good)" : "var(--line-strong)"} /></div>
+      {run.stage && <span className="muted small">{run.stage}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
       {run.progress !== null && <strong className="small">{percent(run.progress, 1)}</strong>}
     </div>
   );

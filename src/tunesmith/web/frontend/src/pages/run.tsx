@@ -8,8 +8,9 @@ import { t, when } from "../i18n";
 import { href, useRoute } from "../router";
 import { Empty, Failure, Note, Page, StatusBadge, Tabs, Waiting } from "../ui/parts";
 import { Said } from "../ui/said";
+import { Steady } from "../ui/steady";
 import { Remedies } from "./remedies";
-import { RunActions } from "./run-actions";
+import { buttonsOf, RunActions } from "./run-actions";
 import { RunAnswers } from "./run-answers";
 import { RunConfig } from "./run-config";
 import { RunCurves, Words } from "./run-curves";
@@ -93,9 +94,11 @@ export function RunPage() {
       title={run.name} crumb={crumb}
       lead={<span className="row"><StatusBadge status={stateOf(run)} /><Subject run={run} whole /><span className="nowrap">{when(run.created)}</span>{run.tags.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>}
       actions={<>
+        <Steady of={buttonsOf(run)}>
         {run.usable && <a className="button" href={href("evaluate", "", { run: run.id })}>{t("run.evaluate")}</a>}
         {run.usable && <a className="button" href={href("chat", "", { run: run.id })}>{t("run.chat")}</a>}
         {run.usable && <a className="button" href={href("export", "", { run: run.id })}>{t("run.export")}</a>}
+        </Steady>
         <RunActions run={run} here />
       </>}
     >
@@ -114,7 +117,7 @@ export function RunPage() {
       {tab === "answers" && (evaluation.data ? <RunAnswers key={id} run={run} evaluation={evaluation.data} /> : evaluation.error ? <Failure error={evaluation.error} retry={evaluation.reload} /> : <div className="card"><Waiting rows={8} /></div>)}
       {tab === "curve" && (metrics.error ? <Failure error={metrics.error} retry={metrics.reload} /> : metrics.data ? (
         <>
-          <RunCurves key={id} run={run} metrics={metrics.data} zoom={range && { range, part: part.stale ? undefined : part.data }} saved={detail.data?.checkpoints.map((one) => one.step) ?? []} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
+          <RunCurves key={id} run={run} metrics={metrics.data} zoom={range && { range, part: part.stale ? undefined : part.data }} saved={detail.data?.checkpoints.map((one) => one.step)} onZoom={setRange} csv={url(`runs/${segment(id)}/metrics.csv`)} />
           <Words words={metrics.data.words} />
         </>
       ) : <div className="card"><Waiting rows={8} /></div>)}

@@ -93,7 +93,7 @@ function RunRow({ run, all, chosen, choose }: { run: Run; all: Run[]; chosen: bo
       <div className="run-state" role="cell">
         <StatusBadge status={stateOf(run)} />
         {busy && <Bar value={run.progress} label={t("run.progress", { name: run.name })} />}
-        {busy && <span className="muted small nowrap run-eta">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}</span>}
+        {busy && <span className="muted small nowrap run-eta">{run.progress === null ? "" : percent(run.progress)}{run.eta !== null && ` · ${t("run.left", { time: duration(run.eta) })}`}{run.stage && ` · ${run.stage}`}</span>}
         {run.queue_position !== null && <span className="muted small">{t("run.place", { place: run.queue_position })}</span>}
         {!busy && run.status !== "queued" && run.started !== null && run.ended !== null && <span className="muted small nowrap">{duration(run.ended - run.started)}</span>}
       </div>
