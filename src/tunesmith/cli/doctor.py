@@ -28,7 +28,7 @@ Looks for what would go wrong on this machine: Python and packages, torch and th
 and mirror settings, encodings. Every line is pass, warn or fail with the fix. Exit code 1 when a line fails.
 Nothing outside the machine is contacted, and tokens are never printed."""
 
-_GIB = 2**30
+_GB = 10**9
 
 
 def run(arguments: list[str]) -> int:
@@ -72,9 +72,9 @@ def memory_line() -> Iterator[Finding]:
 
     memory = psutil.virtual_memory()
     told = f"{size(memory.available)} free of {size(memory.total)}"
-    if memory.available < 2 * _GIB:
-        yield Finding("fail", "memory", told, "Close other programs; even a small model needs about 2 GiB.")
-    elif memory.available < 8 * _GIB:
+    if memory.available < 2 * _GB:
+        yield Finding("fail", "memory", told, "Close other programs; even a small model needs about 2 GB.")
+    elif memory.available < 8 * _GB:
         yield Finding(
             "warn", "memory", told, "Enough for models up to about 0.5B parameters; `tunesmith plan` tells exactly."
         )
@@ -95,11 +95,11 @@ def disk_lines() -> Iterator[Finding]:
     for what, path in (("disk here", folder), ("disk of the model cache", _hub_cache())):
         free = shutil.disk_usage(_existing(path)).free
         told = f"{size(free)} free at {path}"
-        if free < 2 * _GIB:
+        if free < 2 * _GB:
             yield Finding(
                 "fail", what, told, "Free some space, or set HF_HOME (models) or output_dir (runs) to another disk."
             )
-        elif free < 20 * _GIB:
+        elif free < 20 * _GB:
             yield Finding("warn", what, told, "Enough for small models; set save_total_limit to keep few checkpoints.")
         else:
             yield Finding("pass", what, told)

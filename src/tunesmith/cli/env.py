@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tunesmith.cli.terminal import size
 from tunesmith.runs import environment
 
 _SWITCHES = (
@@ -36,7 +37,7 @@ def _devices() -> dict[str, str]:
     found = {"torch": torch.__version__, "CUDA of torch": str(torch.version.cuda)}
     for i in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(i)
-        found[f"GPU {i}"] = f"{device.name}, {device.total_memory / 2**30:.1f} GiB"
+        found[f"GPU {i}"] = f"{device.name}, {size(device.total_memory)}"
     if torch.backends.mps.is_available():
         found["MPS"] = "available"
     return found
