@@ -13,6 +13,7 @@ from tests.web.serving import Server
 
 from tunesmith.errors import UserError
 from tunesmith.runs.layout import RunLayout
+from tunesmith.runs.processes import birth
 from tunesmith.runs.run import Run
 from tunesmith.web.queue import Job, Queue
 from tunesmith.web.workspace import Workspace
@@ -165,11 +166,11 @@ def test_what_cannot_be_read_is_put_right_and_the_cutoff_moves_both_ways(
 
     page.get_by_role("link", name="Lengths").click()
     line = page.get_by_role("slider", name="Cutoff length")
-    expect(page.locator(".cutoff-line")).to_contain_text("2,048 →")  # beyond the longest row it stands at the edge
+    expect(page.locator(".cutoff-line")).to_have_text("64 →")  # beyond the longest row it stands at the edge
     line.press("End")
     line.press("ArrowLeft")
     most = line.get_attribute("aria-valuemax")
-    assert most and int(most) < 100, "the axis ends a little above the longest row"
+    assert most and int(most) < 64, "the axis ends a little above the longest row"
     box = page.locator(".histogram").bounding_box()
     assert box and most
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
@@ -348,3 +349,34 @@ def _long_run(folder: Path, steps: int) -> None:
                 for step in range(start, start + 10_000)
             ))  # fmt: skip
     run.finish("finished")
+
+
+def test_a_click_for_a_button_that_has_just_changed_presses_nothing(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    """A run ends as Stop is about to be pressed: what stands there then is not."""
+    run = Run.create(workspace / "saves" / "mine", {}, {}, kind="export")
+    run.begin_attempt()
+    server = serve()
+    run.update(
+        steps=100, step=40, stage="writing mine-q4_k_m.gguf", pid=server.process.pid, born=birth(server.process.pid)
+    )  # fmt: skip
+    page = open_page("en-US")
+    page.goto(f"{server.url}#/runs/saves%2Fmine")
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("writing mine-q4_k_m.gguf")
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    page.evaluate(PRESSES_AT_ONCE)
+    run.finish("stopped")
+    again = page.get_by_role("button", name="Start again")
+    expect(again).to_have_attribute("data-pressed", "1")
+    page.get_by_role("button", name="Delete", exact=True).click()  # which waits until it can be pressed
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert not asked
+
+
+PRESSES_AT_ONCE = """() => new MutationObserver(() => {
+    const found = [...document.querySelectorAll(".page-head button")].find((one) => one.textContent === "Start again");
+    if (found && !found.dataset.pressed) { found.dataset.pressed = "1"; found.click(); }
+}).observe(document.body, { childList: true, subtree: true })"""
