@@ -333,5 +333,8 @@ def test_the_longest_row_is_looked_for_among_those_that_are_trained_on(
     short, whole = longest("all", max_samples=2), longest("all")
     assert short and whole and short < whole
     assert longest("drawn", max_samples=2) == whole  # drawn from all, and the first two of these taken
+    taken: list[object] = []
+    monkeypatch.setattr(memory, "while_wanted", lambda rows, _: (taken.append(row) or row for row in rows))
     monkeypatch.setattr(memory, "_GLANCED", 4)
+    assert longest("all", max_samples=6) is None and len(taken) == 5  # a form does not wait for the end of a large file
     assert longest("all", max_samples=5) is None and longest("all", max_samples=4) == short
