@@ -32,8 +32,9 @@ _LEAST_LETTERS = 4
 _BORDERS = tuple(
     map(re.compile, (r"(\n\s*(?:→ )?)", r"(?<=[.?!])( +)", r"(?<=[:×])( +)", r"(?<=;)( +)", r"(, )(?=\d)"))
 )
-_NUMBER = re.compile(r"[\d.,\s]+")
+_NUMBER = re.compile(r"-?[\d.,\s]+")
 _NUMBERS = frozenset({"count", "number"})
+"""Names of values that are numbers: a text with another value there is another text."""
 _OF_OURS = frozenset({"status", "kind"})
 """Names of values that are words of ours, be they single ones."""
 _WIDE = tuple("。！？；：，、）」』”")

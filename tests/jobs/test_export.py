@@ -127,7 +127,7 @@ def test_without_a_server_nothing_is_begun_and_the_way_by_hand_is_told(
     for dry in ([], ["--dry-run"]):
         assert main(["export", str(trained), "--quant", "q8_0", "--ollama", "mine", *dry]) == 2
         told = capsys.readouterr().err
-        assert f'ollama create mine -f "{Path("exports/mine/Modelfile")}"' in told
+        assert f"ollama create mine -f {Path('exports/mine/Modelfile')}" in told
         assert not Path("exports").exists()
 
 

@@ -30,6 +30,19 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def link() -> Callable[[Path, Path], None]:
+    """Makes the first path a link to the second; Windows allows it to some only."""
+
+    def make(path: Path, to: Path) -> None:
+        try:
+            path.symlink_to(to)
+        except OSError as error:
+            pytest.skip(f"links can't be made here: {error}")
+
+    return make
+
+
+@pytest.fixture
 def studio(workspace: Path) -> Studio:
     return Studio(Workspace(workspace.resolve()))
 

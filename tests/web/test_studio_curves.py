@@ -225,6 +225,13 @@ def test_what_the_learning_rate_did_is_not_blamed_on_the_data_or_called_good() -
     one_high = [3.6, 3.4, 14.0, 3.4, 3.3, 3.2, *np.linspace(3.2, 2.0, 30)]
     assert said_of(one_high, {}, 0.01) == ["early_jump"]
     assert said_of(one_high, {}, 1e-5) == []
+    long = [*mended[:6], *np.linspace(3.2, 2.0, 94)]  # its jump is over when a twentieth is
+    assert said_of(long, {33: 3.4, 66: 2.6, 100: 2.1}) == ["early_jump"]
+    assert said_of(long, {20: 2.0, 40: 2.4, 60: 2.9, 80: 3.3, 100: 3.8}) == ["overfitting", "early_jump"]
+
+
+def test_one_hard_batch_of_a_loss_near_zero_is_not_blamed_on_the_learning_rate() -> None:
+    assert "early_jump" not in said_of([*[0.10] * 5, 0.35, *[0.10] * 30], {}, 1e-3)
 
 
 def test_it_is_not_told_to_stop_and_to_go_on_at_once() -> None:
@@ -293,8 +300,9 @@ def test_runs_are_listed_tagged_searched_compared_and_deleted(client: TestClient
     lines = told.text.splitlines()
     assert lines[0] == "step,learning_rate,loss" and len(lines) == 11
     assert told.headers["content-disposition"].endswith("''a.csv")
-    both = client.get("/api/compare.csv?runs=saves/a&runs=saves/b").text.splitlines()
-    assert both[:2] == ["run,step,learning_rate,loss", "a,1,0.0001,3.0"] and len(both) == 31 and both[-1][:5] == "b,20,"
+    both = client.get("/api/compare.csv?runs=saves/a&runs=./saves/b").text.splitlines()
+    assert both[:2] == ["run,step,learning_rate,loss", "saves/a,1,0.0001,3.0"] and len(both) == 31
+    assert both[-1].startswith("saves/b,20,")  # runs of one name in several folders are told apart
     detail = client.get("/api/runs/saves/a").json()
     assert detail["last"]["loss"] == 0.3 and detail["config"]["stage"] == "sft"
 

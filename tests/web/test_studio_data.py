@@ -190,6 +190,10 @@ def test_columns_that_tell_nothing_are_named_by_a_person(client: TestClient, wor
     assert told.status_code == 200
     read = client.post("/api/datasets/odd/look", json={}).json()
     assert read["usable"] == 1 and read["told"] and not look["told"]
+    given = {"prompt": "Q1", "response": "A1", "query": None}
+    assert client.put("/api/datasets/odd/mapping", json={"columns": given}).status_code == 200
+    cleared = client.post("/api/datasets/odd/look", json={}).json()["columns"]
+    assert read["columns"]["query"] == look["columns"]["query"] == "input" and "query" not in cleared
     info = json.loads((workspace / "data" / "dataset_info.json").read_text(encoding="utf-8"))
     assert list(info) == ["numbers", "odd"]
 
@@ -338,3 +342,20 @@ def test_the_longest_row_is_looked_for_among_those_that_are_trained_on(
     monkeypatch.setattr(memory, "_GLANCED", 4)
     assert longest("all", max_samples=6) is None and len(taken) == 5  # a form does not wait for the end of a large file
     assert longest("all", max_samples=5) is None and longest("all", max_samples=4) == short
+
+
+def test_another_cutoff_is_told_from_lengths_that_are_known(
+    tiny_model: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(what: str, **settings: object) -> dict[str, Any]:
+        asked = {"model_name_or_path": tiny_model, "dataset_dir": "data", **settings}
+        return next(OPERATIONS[what]({"dataset": "numbers", "settings": asked}, threading.Event()))
+
+    look = ask("look")
+    by_look = {plan["cutoff"]: plan for plan in ask("look", cutoff_len=7)["lengths"]["cutoffs"]}
+    assert by_look[7]["truncated_rows"] == 40 and look["lengths"]["total"] > by_look[7]["truncated_tokens"] > 0
+    with monkeypatch.context() as counting:
+        counting.setattr("tunesmith.jobs.data.checked", None)  # nothing is counted anew
+        assert ask("cutoff", cutoff_len=7) == by_look[7]
+    (workspace / "data" / "numbers.json").write_text('[{"instruction": "a", "output": "b"}]', encoding="utf-8")
+    assert ask("cutoff", cutoff_len=7)["truncated_rows"] == 1

@@ -13,6 +13,9 @@ from tests.web.serving import Server, wait_for
 
 from tunesmith.config.load import dump_yaml, load_job
 from tunesmith.runs.run import Run
+from tunesmith.web.app import create_app
+from tunesmith.web.children import Child
+from tunesmith.web.studio import Studio
 
 
 def settings_for(model: str, **more: Any) -> dict[str, Any]:
@@ -116,3 +119,17 @@ def test_a_training_form_that_evaluates_still_trains(client: TestClient) -> None
     told = client.post("/api/config/command", json=asked).json()
     assert "do_train=true" in told["cli"] and "do_train: true" in told["yaml"]
     assert client.post("/api/config/check", json=asked).json()["resolved"]["do_train"] is True
+
+
+def test_a_damaged_record_is_told_and_a_mistake_of_our_own_is_none_of_it(
+    studio: Studio, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = TestClient(create_app(studio), base_url="http://localhost", raise_server_exceptions=False)
+    run = Run.create(Path("saves/a"), {}, "stage: sft\n", kind="eval")
+    run.layout.predictions.write_text('{"index": 0, "prompt": 5}\n', encoding="utf-8")
+    run.layout.results("eval").write_text('{"eval_loss": "low"}', encoding="utf-8")
+    for subject in ("predictions", "evaluation"):
+        told = client.get(f"/api/runs/saves/a/{subject}")
+        assert told.status_code == 409 and "damaged" in told.json()["message"], told.text
+    monkeypatch.setattr(Child, "ask", lambda *_, **__: {"rows": 5})
+    assert client.post("/api/datasets/numbers/rows", json={}).status_code == 500

@@ -310,3 +310,15 @@ def test_a_run_that_is_killed_before_it_begins_is_stopped_and_not_failed(
     studio.changed()
     ended = client.post("/api/runs/saves/a/kill").json()
     assert (ended["status"], ended["message"]) == ("stopped", "Ended before it began.")
+
+
+def test_a_run_that_is_killed_before_its_first_checkpoint_is_told_that_nothing_of_it_is_kept(
+    client: TestClient, studio: Studio, workspace: Path
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        run = Run.create(Path("saves/a"), {}, "stage: sft\n")
+        run.begin_attempt()
+        run.update(status="running", pid=process.pid, born=birth(process.pid))
+        ended = client.post("/api/runs/saves/a/kill").json()
+    told = "Ended at once, before the first checkpoint; its steps are lost."
+    assert (ended["status"], ended["message"]) == ("killed", told)

@@ -134,6 +134,8 @@ def test_an_evaluation_is_offered_what_its_memory_goes_to() -> None:
     error = {"message": "The memory is not enough for this evaluation."}
     found = remedies(error, {**asked, "finetuning_type": "lora"}, "eval")
     assert [remedy.settings for remedy in found] == [{"per_device_eval_batch_size": 4}, {"quantization_bit": 4}]
+    without = remedies(error, {**asked, "finetuning_type": "lora"}, "eval", has_gpu=lambda: False)
+    assert [remedy.what for remedy in without] == ["fewer_at_once"]
 
 
 def test_what_is_done_already_is_not_offered() -> None:

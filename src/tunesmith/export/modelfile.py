@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tunesmith.config.shell import quoted
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.runs.files import replace_text
 
@@ -142,6 +143,11 @@ def lost_characters(text: str) -> tuple[str, ...]:
     """
     lost = (c for c in text if c not in " \t\n\r" and unicodedata.category(c)[0] not in "LMNPS")
     return tuple(dict.fromkeys(lost))
+
+
+def create_command(name: str, modelfile: Path) -> str:
+    """What to type to create the model in Ollama from its Modelfile."""
+    return f"ollama create {model_name(name)[0]} -f {quoted(modelfile)}"
 
 
 def model_name(text: str) -> tuple[str, str]:

@@ -82,9 +82,11 @@ def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:
 
 
 def _interrupted(run: Run) -> UserError:
-    begun = run.state.status == "running"
-    lost = "Stopped at once; steps since the last checkpoint are lost."
-    return UserError(lost if begun else "Stopped before it began.")
+    if run.state.status != "running":
+        return UserError("Stopped before it began.")
+    if not run.layout.checkpoints():
+        return UserError("Stopped at once, before the first checkpoint; its steps are lost.")
+    return UserError("Stopped at once; steps since the last checkpoint are lost.")
 
 
 def _memory_is_full(said: str) -> UserError:

@@ -124,10 +124,10 @@ def _go_template(job: Job, model: Opened) -> str:
 
 
 def by_hand(model: Opened, name: str) -> str:
-    """The command that creates the model in Ollama from its Modelfile."""
-    from tunesmith.export.modelfile import model_name
+    """The command that creates the model in Ollama from what was written."""
+    from tunesmith.export.modelfile import create_command
 
-    return f'ollama create {model_name(name)[0]} -f "{model.folder / "Modelfile"}"'
+    return create_command(name, model.folder / "Modelfile")
 
 
 def check_server(job: Job, model: Opened) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config import Job
 from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
+from tunesmith.jobs import lengths
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
 from tunesmith.jobs.lines import Operation, Question, go_on, serve, while_wanted
 from tunesmith.jobs.memory import Memory
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _LISTED = 200
 _MOST_ALIGNED = 20_000
 _GLANCED = 20_000
-_CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 Part = dict[str, Any]
 
 
@@ -79,12 +79,15 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         problem = {"message": error.message, "hint": error.hint, "field": error.field}
         pair = likeliest(facts["found"]) if error.code == "columns" else None
         guess = {} if pair is None else {"prompt": pair[0], "response": pair[1]}
-        yield facts | {"format": None, "problem": problem, "guess": guess}
+        yield facts | {"format": None, "problem": problem, "guess": guess, "columns": _named(entry.columns)}
         return
     reader: TextReader | None = None
     if job.model.model_name_or_path:
         reader = text_reader(job)
+    key = lengths.key_of(job, entry, files)
     report = checked(job, entry, reader, against=[], before_batch=partial(go_on, stopped))
+    if report.lengths is not None:
+        lengths.keep(key, report.lengths)
     yield facts | {
         "format": report.format,
         "columns": _named(layout.columns),
@@ -102,7 +105,7 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "unasked_at": list(report.unasked_at),
         "placeholders": dict(report.placeholders),
         "notes": [*report.notes, *(reader.notes if reader else ())],
-        "lengths": _lengths(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
+        "lengths": lengths.counted(report.lengths, job.data.cutoff_len) if report.lengths is not None else None,
     }
 
 
@@ -219,41 +222,6 @@ def _named(record: Any) -> dict[str, str]:
     return {key: value for key, value in asdict(record).items() if value is not None}
 
 
-def _lengths(lengths: Any, cutoff: int) -> Part:
-    """Tokens of the rows before any cut: a histogram, and what several cutoffs would cut off and fill."""
-    import numpy as np
-
-    from tunesmith.data.packing import pack
-
-    if not len(lengths):
-        return {"histogram": [], "cutoffs": [], "total": 0, "longest": 0, "median": 0}
-    longest = int(lengths.max())
-    width = max(1, -(-longest // 60))
-    counts = np.bincount((lengths - 1) // width)
-    plans = []
-    for limit in sorted({*_CUTOFFS, cutoff}):
-        short = np.minimum(lengths, limit)
-        packed = pack(short, limit)
-        plans.append({
-            "cutoff": limit,
-            "truncated_rows": int((lengths > limit).sum()),
-            "truncated_tokens": int((lengths - short).sum()),
-            "packed_rows": len(packed),
-            "fill": float(short.sum() / (len(packed) * limit)),
-        })  # fmt: skip
-        if limit >= longest and limit >= cutoff:
-            break
-    return {
-        "histogram": [
-            {"from": at * width + 1, "to": (at + 1) * width, "count": int(count)} for at, count in enumerate(counts)
-        ],
-        "cutoffs": plans,
-        "total": int(lengths.sum()),
-        "longest": longest,
-        "median": int(np.median(lengths)),
-    }
-
-
 def _kept(whole: list[int], cut: list[int]) -> list[bool] | None:
     """Which tokens of the whole sample the shortened one still has."""
     if len(whole) > _MOST_ALIGNED:
@@ -289,6 +257,7 @@ OPERATIONS: dict[str, Operation] = {
     "estimate": Memory().estimate,
     "rows": rows,
     "look": look,
+    "cutoff": lengths.cutoff,
     "unfilled": unfilled,
     "mask": mask,
     **CHANGES,

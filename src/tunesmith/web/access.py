@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.from_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import Clash
 
 
 class Refusal(BaseModel):
@@ -56,6 +59,17 @@ def router_of(subject: str) -> APIRouter:
 def writable(record: Any) -> Any:
     """A record out of somebody's file as an answer can hold it: half a character in it becomes a question mark."""
     return json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+@contextmanager
+def recorded_in(path: Path) -> Iterator[None]:
+    """Around what makes an answer of a file's records. Clash where these are not what Tunesmith writes there."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (path.name, *first["loc"])))
+        raise Clash(f"A record on the disk is damaged: {where}: {first['msg']}.") from None
 
 
 class _Body(Request):

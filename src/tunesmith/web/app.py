@@ -10,7 +10,6 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -56,7 +55,6 @@ def create_app(studio: Studio, door: Door | None = None, page: Path = PAGE) -> F
     app.add_exception_handler(UserError, _told)
     app.add_exception_handler(OSError, _told)
     app.add_exception_handler(RecursionError, _nested)
-    app.add_exception_handler(ValidationError, _damaged)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
@@ -98,15 +96,6 @@ def _told(request: Request, error: Exception) -> JSONResponse:
 
 def _nested(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(Refusal(message="This is nested too deeply.").model_dump(), 422)
-
-
-def _damaged(request: Request, error: Exception) -> JSONResponse:
-    """What was read from a file is not what Tunesmith writes there."""
-    assert isinstance(error, ValidationError)
-    first = error.errors()[0]
-    where = ".".join(map(str, (error.title, *first["loc"])))
-    told = Refusal(message=f"A record on the disk is damaged: {where}: {first['msg']}.")
-    return JSONResponse(told.model_dump(), 409)
 
 
 def _gone(request: Request, error: Exception) -> Response:

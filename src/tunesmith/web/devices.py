@@ -44,13 +44,16 @@ class Devices:
                 self._asked = time.monotonic()
             return self._told
 
+    def has_gpu(self) -> bool:
+        return self.ids() != [CPU]
+
     def ids(self) -> list[str]:
         return [device.id for device in self.all()]
 
     def kind(self, *, use_cpu: bool = False) -> str | None:
         """`cpu` or `mps` where a training here can't compute on anything else; None where it may find a GPU."""
         built_for = torch_device(use_cpu=use_cpu)
-        if built_for is None and torch_cuda_version() is not None and self.ids() == [CPU]:
+        if built_for is None and torch_cuda_version() is not None and not self.has_gpu():
             return None if gpu_count(os.environ) else CPU  # some are chosen by names that are not listed here
         return built_for
 

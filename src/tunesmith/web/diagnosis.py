@@ -13,9 +13,11 @@ from tunesmith.web.metrics import Columns, Series
 Sign = Literal["not_a_number", "rate_too_high", "early_jump", "diverging", "overfitting", "good", "spike", "plateau"]
 _ENOUGH = 20
 """Reports below which nothing is said of a curve's course."""
-_OF_THE_RATE = frozenset({"not_a_number", "rate_too_high", "early_jump", "diverging"})
+_OF_THE_RATE = frozenset({"not_a_number", "rate_too_high", "diverging"})
 _HIGH_RATE = 1e-3
 """Few models are trained at more: a jump at such a rate is the rate's, not the data's."""
+_JUMP = 1.0
+"""Nats: where a loss is near zero, several times as much is next to nothing and a hard batch brings it."""
 
 
 class Word(BaseModel):
@@ -45,6 +47,8 @@ def diagnose(columns: Columns, checkpoints: Sequence[int] = ()) -> list[Word]:
         held_out = of_evaluation(*evaluations.between(None, None), checkpoints)
         # Held-out rows decide whether it still learns, whatever the curve of the training does.
         words = [*held_out, *(word for word in words if not (held_out and word.sign == "plateau"))]
+    if any(word.sign == "early_jump" for word in words):
+        words = [word for word in words if word.sign != "good"]
     rank = {"error": 0, "warning": 1, "info": 2}
     return sorted(words, key=lambda word: rank[word.level])
 
@@ -80,19 +84,21 @@ def of_loss(steps: Any, values: Any, *, rate: float = 0.0) -> list[Word]:
     smooth = _smooth(values)
     noise = float(np.median(np.abs(values - smooth))) + 1e-6
     start = _start(values)
+    fallen = min(start, float(np.median(values[: max(3, len(values) // 20)])))  # past the first steep steps
     return (
         _above_start(steps, values, smooth, start)
         or _early_jump(steps, values, start, rate)
-        or _up_again(steps, smooth, start, noise)
-        or [*_spikes(steps, values, smooth), *_plateau(steps, smooth, start, noise)]
+        or _up_again(steps, smooth, fallen, noise)
+        or [*_spikes(steps, values, smooth), *_plateau(steps, smooth, fallen, noise)]
     )
 
 
 def _start(values: Any) -> float:
-    """Where the loss began: usual for the first reports, and the very first where it jumps at once."""
+    """Where the loss began: usual for the first three reports, and the very first where it jumps at once. What comes
+    later may be the jump itself."""
     import numpy as np
 
-    usual = float(np.median(values[: max(3, len(values) // 20)]))
+    usual = float(np.median(values[:3]))
     return float(values[0]) if usual > 2 * values[0] > 0 else usual
 
 
@@ -116,11 +122,12 @@ def _above_start(steps: Any, values: Any, smooth: Any, start: float) -> list[Wor
 
 
 def _early_jump(steps: Any, values: Any, start: float, rate: float) -> list[Word]:
-    """Several times what it began at within the first third: in two reports on end, or in one at a high rate."""
+    """Several times what it began at, and a jump by any measure, within the first third: in two reports on end, or in
+    one at a high rate."""
     import numpy as np
 
     early = values[: max(_ENOUGH // 2, len(values) // 3)]
-    high = early > 3 * start
+    high = early > max(3 * start, start + _JUMP)
     if not high.any() or (rate < _HIGH_RATE and not (high[1:] & high[:-1]).any()):
         return []
     at = int(np.argmax(early))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,14 @@ def cause_of(error: Mapping[str, str]) -> str:
     return next((cause for cause, words in _WORDS if words.search(error.get("message", ""))), "")
 
 
-def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "train") -> list[Remedy]:
-    """The remedies for an error as a run records it, the mildest first. config: the settings as the run had them."""
+def remedies(
+    error: Mapping[str, str],
+    config: Mapping[str, Any],
+    kind: str = "train",
+    has_gpu: Callable[[], bool] = lambda: True,
+) -> list[Remedy]:
+    """The remedies for an error as a run records it, the mildest first. config: the settings as the run had them.
+    has_gpu: whether this machine has one, asked where that decides."""
     if kind not in REPEATED:
         return []
     match cause_of(error):
@@ -90,7 +96,7 @@ def remedies(error: Mapping[str, str], config: Mapping[str, Any], kind: str = "t
         case "ollama" if kind == "export":
             return [_without_ollama(config)]
         case "memory" if kind != "export":
-            return _less_memory(config)
+            return [*_less_memory(config), *_four_bits(config, has_gpu)]
         case "in_use":
             return [_new_folder(config, "export_dir" if kind == "export" else "output_dir")]
         case "hub_unreachable" if looks_like_hub_id(str(config.get("model_name_or_path") or "")):
@@ -158,7 +164,7 @@ def _less_memory(config: Mapping[str, Any]) -> list[Remedy]:
         rows = config.get("per_device_eval_batch_size") or 1
         if rows > 1:
             found.append(Remedy(what="fewer_at_once", settings={"per_device_eval_batch_size": rows // 2}))
-        return [*found, *_four_bits(config)]
+        return found
     rows, steps = config.get("per_device_train_batch_size") or 1, config.get("gradient_accumulation_steps") or 1
     if rows > 1:
         halved = {"per_device_train_batch_size": rows // 2, "gradient_accumulation_steps": steps * rows // (rows // 2)}
@@ -167,10 +173,12 @@ def _less_memory(config: Mapping[str, Any]) -> list[Remedy]:
         found.append(Remedy(what="recompute_activations", settings={"gradient_checkpointing": True}))
     if (cutoff := config.get("cutoff_len") or 0) >= 2 * _LEAST_CUTOFF:
         found.append(Remedy(what="shorter_rows", settings={"cutoff_len": cutoff // 2}))
-    return [*found, *_four_bits(config)]
+    return found
 
 
-def _four_bits(config: Mapping[str, Any]) -> list[Remedy]:
+def _four_bits(config: Mapping[str, Any], has_gpu: Callable[[], bool]) -> list[Remedy]:
     if config.get("finetuning_type") != "lora" or config.get("quantization_bit") or config.get("use_cpu"):
+        return []
+    if not has_gpu():  # they are computed with on a GPU alone
         return []
     return [Remedy(what="four_bit_base", settings={"quantization_bit": 4})]

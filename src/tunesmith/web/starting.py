@@ -219,12 +219,17 @@ def _devices(studio: Studio, chosen: Sequence[str] | None, resolved: Resolved) -
 
 def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
     """Unconfirmed, naming the model, where its own code would run and nobody has agreed yet."""
-    if model.trust_remote_code and not trusted and not model.model_name_or_path.lower().endswith(".gguf"):
+    if model.trust_remote_code and not trusted and not _is_gguf(model.model_name_or_path):
         raise Unconfirmed(
             f"trust_remote_code runs Python code out of {model.model_name_or_path} on this machine.",
             hint="Agree only if you trust its author.",
             field="trust_remote_code",
         )
+
+
+def _is_gguf(model: str) -> bool:
+    """Whether it is a file that holds no code."""
+    return model.lower().endswith(".gguf") and Path(model).expanduser().is_file()
 
 
 def _with_free_folder(resolved: Resolved) -> Resolved:

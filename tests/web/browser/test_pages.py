@@ -174,11 +174,36 @@ def test_what_cannot_be_read_is_put_right_and_the_cutoff_moves_both_ways(
         page.mouse.move(box["x"] + box["width"] * share, box["y"] + 20)
         expect(line).to_have_attribute("aria-valuenow", str(round(int(most) * share)))
     page.mouse.up()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    with page.expect_response("**/cutoff"):
+        line.press("Home")
+    assert "look" not in asked  # no row is counted again
     line.press("End")
     expect(line).to_have_attribute("aria-valuenow", most)
     expect(line).to_have_attribute("aria-valuemax", most)
     page.get_by_role("link", name="Train on it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(tiny_model)
+
+
+def test_a_column_that_is_used_for_nothing_stays_so(
+    built_page: Path, serve: Callable[..., Server], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    (workspace / "data" / "odd.jsonl").write_text('{"Q1": "a?", "A1": "b", "input": "c"}\n', encoding="utf-8")
+    server = serve()
+    server.http.post("/api/datasets/add", json={"path": "data/odd.jsonl"})
+    page = open_page("en-US")
+    page.goto(f"{server.url}#/dataset/odd")
+    page.get_by_role("button", name="Q1").click()
+    query, save = page.get_by_label("Added to the question"), page.get_by_role("button", name="Save", exact=True)
+    usable = page.locator(".note").get_by_text("can be used")
+    expect(usable).to_be_visible()
+    expect(query).to_have_value("input")
+    query.select_option("")
+    save.click()
+    expect(save).to_have_count(0)
+    expect(usable).to_be_visible()
+    expect(query).to_have_value("")
 
 
 def test_the_command_of_the_form_is_quoted_and_keeps_secrets(
@@ -232,6 +257,11 @@ def test_what_a_run_says_stands_on_its_page(
     expect(page.locator(".note code")).to_have_text("tunesmith doctor")
     page.goto(f"{server.url}#/runs/saves/held")
     expect(page.locator(".note")).to_contain_text("Its token has to be entered again")
+    page.get_by_role("button", name="Take out").click()
+    page.locator(".toasts").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    assert not (workspace / "saves" / "held").exists()
 
 
 @pytest.mark.parametrize("proxy", ["holds back", "refuses"])

@@ -81,11 +81,12 @@ def run_metrics_csv(run: str, studio: TheStudio) -> StreamingResponse:
 def compared_csv(
     studio: TheStudio, runs: Annotated[list[str], Query(min_length=1, max_length=12)]
 ) -> StreamingResponse:
-    """Every point of every metric of several runs, the run's name in the first column."""
+    """Every point of every metric of several runs, the run's id in the first column."""
     readers = [studio.workspace.run(name) for name in runs]
     columns = [studio.shelf.columns(reader.layout.metrics) for reader in readers]
-    names = [reader.path.name for reader in readers]
-    return _as_csv("-".join(names)[:_MOST_NAME], _csv_of_runs(names, columns))
+    ids = [studio.workspace.relative(reader.path) for reader in readers]
+    name = "-".join(reader.path.name for reader in readers)
+    return _as_csv(name[:_MOST_NAME], _csv_of_runs(ids, columns))
 
 
 def _as_csv(name: str, text: Iterator[str]) -> StreamingResponse:

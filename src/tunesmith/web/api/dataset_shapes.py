@@ -163,7 +163,8 @@ class ToRestore(BaseModel):
 
 
 class Mapping(BaseModel):
-    """How the entry is to be read: a format, and columns or tags by the names of dataset_info.json."""
+    """How the entry is to be read: a format, and columns or tags by the names of dataset_info.json. null: none, where a
+    name that is left out stands for its usual column."""
 
     formatting: str | None = None
     columns: dict[str, str | None] = {}

@@ -20,6 +20,7 @@ from tunesmith.web.access import Listening, TheStudio, router_of
 from tunesmith.web.api.dataset_shapes import (
     FOLDER,
     Added,
+    Cutoff,
     Fix,
     Listed,
     Look,
@@ -101,6 +102,12 @@ def look_at_dataset(name: str, asked: Reading, studio: TheStudio, wanted: Listen
     found = _ask(studio, "look", name, asked, wanted=wanted)
     found["files"] = [{**file, "path": studio.workspace.relative(Path(file["path"]))} for file in found["files"]]
     return Look(name=name, **found)
+
+
+@router.post("/datasets/{name}/cutoff")
+def cut_dataset(name: str, asked: Reading, studio: TheStudio, wanted: Listening) -> Cutoff:
+    """What the settings' cutoff_len would cut off. After a look at it with the same model this takes no time."""
+    return Cutoff(**_ask(studio, "cutoff", name, asked, wanted=wanted))
 
 
 @router.post("/datasets/{name}/rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field
 from tunesmith.runs.files import read_json
 from tunesmith.runs.read import RunReader
 from tunesmith.web import forms, starting
-from tunesmith.web.access import Id, TheStudio, router_of, writable
+from tunesmith.web.access import Id, TheStudio, recorded_in, router_of, writable
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_ITS_LOSS, settings_of
 from tunesmith.web.workspace import Missing
@@ -113,14 +114,7 @@ def show_evaluation(run: str, studio: TheStudio) -> Evaluation:
     predictions = studio.shelf.predictions(reader.layout.predictions)
     asked = _asked(reader, run)
     base = predictions.base_means()
-    losses = read_json(reader.layout.results("eval")) or {}
-    scores = [
-        Score(name=name, value=losses.get(f"eval_{name}"), lower_is_better=True)
-        for name in ("loss", "perplexity")
-        if f"eval_{name}" in losses
-    ]
-    if "eval_accuracy" in losses:
-        scores.append(Score(name="accuracy", value=100 * losses["eval_accuracy"], unit="%"))
+    scores = _of_the_loss(reader.layout.results("eval"))
     scores += [
         Score(name=name, value=value, base=base.get(name), unit="%") for name, value in predictions.means().items()
     ]
@@ -132,6 +126,21 @@ def show_evaluation(run: str, studio: TheStudio) -> Evaluation:
         predicts=bool(asked.get("predict_with_generate") or asked.get("do_predict")),
         compares=bool(asked.get("predict_base")),
     )
+
+
+def _of_the_loss(results: Path) -> list[Score]:
+    """What the loss came to, as far as it was asked for."""
+    losses = read_json(results) or {}
+    with recorded_in(results):
+        scores = [
+            Score(name=name, value=losses[f"eval_{name}"], lower_is_better=True)
+            for name in ("loss", "perplexity")
+            if f"eval_{name}" in losses
+        ]
+        if "eval_accuracy" in losses:
+            accuracy = Score(name="accuracy", value=losses["eval_accuracy"], unit="%")
+            scores.append(accuracy.model_copy(update={"value": accuracy.value and 100 * accuracy.value}))
+    return scores
 
 
 @router.get("/runs/{run:path}/predictions")
@@ -146,7 +155,8 @@ def list_predictions(
     """The answers of an evaluation: in the order of the data, or by the mean of their scores."""
     predictions = studio.shelf.predictions(studio.workspace.run(run).layout.predictions)
     found, total = predictions.page(offset, limit, search=search, sort=sort)
-    return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
+    with recorded_in(predictions.path):
+        return Page(rows=[Prediction.model_validate(writable(row)) for row in found], total=total)
 
 
 def _asked(reader: RunReader, name: str) -> dict[str, Any]:

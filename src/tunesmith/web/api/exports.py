@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.config.load import to_flat
 from tunesmith.errors import UserError
-from tunesmith.export.modelfile import model_name
+from tunesmith.export.modelfile import create_command, model_name
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of
@@ -145,7 +145,7 @@ def _written(studio: Studio, place: Path, deployed: Any) -> Exported:
     model = _talks(folder, [path.name for path in files])
     ollama = f"ollama run {model_name(str(deployed))[0]}" if deployed else ""
     if not deployed and modelfile.is_file():
-        ollama = f'ollama create {model_name(folder.name)[0]} -f "{modelfile}"'
+        ollama = create_command(folder.name, modelfile)
     return Exported(
         folder=studio.workspace.relative(folder),
         files=[Written(path=path.name, bytes=path.stat().st_size) for path in files if not path.name.startswith(".")],

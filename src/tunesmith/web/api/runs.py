@@ -188,6 +188,8 @@ def kill_run(run: str, studio: TheStudio) -> Summary:
     state = reader.state()
     if state.status == "killed" or (state.active and state.pid is None):
         told = UserError("Ended at once; steps since the last checkpoint are lost.")
+        if not reader.checkpoints():
+            told = UserError("Ended at once, before the first checkpoint; its steps are lost.")
         if reader.layout.journal.is_file():
             told = UserError("Ended at once; what was answered is kept.")
         elif state.kind != "train":
@@ -260,7 +262,7 @@ def show_run(run: str, studio: TheStudio) -> Detail:
     error = (state.error or {}) if summary.status == "failed" else {}
     return Detail(
         summary=summary,
-        remedies=remedies(error, config, state.kind),
+        remedies=remedies(error, config, state.kind, studio.devices.has_gpu),
         room=room_of(studio, reader.path) if cause_of(error) == "disk_full" else None,
         asked=forms.mapping_in(layout.asked),
         config=config,

@@ -817,7 +817,8 @@ export interface components {
         };
         /**
          * Mapping
-         * @description How the entry is to be read: a format, and columns or tags by the names of dataset_info.json.
+         * @description How the entry is to be read: a format, and columns or tags by the names of dataset_info.json. null: none, where a
+         *     name that is left out stands for its usual column.
          */
         Mapping: {
             /** Formatting */

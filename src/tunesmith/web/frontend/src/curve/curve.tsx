@@ -2,14 +2,15 @@ import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent } from 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { measure, t, useLanguage } from "../i18n";
+import { Icon } from "../ui/icons";
 import { Button } from "../ui/parts";
 import { align, known, moved, zoomedAround } from "./data";
 import { axisNames, savePng } from "./picture";
 import { optionsFor, type Line, type Mark } from "./plot";
 
 export type { Line } from "./plot";
-/** title: what is measured; of: whose curve it is. */
-interface Props { title: string; of: string; lines: Line[]; log?: boolean; height?: number; mark?: Mark | null; onZoom?: (range: [number, number] | null) => void; fileName?: string }
+/** title: what is measured; of: whose curve it is; csv: where its numbers are. */
+interface Props { title: string; of: string; csv: string; lines: Line[]; log?: boolean; height?: number; mark?: Mark | null; onZoom?: (range: [number, number] | null) => void; fileName?: string }
 
 function useTheme(): number {
   const [turn, setTurn] = useState(0);
@@ -23,7 +24,7 @@ function useTheme(): number {
   return turn;
 }
 
-export function Curve({ title, of, lines, log = false, height = 320, mark, onZoom, fileName = "curve" }: Props) {
+export function Curve({ title, of, csv, lines, log = false, height = 320, mark, onZoom, fileName = "curve" }: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const zoomed = useRef<[number, number] | null>(null);
@@ -127,7 +128,10 @@ export function Curve({ title, of, lines, log = false, height = 320, mark, onZoo
           ))}
         </span>
         {isZoomed && <Button small kind="quiet" icon="again" onClick={() => show(null)}>{t("curve.reset")}</Button>}
-        <Button small kind="quiet" icon="download" onClick={save}>PNG</Button>
+        <span className="curve-files nowrap">
+          <a className="button quiet small" href={csv} download><Icon name="download" />CSV</a>
+          <Button small kind="quiet" icon="download" onClick={save}>PNG</Button>
+        </span>
       </div>
       <div
         ref={holder} className="curve-plot" role="application" tabIndex={0} aria-describedby={hint} onKeyDown={onKey} style={{ height }}

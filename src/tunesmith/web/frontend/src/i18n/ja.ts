@@ -18,7 +18,7 @@ export const words: Words = {
   "runs.empty": "ジョブはまだありません", "runs.empty.text": "データを用意し、モデルを選んで開始すると、数秒でここに曲線が表示されます。", "runs.empty.data": "データを追加",
   "runs.none": "該当するジョブがありません", "runs.none.text": "検索語か絞り込みを変えてください。",
   "run.loss": "損失", "run.left": "残り{time}", "run.place": "待ち順{place}番", "run.progress": "{name}の進捗", "run.earlier": "順番を早める", "run.later": "順番を遅らせる",
-  "run.stop": "停止", "run.stopping": "{name}を停止しています。", "run.unqueue": "待ち行列から外す", "run.kill": "強制終了", "run.kill.title": "{name}を強制終了しますか？", "run.kill.text": "すぐに終了します。最後のチェックポイント以降の内容は失われます。「停止」なら保存されます。",
+  "run.stop": "停止", "run.stopping": "{name}を停止しています。", "run.unqueue": "待ち行列から外す", "run.kill": "強制終了", "run.kill.title": "{name}を強制終了しますか？", "run.kill.text": "すぐに終了します。チェックポイントにない内容は失われます。「停止」なら保存されます。",
   "run.resume": "再開", "run.resumed": "デバイスが空きしだい、{name}を再開します。", "run.kill.text.asking": "すぐに終了します。受け取った回答は残ります。", "run.kill.text.other": "すぐに終了します。実行中の作業は失われます。", "run.key.title": "{name} を再開", "run.key.help": "キーは保存されていません。サーバーが必要としない場合は空欄のままにします。", "run.delete": "削除", "run.delete.title": "{name}を削除しますか？",
   "run.tokens": "トークンを入力", "run.tokens.title": "{name} のトークン", "run.tokens.text": "トークンはどこにも保存されません。その後スタジオが再起動されたため、ジョブはトークンを待っています。", "run.tokens.without": "トークンなしで開始", "run.tokens.give": "渡す", "run.tokens.given": "{name} は待ち行列に戻りました。",
   "run.tags": "タグ", "run.tags.title": "{name}のタグ", "run.tags.help": "カンマで区切ります。", "run.chat": "このモデルとチャット", "run.export": "エクスポート", "run.change": "設定を変えて再試行", "run.again": "この設定をもう一度使う",

@@ -18,7 +18,7 @@ export const words: Words = {
   "runs.empty": "아직 작업이 없습니다", "runs.empty.text": "데이터를 준비하고 모델을 고른 뒤 시작을 누르세요. 몇 초 안에 곡선이 여기에 나타납니다.", "runs.empty.data": "데이터 추가",
   "runs.none": "조건에 맞는 작업이 없습니다", "runs.none.text": "검색어나 필터를 바꿔 보세요.",
   "run.loss": "손실", "run.left": "{time} 남음", "run.place": "대기 순서 {place}번", "run.progress": "{name} 진행률", "run.earlier": "순서 앞으로", "run.later": "순서 뒤로",
-  "run.stop": "중지", "run.stopping": "{name} 작업을 멈추는 중입니다.", "run.unqueue": "대기 취소", "run.kill": "강제 종료", "run.kill.title": "{name} 작업을 강제 종료할까요?", "run.kill.text": "즉시 끝납니다. 마지막 체크포인트 이후의 내용은 사라집니다. ‘중지’를 누르면 저장됩니다.",
+  "run.stop": "중지", "run.stopping": "{name} 작업을 멈추는 중입니다.", "run.unqueue": "대기 취소", "run.kill": "강제 종료", "run.kill.title": "{name} 작업을 강제 종료할까요?", "run.kill.text": "즉시 끝납니다. 체크포인트에 없는 내용은 사라집니다. ‘중지’를 누르면 저장됩니다.",
   "run.resume": "재개", "run.resumed": "장치가 비는 대로 {name} 작업을 이어서 진행합니다.", "run.kill.text.asking": "바로 끝냅니다. 받은 답변은 남습니다.", "run.kill.text.other": "바로 끝냅니다. 하던 작업은 사라집니다.", "run.key.title": "{name} 이어서 실행", "run.key.help": "키는 저장되지 않았습니다. 서버에 필요 없으면 비워 두세요.", "run.delete": "삭제", "run.delete.title": "{name} 작업을 삭제할까요?",
   "run.tokens": "토큰 입력", "run.tokens.title": "{name}의 토큰", "run.tokens.text": "토큰은 어디에도 저장되지 않으며, 그 뒤 스튜디오가 다시 시작되었습니다. 작업이 토큰을 기다립니다.", "run.tokens.without": "토큰 없이 시작", "run.tokens.give": "전달", "run.tokens.given": "{name}이(가) 다시 대기열에 있습니다.",
   "run.tags": "태그", "run.tags.title": "{name}의 태그", "run.tags.help": "쉼표로 구분합니다.", "run.chat": "이 모델과 채팅", "run.export": "내보내기", "run.change": "설정을 바꿔 다시 시도", "run.again": "이 설정 다시 사용",

@@ -18,7 +18,7 @@ export const words: Words = {
   "runs.empty": "还没有任务", "runs.empty.text": "准备数据、选择模型、按下开始，几秒内就能在这里看到曲线。", "runs.empty.data": "添加数据",
   "runs.none": "没有匹配的任务", "runs.none.text": "请修改搜索词或筛选条件。",
   "run.loss": "损失", "run.left": "剩余 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的进度", "run.earlier": "往前排", "run.later": "往后排",
-  "run.stop": "停止", "run.stopping": "正在停止 {name}。", "run.unqueue": "移出队列", "run.kill": "强制结束", "run.kill.title": "强制结束 {name}？", "run.kill.text": "任务会立刻结束，上一个检查点之后的进度会丢失；若用“停止”则会先保存。",
+  "run.stop": "停止", "run.stopping": "正在停止 {name}。", "run.unqueue": "移出队列", "run.kill": "强制结束", "run.kill.title": "强制结束 {name}？", "run.kill.text": "任务会立刻结束，没有存入检查点的进度会丢失；若用“停止”则会先保存。",
   "run.resume": "继续", "run.resumed": "设备空出来后，{name} 就会接着运行。", "run.kill.text.asking": "立即结束。已收到的回答会保留。", "run.kill.text.other": "立即结束，进行中的工作会丢失。", "run.key.title": "继续 {name}", "run.key.help": "之前没有保存。服务器不需要时留空即可。", "run.delete": "删除", "run.delete.title": "删除 {name}？",
   "run.tokens": "输入令牌", "run.tokens.title": "{name} 的令牌", "run.tokens.text": "令牌不会保存，而工作室此后重启过。任务在等它。", "run.tokens.without": "不用令牌开始", "run.tokens.give": "交给任务", "run.tokens.given": "{name} 重新排队。",
   "run.tags": "标签", "run.tags.title": "{name} 的标签", "run.tags.help": "以逗号分隔。", "run.chat": "与它对话", "run.export": "导出", "run.change": "修改设置后重试", "run.again": "再次使用这些设置",

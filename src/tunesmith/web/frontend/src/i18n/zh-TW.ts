@@ -18,7 +18,7 @@ export const words: Words = {
   "runs.empty": "還沒有任務", "runs.empty.text": "準備資料、選擇模型、按下開始，幾秒內就能在這裡看到曲線。", "runs.empty.data": "加入資料",
   "runs.none": "沒有符合的任務", "runs.none.text": "請更改搜尋字詞或篩選條件。",
   "run.loss": "損失", "run.left": "剩餘 {time}", "run.place": "排在第 {place} 位", "run.progress": "{name} 的進度", "run.earlier": "往前排", "run.later": "往後排",
-  "run.stop": "停止", "run.stopping": "正在停止 {name}。", "run.unqueue": "移出佇列", "run.kill": "強制結束", "run.kill.title": "強制結束 {name}？", "run.kill.text": "任務會立刻結束，上一個檢查點之後的進度會遺失；若用「停止」則會先儲存。",
+  "run.stop": "停止", "run.stopping": "正在停止 {name}。", "run.unqueue": "移出佇列", "run.kill": "強制結束", "run.kill.title": "強制結束 {name}？", "run.kill.text": "任務會立刻結束，沒有存入檢查點的進度會遺失；若用「停止」則會先儲存。",
   "run.resume": "繼續", "run.resumed": "裝置空出來後，{name} 就會接著執行。", "run.kill.text.asking": "立即結束。已收到的回答會保留。", "run.kill.text.other": "立即結束，進行中的工作會遺失。", "run.key.title": "繼續 {name}", "run.key.help": "先前沒有保存。伺服器不需要時留空即可。", "run.delete": "刪除", "run.delete.title": "刪除 {name}？",
   "run.tokens": "輸入權杖", "run.tokens.title": "{name} 的權杖", "run.tokens.text": "權杖不會儲存，而工作室此後重新啟動過。任務在等它。", "run.tokens.without": "不用權杖開始", "run.tokens.give": "交給任務", "run.tokens.given": "{name} 重新排隊。",
   "run.tags": "標籤", "run.tags.title": "{name} 的標籤", "run.tags.help": "以逗號分隔。", "run.chat": "與它對話", "run.export": "匯出", "run.change": "修改設定後重試", "run.again": "再次使用這些設定",

@@ -5,19 +5,14 @@ import type { Resource } from "../api/use";
 import { bytes, named, number, t } from "../i18n";
 import { Button, Failure, Labelled, Note, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
-
-const ROLES: Record<string, string[]> = {
-  alpaca: ["prompt", "query", "response", "system", "history", "tools"],
-  sharegpt: ["messages", "system", "tools"],
-  openai: ["messages", "tools"],
-  text: ["prompt"],
-};
-type Columns = Record<string, string | null>;
+import { columnOf, isClearable, ROLES, rolesOf, toSave, type Columns } from "./reading";
 
 export function Check({ name, look }: { name: string; look: Resource<Look> }) {
   if (look.error) return <Failure error={look.error} retry={look.reload} />;
   if (!look.data) return <div className="card"><Waiting rows={6} /></div>;
-  return <Checked name={name} look={look.data} again={look.reload} />;
+  // A choice is of what was read: once that is another, what it was chosen from is gone.
+  const { format, columns, told, problem } = look.data;
+  return <Checked key={JSON.stringify([format, columns, told, problem])} name={name} look={look.data} again={look.reload} />;
 }
 
 function Checked({ name, look, again }: { name: string; look: Look; again: () => void }) {
@@ -83,20 +78,18 @@ function useReading(name: string, look: Look, again: () => void) {
   const [format, setFormat] = useState(look.format ?? "alpaca");
   const [columns, setColumns] = useState<Columns>(look.columns);
   const given = (all: Columns) => JSON.stringify(Object.entries(all).filter(([, column]) => column && look.found.includes(column)).sort());
-  const there = (role: string, all = columns) => (all[role] && look.found.includes(all[role]) ? all[role] : "");
-  const rolesOf = (one: string, all: Columns) => [...new Set([...(ROLES[one] ?? []), ...Object.keys(all).filter((role) => there(role, all))])];
   const save = (one: string, all: Columns) => void attempt(async () => {
-    const kept = Object.fromEntries(rolesOf(one, all).filter((role) => there(role, all)).map((role) => [role, all[role]]));
-    await put(`datasets/${encodeURIComponent(name)}/mapping`, { formatting: one, columns: kept, tags: look.tags });
+    await put(`datasets/${encodeURIComponent(name)}/mapping`, { formatting: one, columns: toSave(one, all, look), tags: look.tags });
     again();
   }, t("dataset.mapped"));
   return {
-    format, setFormat, there,
-    roles: rolesOf(format, columns),
+    format, setFormat,
+    there: (role: string) => columnOf(role, columns, look.found),
+    roles: rolesOf(format, columns, look.found),
     choose: (role: string, column: string) => setColumns({ ...columns, [role]: column || null }),
     changed: format !== (look.format ?? "alpaca") || given(columns) !== given(look.columns),
     save: () => save(format, columns),
-    take: (one: string, all: Columns) => { setFormat(one); setColumns(all); save(one, all); },
+    take: (one: string, some: Columns) => { const all = { ...columns, ...some }; setFormat(one); setColumns(all); save(one, all); },
   };
 }
 type Choice = ReturnType<typeof useReading>;
@@ -112,7 +105,7 @@ function ReadingCard({ look, reading }: { look: Look; reading: Choice }) {
         {roles.map((role) => (
           <Labelled key={role} label={t("dataset.role", { role: named("column", format === "text" && role === "prompt" ? "text" : role) })} mono={role}>{(id) => (
             <select id={id} value={there(role)} onChange={(event) => reading.choose(role, event.target.value)}>
-              <option value="">{t("form.none")}</option>
+              {isClearable(role, there(role)) && <option value="">{t("form.none")}</option>}
               {look.found.map((column) => <option key={column}>{column}</option>)}
             </select>
           )}</Labelled>

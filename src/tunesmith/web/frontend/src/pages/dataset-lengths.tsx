@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
-import type { Look } from "../api/types";
-import type { Resource } from "../api/use";
+import { post } from "../api/client";
+import type { Cutoff, Look, Settings } from "../api/types";
+import { useResource, type Resource } from "../api/use";
 import { number, percent, t } from "../i18n";
 import { Empty, Failure, Waiting } from "../ui/parts";
 import { atCutoff, pressed, rangeOf } from "./cutoff";
@@ -8,12 +9,14 @@ import { atCutoff, pressed, rangeOf } from "./cutoff";
 const [WIDTH, HEIGHT] = [1000, 260];
 type Lengths = NonNullable<Look["lengths"]>;
 
-export function LengthsView({ look, named, cutoff, setCutoff }: { look: Resource<Look>; named: boolean; cutoff: number; setCutoff: (cutoff: number) => void }) {
+export function LengthsView({ name, settings, look, named, cutoff, setCutoff }: { name: string; settings: Settings; look: Resource<Look>; named: boolean; cutoff: number; setCutoff: (cutoff: number) => void }) {
+  const known = look.data?.lengths && !look.stale && !look.loading;
+  const counted = useResource<Cutoff>(known ? `${name}?${JSON.stringify(settings)}` : null, (signal) => post(`datasets/${encodeURIComponent(name)}/cutoff`, { settings }, signal));
   if (!named) return <div className="card"><Empty icon="evaluate" title={t("lengths.nomodel")}>{t("lengths.nomodel.text")}</Empty></div>;
   if (look.error) return <Failure error={look.error} retry={look.reload} />;
   const lengths = look.data?.lengths;
   if (!lengths) return <div className="card">{look.loading || !look.data ? <Waiting rows={8} /> : <Empty icon="evaluate" title={t("rows.empty")} />}</div>;
-  const there = atCutoff(lengths.cutoffs, cutoff);
+  const there = counted.data?.cutoff === cutoff && !counted.stale ? counted.data : atCutoff(lengths.cutoffs, cutoff);
   const rows = lengths.histogram.reduce((sum, bar) => sum + bar.count, 0);
   return (
     <section className="card stack">

@@ -24,7 +24,8 @@ export function DatasetPage() {
   const [view, setView] = useKept<View>("view", START);
   const rested = useRested(view, 400);
   const settings = useMemo<Settings>(() => ({ ...rested, cutoff_len: Number(rested.cutoff_len) || 2048 }), [rested]);
-  const reading = tab === "lengths" ? settings : {};
+  const { cutoff_len: _, ...uncut } = settings; // lengths are those before any cut
+  const reading = tab === "lengths" ? uncut : {};
   useUsualModel(view, setView);
   const look = useResource<Look>(`${name}?${JSON.stringify(reading)}`, (signal) => post(`datasets/${encodeURIComponent(name)}/look`, { settings: reading }, signal));
   return (
@@ -35,7 +36,7 @@ export function DatasetPage() {
       {tab === "rows" && <RowsView name={name} />}
       {(tab === "mask" || tab === "lengths") && <ViewBar view={view} setView={setView} />}
       {tab === "mask" && <MaskView name={name} settings={settings} />}
-      {tab === "lengths" && <LengthsView look={look} named={Boolean(settings["model_name_or_path"])} cutoff={Number(view.cutoff_len) || 2048} setCutoff={(cutoff) => setView({ ...view, cutoff_len: String(cutoff) })} />}
+      {tab === "lengths" && <LengthsView name={name} settings={settings} look={look} named={Boolean(settings["model_name_or_path"])} cutoff={Number(view.cutoff_len) || 2048} setCutoff={(cutoff) => setView({ ...view, cutoff_len: String(cutoff) })} />}
     </Page>
   );
 }

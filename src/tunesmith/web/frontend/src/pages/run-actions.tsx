@@ -25,6 +25,10 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
   const path = `runs/${segment(run.id)}`;
   const name = { name: run.name };
   const active = isActive(run.status);
+  const deletion: Question = {
+    title: t("run.delete.title", name), text: <Goes run={run} />, action: t("run.delete"), danger: true,
+    run: async () => { await remove(path); say(t("run.deleted", name)); if (here) go(href("runs")); },
+  };
   return (
     <>
       {(run.status === "running" || run.status === "starting") && (
@@ -32,7 +36,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {run.missing.length > 0 && <Button small={small} icon="play" onClick={() => setGiving(true)}>{t("run.tokens")}</Button>}
       {run.status === "queued" && (
-        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`), t("run.unqueued", name))}>{t("run.unqueue")}</Button>
+        <Button small={small} icon="close" onClick={() => void attempt(() => post(`${path}/stop`), t("run.unqueued", name), run.started === null ? deletion : undefined)}>{t("run.unqueue")}</Button>
       )}
       {run.resumable && (
         <Button small={small} icon="play" onClick={() => (ASKING.test(run.kind) ? setResuming(true) : void attempt(() => post(`${path}/resume`), t("run.resumed", name)))}>{t(GOES_ON.test(run.kind) ? "run.resume" : "remedy.begin")}</Button>
@@ -45,10 +49,7 @@ export function RunActions({ run, small, here }: { run: Run; small?: boolean; he
       )}
       {small && run.status === "queued" && <span className="button icon small placeholder" aria-hidden="true" />}
       {!active && (
-        <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion({
-          title: t("run.delete.title", name), text: <Goes run={run} />, action: t("run.delete"), danger: true,
-          run: async () => { await remove(path); say(t("run.deleted", name)); if (here) go(href("runs")); },
-        })} />
+        <Button small={small} icon="trash" kind="quiet" title={t("run.delete")} onClick={() => setQuestion(deletion)} />
       )}
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
       {resuming && <Resuming run={run} onClose={() => setResuming(false)} />}

@@ -56,9 +56,9 @@ export function RunCurves({ run, metrics, zoom, saved, onZoom, csv }: { run: Run
   }
   return (
     <section className="card" aria-label={named("metric", picture)}>
-      <CurveTools picture={picture} names={names} choose={setWanted} weight={counted ? null : weight} look={look} csv={csv} />
+      <CurveTools picture={picture} names={names} choose={setWanted} weight={counted ? null : weight} look={look} />
       <Curve
-        title={named("metric", picture)} of={run.name} lines={lines} log={look.log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
+        title={named("metric", picture)} of={run.name} csv={csv} lines={lines} log={look.log} onZoom={onZoom} fileName={`${run.name}-${picture}`}
         mark={picture === "loss" && best ? { step: best[0], text: saved.includes(best[0]) ? t("curve.best") : t("curve.lowest") } : null}
       />
     </section>
