@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _GLANCED = 20_000
 _TOKENIZED = 64
 _KEPT = 64
+# oneDNN compiles a kernel for each shape, 0.7 MB each, and keeps 1,024 of them; batches without padding are of many.
+_KERNELS = " Over the first hundreds of steps kernels for each length of a batch add up to 0.7 GB."
 
 
 class Memory:
@@ -60,7 +62,7 @@ class Memory:
             "trainable": found.parameters.trainable,
             "parameters": found.parameters.total,
             "checkpointing": found.checkpointing,
-            "precision": precision.note,
+            "precision": precision.note + (_KERNELS if kind == "cpu" and precision.compute.itemsize == 2 else ""),
             "longest": length,
             "at_most": longest is None,
         }
