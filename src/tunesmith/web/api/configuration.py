@@ -97,7 +97,7 @@ def key_help(key: str) -> Help:
 @router.post("/config/check")
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
-    resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, exposed=studio.exposed)
+    resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, studio.devices, exposed=studio.exposed)
     problems = [_problem(error, resolved) for error in errors]
     return Checked(
         ok=not problems,
