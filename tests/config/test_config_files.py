@@ -93,3 +93,11 @@ def test_yaml_that_eats_itself(tmp_path: Path) -> None:
 def test_broken_json_names_its_line(tmp_path: Path) -> None:
     error = refusal(written(tmp_path, '{\n"seed": 1,\n}', "c.json"))
     assert "line" in error.message and "not valid JSON" in error.message
+
+
+@pytest.mark.parametrize(
+    "text", ["{name: Ada, author: me and you}", "name: Ada, author: me and you", "name：Ada，author：me and you"]
+)
+def test_a_mapping_may_be_typed_without_braces(text: str) -> None:
+    job = load_job([], {**OVERRIDES, "placeholders": text}).job
+    assert job.data.placeholders == {"name": "Ada", "author": "me and you"}
