@@ -217,6 +217,8 @@ export interface components {
          *
          *     answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
          *     folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
+         *     loaded: whether the chat has its model loaded; exports: the exports that name it, which of those waiting or at work
+         *     can't go on without it.
          */
         Deletion: {
             /** Folder */
@@ -246,6 +248,16 @@ export interface components {
              * @default []
              */
             others: string[];
+            /**
+             * Loaded
+             * @default false
+             */
+            loaded: boolean;
+            /**
+             * Exports
+             * @default []
+             */
+            exports: string[];
         };
         /**
          * Detail
@@ -1056,7 +1068,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description offer: settings that would mend it, where they can be told.
+         * @description offer: settings that would mend it, where they can be told. run: the run at work that is in the way.
          */
         Problem: {
             /** Field */
@@ -1081,6 +1093,8 @@ export interface components {
             offer: {
                 [key: string]: unknown;
             };
+            /** Run */
+            run?: string | null;
         };
         /**
          * Question
@@ -1655,7 +1669,7 @@ export interface components {
         };
         /**
          * ToLoad
-         * @description model: a run, a checkpoint, a folder, a GGUF file or a hub id.
+         * @description model: a run, a checkpoint, a folder, a GGUF file or a hub id. free: sessions that are unloaded for it.
          */
         ToLoad: {
             /** Model */
@@ -1674,6 +1688,11 @@ export interface components {
              * @default false
              */
             trusted: boolean;
+            /**
+             * Free
+             * @default []
+             */
+            free: string[];
         };
         /** ToRestore */
         ToRestore: {
@@ -1886,10 +1905,18 @@ export interface components {
              */
             keyed: boolean;
         };
-        /** Preview */
+        /**
+         * Preview
+         * @description before: whether a job of that name was there already, so that this one goes on where it left off.
+         */
         tunesmith__web__api__authoring__Preview: {
             /** Lines */
             lines: string[];
+            /**
+             * Before
+             * @default false
+             */
+            before: boolean;
         };
         /** Asked */
         tunesmith__web__api__configuration__Asked: {
