@@ -148,7 +148,8 @@ def begin_authoring(
     the run is listed with until then.
     """
     if is_run(run) and process_lives(RunReader(run).state()):
-        raise Clash(f"{studio.workspace.relative(run)} is at work already.", hint="Wait for its end, or stop it first.")
+        name = studio.workspace.relative(run)
+        raise Clash(f"{name} is at work already.", hint="Wait for its end, or stop it first.")
     if local and studio.devices_taken():
         if not is_run(run):
             text = flat_yaml(asked or {})

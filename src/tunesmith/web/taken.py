@@ -29,8 +29,9 @@ def export_clash(studio: Studio, folder: Path) -> tuple[Clash, str] | None:
     run = exporter_to(studio, folder)
     if run is None:
         return None
-    told = f"{run} is about to write to {folder.as_posix()} or does so now."
-    return Clash(told, hint="Choose another folder, or wait for its end.", field="export_dir"), run
+    place = folder.as_posix()
+    hint = "Choose another folder, or wait for its end."
+    return Clash(f"The export {run} writes to {place}.", hint=hint, field="export_dir"), run
 
 
 def free_for_export(studio: Studio, folder: Path) -> Path:
