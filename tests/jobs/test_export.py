@@ -15,6 +15,7 @@ from tunesmith.export.verify import Quality
 from tunesmith.finding import Finding
 from tunesmith.jobs.handles import TrainedRun
 from tunesmith.jobs.opened import progress, terminal
+from tunesmith.models.gguf import file
 from tunesmith.models.gguf.file import open_gguf
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer {n}, in a few words."} for n in range(8)]
@@ -76,6 +77,14 @@ def test_a_dry_run_writes_nothing(trained: Path, capsys: pytest.CaptureFixture[s
     assert main(["export", str(trained), "--to", "gguf,safetensors", "--dry-run"]) == 0
     assert "mine-f16.gguf" in capsys.readouterr().out
     assert not Path("exports").exists()
+
+
+def test_a_dry_run_reads_the_header_of_a_gguf_base_once(smollm2_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, read = list[Path](), file._open
+    monkeypatch.setattr(file, "_open", lambda path: (opened.append(path), read(path))[1])
+    asked = ["export", "--base", str(smollm2_gguf), "--to", "gguf", "--export-dir", "out", "--dry-run"]
+    for times in (1, 2):  # the next one reads it anew: the file may be another
+        assert main(asked) == 0 and len(opened) == times
 
 
 def test_llama_factorys_keys_export_too(trained: Path) -> None:

@@ -4,6 +4,9 @@ import asyncio
 import json
 import os
 import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -13,6 +16,7 @@ from tests.web.serving import wait_for
 
 from tunesmith.jobs import lines
 from tunesmith.runs.run import Run
+from tunesmith.web.api import exports
 from tunesmith.web.children import Child, Children, Gone, Unwanted
 from tunesmith.web.sessions import Session
 from tunesmith.web.studio import Studio
@@ -131,8 +135,8 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
             yield {}
 
         def look(question, stopped):
-            while not stopped.wait(0.01):
-                yield {}
+            stopped.wait(600)
+            yield {}
 
         def rows(question, stopped):
             yield {"rows": [], "columns": [], "editable": True, "revision": "1"}
@@ -141,7 +145,14 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
             yield {"number": 0}
             __import__("time").sleep(600)
 
-        serve({"hang": hang, "count": count, "die": die, "look": look, "rows": rows})
+        def forecast(question, stopped):
+            if question["settings"]["model_name_or_path"] == "slow/model":
+                __import__("time").sleep(600)
+            yield {"lines": ["made"]}
+
+        serve({
+            "hang": hang, "count": count, "die": die, "look": look, "estimate": look, "rows": rows, "forecast": forecast
+        })
     """
     (tmp_path / "counting_child.py").write_text(textwrap.dedent(module), encoding="utf-8")
     source = Path(__file__).parents[2] / "src"
@@ -185,18 +196,45 @@ def test_a_question_that_another_page_waits_for_is_not_ended(counting: Child) ->
     counting.end()
 
 
-def test_a_look_at_data_ends_with_the_browser_that_asked_for_it(
-    counting: Child, client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+def test_an_export_is_told_though_another_that_was_asked_just_before_is_called_off(
+    counting: Child, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page leaves one question and asks the next at once, when the studio has not yet seen it leave."""
+    monkeypatch.setattr(exports, "_FORECASTS", "counting_child")
+    monkeypatch.setattr(studio.children, "_named", {"counting_child": counting})
+    left = threading.Event()
+
+    def ask(name: str, wanted: Callable[[], bool]) -> list[str]:
+        return exports.preview_export(exports.Asked(settings={"model_name_or_path": name}), studio, wanted).lines
+
+    with ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(ask, "slow/model", lambda: not left.is_set())
+        wait_for(lambda: counting.awaited, "the first question")
+        left.set()
+        assert ask("some/model", lambda: True) == ["made"]
+        with pytest.raises(Unwanted):
+            earlier.result()
+    assert studio.children.named("counting_child") is not counting
+    studio.children.end_all()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("datasets/numbers/look", b"{}"), ("estimate", b'{"settings": {"model_name_or_path": "some/model"}}')],
+)
+def test_what_is_asked_of_data_ends_with_the_browser_that_asked_for_it(
+    counting: Child, client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch, path: str, body: bytes
 ) -> None:
     monkeypatch.setattr(studio.children, "asked", lambda: counting)
-    heard = iter([{"type": "http.request", "body": b"{}"}])
+    heard = iter([{"type": "http.request", "body": body}])
 
     async def receive() -> dict[str, object]:
         return next(heard, {"type": "http.disconnect"})
 
     async def send(message: object) -> None: ...
 
-    scope = {"type": "http", "method": "POST", "path": "/api/datasets/numbers/look", "query_string": b"", "headers": []}
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": f"/api/{path}", "query_string": b"", "headers": headers}
     asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
     assert client.post("/api/datasets/numbers/rows", json={}).json()["revision"] == "1"
     counting.end()

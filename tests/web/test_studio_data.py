@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.editing import keep_rows, put_back, replace_row, row_of, taken_out
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
+from tunesmith.jobs import memory
 from tunesmith.jobs.lines import CalledOff
+from tunesmith.jobs.memory import Memory
 from tunesmith.jobs.questions import OPERATIONS
 from tunesmith.text.rows import RowError
 from tunesmith.web.studio import Studio
@@ -284,6 +286,63 @@ def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:
     most = client.post("/api/estimate", json={"settings": asked | unknown}).json()
     assert most["longest"] == 2048 and most["at_most"] and most["parts"]["activations"] > told["parts"]["activations"]
     assert client.post("/api/estimate", json={"settings": {}}).json()["field"] == "model_name_or_path"
+
+
+@pytest.fixture
+def longest(
+    client: TestClient, studio: Studio, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int | None]:
+    """`longest(DATASET)`: tokens of the rows that the memory is told for; None where they are at most the cutoff."""
+    here = Memory()
+
+    class Here:
+        def ask(self, do: str, wanted: object, **question: object) -> dict[str, object]:
+            (answer,) = here.estimate(json.loads(json.dumps(question)), threading.Event())
+            return answer
+
+    monkeypatch.setattr(studio.children, "asked", Here)
+
+    def tell(dataset: str, **others: object) -> int | None:
+        settings = {"model_name_or_path": tiny_model, "use_cpu": True, "dataset": dataset, **others}
+        told = client.post("/api/estimate", json={"settings": settings}).json()
+        return None if told["at_most"] else int(told["longest"])
+
+    return tell
+
+
+def test_memory_is_told_for_the_data_as_it_is_now(workspace: Path, longest: Callable[..., int | None]) -> None:
+    info, rows = workspace / "data" / "dataset_info.json", workspace / "data" / "notes" / "rows.jsonl"
+    rows.parent.mkdir()
+
+    def name(**columns: str) -> None:
+        info.write_text(json.dumps({"notes": {"file_name": "notes", "columns": columns}}), encoding="utf-8")
+
+    name(prompt="q", response="a")
+    rows.write_text('{"q": "1", "a": "2", "b": "one two three four five six"}\n', encoding="utf-8")
+    first = longest("notes")
+    with rows.open("a", encoding="utf-8") as file:  # the folder's own time stays
+        file.write('{"q": "one two three", "a": "2", "b": "3"}\n')
+    grown = longest("notes")
+    name(prompt="q", response="b")
+    mapped = longest("notes")
+    assert first and grown and mapped and first < grown < mapped
+
+
+def test_the_longest_row_is_looked_for_among_those_that_are_trained_on(
+    workspace: Path, longest: Callable[..., int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"instruction": "short", "output": "x"}] * 5 + [{"instruction": "the long one " * 5, "output": "x"}]
+    (workspace / "data" / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    info = {"all": {"file_name": "rows.json"}, "drawn": {"file_name": "rows.json", "num_samples": 3}}
+    (workspace / "data" / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    short, whole = longest("all", max_samples=2), longest("all")
+    assert short and whole and short < whole
+    assert longest("drawn", max_samples=2) == whole  # drawn from all, and the first two of these taken
+    taken: list[object] = []
+    monkeypatch.setattr(memory, "while_wanted", lambda rows, _: (taken.append(row) or row for row in rows))
+    monkeypatch.setattr(memory, "_GLANCED", 4)
+    assert longest("all", max_samples=6) is None and len(taken) == 5  # a form does not wait for the end of a large file
+    assert longest("all", max_samples=5) is None and longest("all", max_samples=4) == short
 
 
 def test_another_cutoff_is_told_from_lengths_that_are_known(

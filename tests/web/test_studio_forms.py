@@ -11,8 +11,10 @@ from starlette.testclient import TestClient
 from tunesmith.authoring.options import ConvertSettings
 from tunesmith.config.fields import fields, helps_of
 from tunesmith.config.load import load_job, parse_arguments
+from tunesmith.jobs import launch
 from tunesmith.runs.run import Run
 from tunesmith.web.forms import COMMON, as_command, is_automatic, schema_for
+from tunesmith.web.studio import Studio
 
 
 @pytest.mark.parametrize("verb", COMMON)
@@ -154,6 +156,25 @@ def test_what_would_end_a_run_at_its_start_is_told_before(client: TestClient, wo
     (taken,) = problems(template="chatml", output_dir="saves/x")
     assert taken["offer"] == {"output_dir": "saves/x_2"}
     assert problems(template="chatml", **taken["offer"]) == []
+
+
+def test_a_torch_for_gpus_without_one_computes_on_the_cpu(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch, tiny_model: str
+) -> None:
+    settings = {"model_name_or_path": tiny_model, "dataset": "numbers", "template": "chatml", "quantization_bit": 4}
+
+    def on_the_cpu() -> bool:
+        told = client.post("/api/config/check", json={"settings": settings}).json()
+        return any("this run is on the CPU" in problem["message"] for problem in told["problems"])
+
+    monkeypatch.setattr(launch, "_torch_builds", lambda: {"cuda": "13.0"})
+    monkeypatch.setattr(launch, "nvidia_gpus", lambda: list[str]())
+    assert on_the_cpu()
+    monkeypatch.setattr(launch, "nvidia_gpus", lambda: ["GPU 0: NVIDIA T4 (UUID: GPU-1)"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    assert not on_the_cpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert on_the_cpu()
 
 
 def test_arguments_are_saved_and_nobody_is_overwritten_unseen(client: TestClient) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies
 
 from tunesmith.authoring.journal import Journal
 from tunesmith.data.editing import revision
+from tunesmith.evaluation.results import Predictions
 from tunesmith.runs.run import Run
 from tunesmith.web import queue, starting
 from tunesmith.web.app import create_app
@@ -76,7 +77,10 @@ def _furnish() -> None:
     for name, kind in zip(RUNS, ("train", "train", "train", "data make", "eval"), strict=True):
         _run(Path(name), kind)
     Run.open(Path("saves/dead")).update(status="running", pid=NOBODY)
-    Path("saves/asked/generated_predictions.jsonl").write_text('{"predict": "a", "label": "b"}\n', encoding="utf-8")
+    answer = '{"index": 0, "predict": "a", "label": "b"}\n'
+    answers = Path("saves/asked/generated_predictions.jsonl")
+    answers.write_text(answer, encoding="utf-8")
+    assert len(Predictions(answers).refresh()) == 1  # pages without answers would break nothing
     Journal(Path("saves/made/journal.sqlite")).close()
 
 

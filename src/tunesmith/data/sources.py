@@ -73,11 +73,15 @@ class Meter:
 def locate(entry: DatasetEntry, cache_dir: Path) -> list[SourceFile]:
     """The files that make up a data set, in a fixed order; fetched first where they lie elsewhere."""
     if entry.place == "file" and entry.hub_repo is None:
-        path = Path(entry.location)
-        files = _folder_files(path) if path.is_dir() else [path]
+        files = files_at(Path(entry.location))
     else:
         files = fetch(entry, cache_dir)
     return [_source_file(path) for path in files]
+
+
+def files_at(path: Path) -> list[Path]:
+    """The data files of a place on this machine: the file itself, or those of the folder in a fixed order."""
+    return _folder_files(path) if path.is_dir() else [path]
 
 
 def read_rows(files: list[SourceFile], meter: Meter | None = None) -> Iterator[SourceRow]:

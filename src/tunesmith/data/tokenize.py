@@ -93,7 +93,7 @@ def _tokenize(
     refusals, left = Refusals(), Counter[str]()
     read = truncated = 0
     with TokenWriter(folder) as writer:
-        for batch in _batches(itertools.islice(rows, _limit(entry, options)), options.batch_rows):
+        for batch in _batches(itertools.islice(rows, rows_read(entry, options.max_samples)), options.batch_rows):
             read += len(batch)
             examples = _examples(batch, reader, refusals, left, options.strict)
             samples = list(usable_samples(examples, options.encoder, refusals, options.strict))
@@ -122,9 +122,9 @@ def _tokenize(
         return writer.finish({"report": found.to_json()}), found
 
 
-def _limit(entry: DatasetEntry, options: TokenizeOptions) -> int | None:
+def rows_read(entry: DatasetEntry, max_samples: int | None) -> int | None:
     """Rows read from the files: `max_samples`, unless they are first to be drawn at random from all."""
-    return options.max_samples if entry.num_samples is None else None
+    return max_samples if entry.num_samples is None else None
 
 
 def _batches(rows: Iterable[SourceRow], size: int) -> Iterator[list[SourceRow]]:
@@ -178,7 +178,7 @@ def _key(entry: DatasetEntry, files: Sequence[SourceFile], options: TokenizeOpti
         options.stage,
         options.encoder_key,
         sorted(options.placeholders.items()),
-        _limit(entry, options),
+        rows_read(entry, options.max_samples),
         entry.formatting,
         entry.columns,
         entry.columns_given,

@@ -12,9 +12,7 @@ from tunesmith.config.load import Resolved, dump_yaml
 from tunesmith.errors import UserError
 from tunesmith.finding import Finding
 from tunesmith.jobs.ending import ending_recorded
-from tunesmith.jobs.launch import torch_device
 from tunesmith.jobs.process import settled_libraries
-from tunesmith.models.quantizable import must_be_quantizable
 from tunesmith.runs.follower import Follower
 from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.run import Run, flat_yaml
@@ -69,13 +67,6 @@ def validate(job: Job) -> None:
                 hint=f"pip install {tracker}, or leave it out of report_to.",
                 field="report_to",
             )
-
-
-def fit_for_this_machine(job: Job) -> None:
-    """UserError where the machine that this is asked on can't run the job, whatever another one could."""
-    device = torch_device(use_cpu=job.training.use_cpu)
-    if job.model.quantization_bit is not None and device is not None:
-        must_be_quantizable(job.model.quantization_bit, device)
 
 
 def _open_run(resolved: Resolved, checkpoint: Path | None) -> Run:

@@ -39,9 +39,11 @@ _REPEATS = "export.yaml"  # the configuration that repeats an export, beside wha
 @settled_libraries()
 def preview(job: Job) -> int:
     """Tell what `export` would write, and what that takes."""
+    from tunesmith.models.gguf.file import headers_kept
+
     job = _with_stored_base(job)
     console = terminal()
-    with _opened(job, console) as model:
+    with headers_kept(), _opened(job, console) as model:
         forecast(job, model, console)
     console.print(tr("Nothing was written."), style="dim")
     return 0

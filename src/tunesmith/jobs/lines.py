@@ -12,13 +12,14 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from tunesmith.errors import UserError
 from tunesmith.jobs.ending import is_out_of_memory
 
+T = TypeVar("T")
 Question = Mapping[str, Any]
 Operation = Callable[[Question, threading.Event], Iterator[dict[str, Any]]]
 """Takes the question and an event that is set when the rest is not wanted; gives the parts of the answer."""
@@ -32,6 +33,13 @@ def go_on(stopped: threading.Event) -> None:
     """CalledOff where the answer was: an operation that takes long asks between two rows or batches."""
     if stopped.is_set():
         raise CalledOff
+
+
+def while_wanted(rows: Iterable[T], stopped: threading.Event) -> Iterator[T]:
+    """The rows for as long as somebody wants them, also while those before the first one are passed over."""
+    for row in rows:
+        go_on(stopped)
+        yield row
 
 
 def serve(operations: Mapping[str, Operation]) -> None:

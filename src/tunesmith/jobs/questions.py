@@ -5,12 +5,10 @@ Every question brings the settings of a job; heavy libraries come in where a que
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,8 @@ from tunesmith.config.places import cache_folder
 from tunesmith.errors import UserError
 from tunesmith.jobs import lengths
 from tunesmith.jobs.changes import CHANGES, dataset_of, job_of
-from tunesmith.jobs.lines import Operation, Question, go_on, serve
+from tunesmith.jobs.lines import Operation, Question, go_on, serve, while_wanted
+from tunesmith.jobs.memory import Memory
 
 if TYPE_CHECKING:
     from tunesmith.data.catalog import DatasetEntry
@@ -31,84 +30,7 @@ if TYPE_CHECKING:
 _LISTED = 200
 _MOST_ALIGNED = 20_000
 _GLANCED = 20_000
-_TOKENIZED = 64
 Part = dict[str, Any]
-_LONGEST: dict[str, int | None] = {}
-
-
-def estimate(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """Memory of a step over the longest rows. free: bytes on the device, which is `cpu` or `cuda`. look: the
-    data's files as they are now, where they may be looked at; at_most: whether the rows are taken to be of cutoff_len
-    tokens without knowing it."""
-    from tunesmith.models.locate import locate
-    from tunesmith.models.precision import choose_device, choose_precision, device_facts, requested_precision
-    from tunesmith.models.vocabulary import prepare_vocabulary
-    from tunesmith.training.ground import estimate_step
-
-    job = job_of(question)
-    if not job.model.model_name_or_path:
-        raise UserError("No model is chosen yet.", field="model_name_or_path")
-    located = locate(replace(job.model, train_from_scratch=True))  # of a hub's model the small files alone
-    folder = prepare_vocabulary(job.model, located, cache_folder()).folder
-    kind = str(question.get("device", "cpu"))
-    device = choose_device(use_cpu=kind == "cpu")
-    precision = choose_precision(requested_precision(job.training), device_facts(device))
-    free = int(question.get("free", 0))
-    longest = _longest_row_known(job, question["look"], stopped) if question.get("look") else None
-    length = longest or job.data.cutoff_len
-    found = estimate_step(job, folder, precision, length, device=kind, free=free)
-    yield {
-        "parts": dict(found.parts),
-        "total": found.total,
-        "trainable": found.parameters.trainable,
-        "parameters": found.parameters.total,
-        "checkpointing": found.checkpointing,
-        "precision": precision.note,
-        "longest": length,
-        "at_most": longest is None,
-    }
-
-
-def _longest_row_known(job: Job, files: Any, stopped: threading.Event) -> int | None:
-    """As `_longest_row`, which is looked for once as long as neither the data nor what is made of it changes."""
-    key = repr((job.data, job.objective.stage, job.model, files))
-    if key not in _LONGEST:
-        _LONGEST[key] = _longest_row(job, stopped)
-    return _LONGEST[key]
-
-
-def _longest_row(job: Job, stopped: threading.Event) -> int | None:
-    """Tokens of the longest row that training would meet; None where that takes reading too much, or can't be told.
-
-    Only the rows of the most bytes are tokenized: one of them is the longest in tokens, or all but.
-    """
-    from tunesmith.data.catalog import resolve
-    from tunesmith.data.examples import ExampleReader, Refusal
-    from tunesmith.data.sources import locate
-    from tunesmith.data.tokenize import open_dataset
-    from tunesmith.jobs.data import text_reader
-    from tunesmith.text.rows import RowError
-
-    if job.data.packing or job.data.neat_packing or job.data.streaming:
-        return job.data.cutoff_len
-    found = []
-    try:
-        entries = resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name)
-        encoder = text_reader(job).encoder(job, job.data.cutoff_len)
-        for entry in entries:
-            if entry.place != "file":
-                return None
-            layout, source = open_dataset(entry, locate(entry, cache_folder()), job.objective.stage)
-            examples = ExampleReader(layout, job.data.placeholders)
-            rows = list(itertools.islice(_wanted(source, stopped), job.data.max_samples or _GLANCED + 1))
-            if len(rows) > _GLANCED:
-                return None
-            read = [one.example for one in map(examples.read, rows) if not isinstance(one, Refusal)]
-            found += heapq.nlargest(_TOKENIZED, read, key=lambda example: len(repr(example).encode()))
-        tokens = [len(one.input_ids) for one in encoder.encode(found) if not isinstance(one, RowError)]
-    except UserError:  # the check tells of it
-        return None
-    return max(tokens, default=None)
 
 
 def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
@@ -122,13 +44,13 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
     reader = ExampleReader(layout, job.data.placeholders) if layout else None
     first, most = int(question.get("offset", 0)), int(question.get("limit", 20))
     listed = []
-    for number, row in enumerate(itertools.islice(_wanted(read_rows(files), stopped), first, first + most), first):
+    for number, row in enumerate(itertools.islice(while_wanted(read_rows(files), stopped), first, first + most), first):
         read = reader.read(row) if reader else None
         refused = read.reason if isinstance(read, Refusal) else None
         listed.append(_shown(number, row) | {"problem": refused})
     yield {
         "rows": listed,
-        "columns": _columns_wanted(files, layout),
+        "columns": _columnswhile_wanted(files, layout),
         "problem": problem,
         "editable": all(file.path.suffix.lower() in EDITABLE for file in files) and entry.place == "file",
         "revision": ",".join(revision(file.path) for file in files),
@@ -222,7 +144,7 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
     examples = ExampleReader(layout, job.data.placeholders)
     first, most = int(question.get("offset", 0)), int(question.get("limit", 5))
     samples: list[Part] = []
-    for number, row in enumerate(itertools.islice(_wanted(source, stopped), first, first + most), first):
+    for number, row in enumerate(itertools.islice(while_wanted(source, stopped), first, first + most), first):
         read = examples.read(row)
         sample: Any = RowError(read.reason) if isinstance(read, Refusal) else whole.encode([read.example])[0]
         if isinstance(sample, RowError):
@@ -246,13 +168,6 @@ def mask(question: Question, stopped: threading.Event) -> Iterator[Part]:
         "notes": [*reader.notes, *whole.notes],
         "template": getattr(reader.template, "name", None),
     }
-
-
-def _wanted(rows: Iterator[SourceRow], stopped: threading.Event) -> Iterator[SourceRow]:
-    """The rows for as long as somebody wants them, also while those before the first one are passed over."""
-    for row in rows:
-        go_on(stopped)
-        yield row
 
 
 def _layout(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> tuple[Any, Part | None]:
@@ -295,7 +210,7 @@ def _columns_found(files: list[SourceFile]) -> list[str]:
     return list(names)
 
 
-def _columns_wanted(files: list[SourceFile], layout: Any) -> list[str]:
+def _columnswhile_wanted(files: list[SourceFile], layout: Any) -> list[str]:
     """The columns that a row may have: those of the first rows, and the two that the format can't do without."""
     needed = [layout.columns.prompt, layout.columns.response] if layout and layout.format.name == "alpaca" else []
     return list(dict.fromkeys([*_columns_found(files), *(name for name in needed if name)]))
@@ -339,7 +254,7 @@ def _pieces(ids: list[int], trained: list[bool], kept: list[bool] | None, reader
 
 
 OPERATIONS: dict[str, Operation] = {
-    "estimate": estimate,
+    "estimate": Memory().estimate,
     "rows": rows,
     "look": look,
     "cutoff": lengths.cutoff,

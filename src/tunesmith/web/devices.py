@@ -13,7 +13,7 @@ import psutil
 from pydantic import BaseModel
 
 from tunesmith.errors import UserError
-from tunesmith.jobs.launch import torch_cuda_version
+from tunesmith.jobs.launch import gpu_count, torch_cuda_version, torch_device
 from tunesmith.web.language import Told
 
 CPU = "cpu"
@@ -49,6 +49,13 @@ class Devices:
 
     def ids(self) -> list[str]:
         return [device.id for device in self.all()]
+
+    def kind(self, *, use_cpu: bool = False) -> str | None:
+        """`cpu` or `mps` where a training here can't compute on anything else; None where it may find a GPU."""
+        built_for = torch_device(use_cpu=use_cpu)
+        if built_for is None and torch_cuda_version() is not None and not self.has_gpu():
+            return None if gpu_count(os.environ) else CPU  # some are chosen by names that are not listed here
+        return built_for
 
     def known(self, chosen: Sequence[str] | None) -> list[str]:
         """The devices that were chosen; UserError for one that there is not."""

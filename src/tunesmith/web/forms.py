@@ -17,8 +17,10 @@ from tunesmith.config.load import Resolved, load_job, read_settings
 from tunesmith.config.settle import UNKNOWN_KEY
 from tunesmith.config.shell import shell_line
 from tunesmith.errors import UserError
+from tunesmith.models.quantizable import must_be_quantizable
 from tunesmith.runs.environment import is_secret
 from tunesmith.runs.run import flat_yaml
+from tunesmith.web.devices import Devices
 from tunesmith.web.workspace import Workspace
 
 VERBS = ("train", "eval", "export", "chat")
@@ -89,7 +91,7 @@ def is_automatic(help: str) -> bool:
 
 
 def check(
-    verb: str, settings: Mapping[str, Any], workspace: Workspace, *, exposed: bool
+    verb: str, settings: Mapping[str, Any], workspace: Workspace, devices: Devices, *, exposed: bool
 ) -> tuple[Resolved | None, list[UserError]]:
     """The job that the settings make, by the same rules as files and flags, and all that is wrong with them."""
     try:
@@ -107,10 +109,18 @@ def check(
 
     try:
         execute.validate(resolved.job)
-        execute.fit_for_this_machine(resolved.job)
+        _must_fit(resolved.job, devices)
     except UserError as error:
         return resolved, [error]
     return resolved, obstacles(resolved.job)
+
+
+def _must_fit(job: Job, devices: Devices) -> None:
+    """UserError where this machine can't run the job, whatever another one could."""
+    if (bits := job.model.quantization_bit) is not None:
+        device = devices.kind(use_cpu=job.training.use_cpu)
+        if device is not None:
+            must_be_quantizable(bits, device)
 
 
 def load(verb: str, settings: Mapping[str, Any]) -> Resolved:

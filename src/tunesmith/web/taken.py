@@ -54,5 +54,5 @@ def named_run(error: UserError, folder: str, workspace: Workspace) -> tuple[User
     if not lives:
         return error, None
     name = workspace.relative(run.path)
-    hint = "Choose another output_dir, or stop it first."
+    hint = "Choose another folder, or stop it first."
     return Clash(f"{name} is at work in this folder.", hint=hint, field=error.field, code=error.code), name

@@ -12,6 +12,8 @@ import math
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,6 +44,7 @@ _MOST_DIMENSIONS = 4
 # What reading bytes as the header they are not comes to: unknown types, absurd lengths, text that is none.
 _NONSENSE = (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError)
 _SMALL = 4096
+_KEPT: ContextVar[dict[Path, GGUFFile] | None] = ContextVar("headers_kept", default=None)
 _ROWS_BYTES = 4 << 20  # quantized bytes dequantized at once; the float32 form is up to 16 times as large
 
 
@@ -93,8 +96,27 @@ class GGUFFile:
                 yield dequantize(block.reshape(count, tensor.row_bytes), tensor.kind)
 
 
+@contextmanager
+def headers_kept() -> Iterator[None]:
+    """Within it each file is read once by `open_gguf`: for what asks several times and writes nothing."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 def open_gguf(path: Path) -> GGUFFile:
     """Read the header. UserError for another format, a file cut short, or one part of a split file."""
+    kept = _KEPT.get()
+    if kept is None:
+        return _read(path)
+    if path not in kept:
+        kept[path] = _read(path)
+    return kept[path]
+
+
+def _read(path: Path) -> GGUFFile:
     try:
         return _open(path)
     except (struct.error, EOFError) as error:

@@ -99,7 +99,7 @@ def key_help(key: str) -> Help:
 @router.post("/config/check")
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
-    resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, exposed=studio.exposed)
+    resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, studio.devices, exposed=studio.exposed)
     problems = [_problem(studio, error, resolved) for error in errors]
     if asked.verb == "export" and resolved and not errors:
         problems = _export_problems(studio, resolved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from typing import Annotated, Any
@@ -10,9 +11,10 @@ from pydantic import BaseModel, Field
 
 from tunesmith.config import Job
 from tunesmith.data.catalog import resolve
+from tunesmith.data.sources import files_at
 from tunesmith.errors import UserError
 from tunesmith.web import forms
-from tunesmith.web.access import TheStudio, router_of
+from tunesmith.web.access import Listening, TheStudio, router_of
 from tunesmith.web.devices import CPU
 from tunesmith.web.language import Told
 from tunesmith.web.studio import Studio
@@ -55,7 +57,8 @@ class Estimate(BaseModel):
 
 
 @router.post("/estimate")
-def estimate(asked: Asked, studio: TheStudio) -> Estimate:
+def estimate(asked: Asked, studio: TheStudio, wanted: Listening) -> Estimate:
+    """One that nobody waits for any more is called off: the page asks while somebody types."""
     settings = {key: asked.settings[key] for key in _KEYS if asked.settings.get(key) not in (None, "", [])}
     if not settings.get("model_name_or_path"):
         raise UserError("No model is chosen yet.", field="model_name_or_path")
@@ -71,7 +74,8 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
     key = json.dumps([settings, kind, free, data], sort_keys=True, default=str)
     answer = _remembered(studio.estimates, key)
     if answer is None:
-        answer = studio.children.asked().ask("estimate", settings=settings, device=kind, free=free, look=data)
+        asking = {"settings": settings, "device": kind, "free": free, "look": data}
+        answer = studio.children.asked().ask("estimate", wanted, **asking)
         studio.estimates[key] = answer
         while len(studio.estimates) > _KEPT:
             studio.estimates.popitem(last=False)
@@ -90,18 +94,23 @@ def estimate(asked: Asked, studio: TheStudio) -> Estimate:
     )
 
 
-def _data_here(studio: Studio, job: Job) -> list[tuple[str, int]]:
-    """The files of the job's data sets and when each was changed; empty where not all of them lie in the workspace."""
+def _data_here(studio: Studio, job: Job) -> str:
+    """A mark of the job's data sets as they are: how each is read, and size and time of every file. "" where not all of
+    them lie in the workspace."""
     if job.data.dataset_dir.startswith("REMOTE:"):
-        return []
+        return ""
+    seen: list[object] = []
     try:
-        entries = resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name)
-        if any(entry.place != "file" for entry in entries):
-            return []
-        places = [studio.workspace.inside(entry.location, field="dataset") for entry in entries]
-        return [(str(place), place.stat().st_mtime_ns) for place in places]
+        for entry in resolve(job.data.dataset, job.data.dataset_dir, hub=job.model.hub_name):
+            if entry.place != "file":
+                return ""
+            seen.append(entry)
+            for path in files_at(studio.workspace.inside(entry.location, field="dataset")):
+                file = studio.workspace.inside(path, field="dataset").stat()
+                seen.append((path, file.st_mtime_ns, file.st_size))
     except (UserError, OSError):  # the check tells of it
-        return []
+        return ""
+    return hashlib.sha256(repr(seen).encode("utf-8")).hexdigest() if seen else ""
 
 
 def _remembered(estimates: OrderedDict[str, dict[str, Any]], key: str) -> dict[str, Any] | None:

@@ -15,7 +15,6 @@ from tunesmith.export.modelfile import create_command, model_name
 from tunesmith.runs.files import read_json
 from tunesmith.web import forms, starting
 from tunesmith.web.access import Id, Listening, TheStudio, router_of
-from tunesmith.web.children import Unwanted
 from tunesmith.web.language import Told
 from tunesmith.web.sources import OF_A_MODEL, settings_of
 from tunesmith.web.studio import Studio
@@ -101,16 +100,12 @@ def export_source(asked: Place, studio: TheStudio) -> Source:
 @router.post("/export/preview")
 def preview_export(asked: Asked, studio: TheStudio, wanted: Listening) -> Preview:
     """Nothing is written. UserError where the disk would not do, or the export can't be made. Several are made one
-    after the other; one that nobody waits for any more is called off."""
+    after the other; one that nobody waits for any more is ended: it may be downloading."""
     settings = {key: value for key, value in asked.settings.items() if key != "trust_remote_code"}
     resolved = forms.load("export", settings)  # nothing of a model is run to tell what an export takes
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    try:
-        told = studio.children.asked(_FORECASTS).ask("forecast", wanted, settings=to_flat(resolved.job))
-    except Unwanted:
-        if not Path(resolved.job.model.model_name_or_path).exists():  # it may be downloading what nobody wants
-            studio.children.end(_FORECASTS)
-        raise
+    child = studio.children.afresh(_FORECASTS, wanted)
+    told = child.ask("forecast", wanted, settings=to_flat(resolved.job))
     return Preview(lines=told["lines"])
 
 

@@ -1905,18 +1905,10 @@ export interface components {
              */
             keyed: boolean;
         };
-        /**
-         * Preview
-         * @description before: whether a job of that name was there already, so that this one goes on where it left off.
-         */
+        /** Preview */
         tunesmith__web__api__authoring__Preview: {
             /** Lines */
             lines: string[];
-            /**
-             * Before
-             * @default false
-             */
-            before: boolean;
         };
         /** Asked */
         tunesmith__web__api__configuration__Asked: {
