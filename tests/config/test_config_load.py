@@ -60,6 +60,14 @@ resume_from_checkpoint: null
 """
 
 
+@pytest.mark.parametrize(
+    "text", ["{name: Ada, author: me and you}", "name: Ada, author: me and you", "name：Ada，author：me and you"]
+)
+def test_a_mapping_may_be_typed_without_braces(text: str) -> None:
+    job = load_job([], {**BASE, "placeholders": text}).job
+    assert job.data.placeholders == {"name": "Ada", "author": "me and you"}
+
+
 def load(text: str, tmp_path: Path, verb: str = "train", name: str = "cfg.yaml", **overrides: object) -> Resolved:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from math import isfinite
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.arguments import flag_value
 from tunesmith.config.fields import Field, fields
 from tunesmith.config.job import SECTIONS, Job
-from tunesmith.config.reading import Setting
+from tunesmith.config.reading import Setting, plain
 from tunesmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+_PAIR = re.compile(r"\s*([\w-]+)\s*[:：]\s*(.+)", re.DOTALL)
 
 
 def shape(field: Field, value: Any) -> Any:
@@ -29,13 +32,22 @@ def shape(field: Field, value: Any) -> Any:
         items = list(items) if isinstance(items, list | tuple) else [items]
         items = [str(item).strip() if isinstance(item, str | PurePath) else item for item in items]
         return [] if items == ["none"] else [item for item in items if item != ""]
-    if field.takes("mapping") and isinstance(value, str) and value.lstrip().startswith("{"):
-        return flag_value(value, free=True)  # JSON in quotes, as transformers takes it
+    if (mapping := field.takes("mapping")) and isinstance(value, str):
+        if value.lstrip().startswith("{"):
+            return flag_value(value, free=True)  # JSON in quotes, as transformers takes it
+        of_text = mapping.item is not None and mapping.item.kind == "text"
+        return {key: text if of_text else plain(text) for key, text in _pairs(value)} or value
     if isinstance(value, Mapping):
         return _as_data(field, value)
     if field.takes("true or false") and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     return value
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """`name: Ada, author: me` as a person types it, with ASCII or Chinese marks; empty for a text of another form."""
+    found = [_PAIR.fullmatch(part) for part in re.split(r"[,，](?=\s*[\w-]+\s*[:：])", text)]
+    return [(pair[1], pair[2].strip()) for pair in found if pair] if all(found) else []
 
 
 def _split(text: str) -> list[str]:

@@ -212,6 +212,8 @@ def _with_one_precision(settings: dict[str, Any]) -> dict[str, Any]:
 def _of_the_page(error: UserError, file: str = "", name: str = "") -> UserError:
     """A mistake as it is told on the page: the file by the name it was given by, and no command for a terminal."""
     hint = "Leave it out, or search the form for what you mean." if error.code == UNKNOWN_KEY else error.hint
+    if hint == f"`tunesmith help {error.field}` says more.":  # that stands below the field
+        hint = ""
     message = error.message.replace(file, name) if file else error.message
     return UserError(message, hint=hint.replace(file, name) if file else hint, field=error.field, code=error.code)
 

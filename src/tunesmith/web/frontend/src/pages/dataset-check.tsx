@@ -4,6 +4,7 @@ import type { Look } from "../api/types";
 import type { Resource } from "../api/use";
 import { bytes, named, number, t } from "../i18n";
 import { Button, Failure, Labelled, Note, Waiting } from "../ui/parts";
+import { Said } from "../ui/said";
 import { attempt } from "../ui/toast";
 import { columnOf, isClearable, ROLES, rolesOf, toSave, type Columns } from "./reading";
 
@@ -54,8 +55,8 @@ function Findings({ name, look, again, reading }: { name: string; look: Look; ag
       {look.near_duplicates > 0 && <Note><p>{t("dataset.near", { n: look.near_duplicates })}</p></Note>}
       {look.contradictions > 0 && <Note tone="warn"><p>{t("dataset.contradictions", { n: look.contradictions })}</p></Note>}
       {look.unasked > 0 && <Note tone="warn"><p>{t("dataset.unasked", { n: look.unasked })}</p><p className="muted">{look.unasked_at.join(" · ")}{look.unasked > look.unasked_at.length ? " …" : ""}</p></Note>}
-      {look.notes.map((note) => <Note key={note}><p>{note}</p></Note>)}
-      {Object.keys(look.placeholders).length > 0 && <Note tone="warn"><p>{t("dataset.placeholders", { names: Object.keys(look.placeholders).join(", ") })}</p></Note>}
+      {look.notes.map((note) => <Note key={note}><p><Said text={note} /></p></Note>)}
+      {Object.keys(look.placeholders).length > 0 && <Note tone="warn"><p><Said text={t("dataset.placeholders", { names: Object.keys(look.placeholders).join(", ") })} /></p></Note>}
     </>
   );
 }
