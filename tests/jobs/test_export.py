@@ -245,7 +245,11 @@ def test_files_of_an_earlier_export_are_told(trained: Path, capsys: pytest.Captu
     assert Path("exports/mine/quality.png").is_file()
     capsys.readouterr()
     assert main(["export", str(trained), "--quant", "f16"]) == 0
-    assert "of an earlier export: mine-f32.gguf" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of an earlier export: mine-f32.gguf" in said
+    assert "replaces mine-f16.gguf of an earlier" in said and "keeps mine-f32.gguf of an earlier" in said
+    rows = json.loads(Path("exports/mine/quality.json").read_text(encoding="utf-8"))["files"]
+    assert sorted(row["file"] for row in rows) == ["mine-f16.gguf", "mine-f32.gguf"], "what stays keeps its verdict"
     assert not Path("exports/mine/quality.png").exists(), "it shows files as they were"
 
 

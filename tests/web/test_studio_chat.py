@@ -58,9 +58,13 @@ def test_a_model_answers_equally_for_equal_seeds_and_is_gone_when_unloaded(
     assert ask(settings={"temperature": -1})[-1]["kind"] == "error"
     assert ask(messages=[{"role": "assistant", "content": "x"}])[-1]["kind"] == "error"
 
-    assert client.delete(f"/api/chat/{session}").status_code == 204
-    assert not psutil.pid_exists(pid)
+    other = {"model": tiny_model, "settings": {"use_cpu": True}, "free": [session]}
+    replacing = client.post("/api/chat/load", json=other).json()["session"]
+    assert not psutil.pid_exists(pid), "the memory is free before another model takes it"
     assert client.post(f"/api/chat/{session}/answer", json={"messages": [{"role": "user"}]}).status_code == 404
+    assert [one["session"] for one in client.get("/api/chat").json()] == [replacing]
+    assert client.delete(f"/api/chat/{replacing}").status_code == 204
+    assert client.get("/api/chat").json() == []
 
 
 def test_a_model_that_is_not_there_is_told_of(client: TestClient) -> None:

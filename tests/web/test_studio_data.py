@@ -174,6 +174,7 @@ def test_from_upload_to_mask(client: TestClient, tiny_model: str, workspace: Pat
     learned = "".join(piece["text"] for piece in sample["pieces"] if piece["trained"])
     assert "c?" in text and learned.startswith("d 好") and "c?" not in learned
     assert {"special", "masked", "trained"} <= {piece["kind"] for piece in sample["pieces"]}
+    assert {piece["trained"] for piece in sample["pieces"] if piece["kind"] == "special"} == {True, False}
     asked["settings"]["cutoff_len"] = 16  # type: ignore[index]
     (cut,) = client.post("/api/datasets/mine/mask", json=asked).json()["samples"]
     kept = sum(len(piece["ids"]) for piece in cut["pieces"] if piece["kind"] != "truncated")

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from tunesmith.runs.processes import birth
 from tunesmith.runs.run import Run
 from tunesmith.web.queue import Job
+from tunesmith.web.sessions import Session
 from tunesmith.web.studio import Studio
 
 
@@ -56,6 +57,43 @@ def test_what_goes_with_a_run_is_told_and_the_rest_stays(client: TestClient, wor
     assert told["bytes"] == before - len("mine") * len(mine)
     assert client.delete("/api/runs/saves/x").status_code == 204
     assert sorted(path.name for path in run.layout.root.iterdir()) == mine and Path("exports/mine").is_dir()
+
+
+def test_whoever_uses_a_run_is_told_before_it_is_deleted(client: TestClient, studio: Studio) -> None:
+    for name in ("mine", "other"):
+        Run.create(Path("saves") / name, {}, {}).finish("finished")
+    Run.create(Path("saves/x"), {}, {"adapter_name_or_path": ["saves/mine"]}, kind="export").finish("finished")
+    studio.sessions._sessions["a"] = Session(session="a", model="saves/mine/checkpoint-2")
+    studio.changed()
+    found = {name: client.get(f"/api/runs/saves/{name}/deletion").json() for name in ("mine", "other")}
+    assert {name: (told["loaded"], told["exports"]) for name, told in found.items()} == {
+        "mine": (True, ["saves/x"]), "other": (False, []),
+    }  # fmt: skip
+
+
+def test_a_folder_that_another_tab_writes_to_is_refused_by_the_name_of_its_run(
+    client: TestClient, studio: Studio, tiny_model: str
+) -> None:
+    def first(settings: dict[str, object], verb: str) -> dict[str, object]:
+        asked = {"verb": verb, "settings": {"model_name_or_path": tiny_model, **settings}}
+        problem: dict[str, object] = client.post("/api/config/check", json=asked).json()["problems"][0]
+        assert str(problem["run"]) in str(problem["message"])
+        return problem
+
+    Run.create(Path("saves/export/a_1"), {}, {"export_dir": "exports/a"}, kind="export")
+    studio.changed()
+    export = {"export_dir": "./exports/a", "export_to": "gguf"}
+    told = first(export, "export")
+    assert (told["run"], told["offer"]) == ("saves/export/a_1", {"export_dir": "exports/a_2"})
+    asked = {"verb": "export", "settings": {"model_name_or_path": tiny_model, **export}}
+    assert client.post("/api/runs", json=asked).status_code == 409
+    Run.create(Path("saves/long"), {}, {}).begin_attempt()
+    train = {"dataset": "numbers", "output_dir": "saves/long", "template": "qwen"}
+    told = first(train, "train")
+    assert (told["run"], told["offer"]) == ("saves/long", {"output_dir": "saves/long_2"})
+    asked = {"verb": "train", "settings": {"model_name_or_path": tiny_model, **train}}
+    refused = client.post("/api/runs", json=asked)
+    assert refused.status_code == 409 and refused.json()["message"].startswith("saves/long is at work")
 
 
 def test_a_data_set_and_answers_that_were_paid_for_stay(client: TestClient, workspace: Path) -> None:

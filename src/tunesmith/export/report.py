@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from tunesmith.export.verify import Quality
 from tunesmith.i18n import tr
-from tunesmith.runs.files import replace_json
+from tunesmith.runs.files import read_json, replace_json
+
+_RECORD = "quality.json"
 
 
 def quality_table(files: Sequence[Quality]) -> Table:
@@ -57,13 +60,31 @@ def plot_quality(files: Sequence[Quality], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def save_quality(files: Sequence[Quality], folder: Path) -> None:
-    """The same for programs: quality.json in the exported folder, one entry for each file."""
+def save_quality(files: Sequence[Quality], folder: Path, *, written: Iterable[Path] = ()) -> None:
+    """The same for programs: quality.json in the exported folder, one entry for each file.
+
+    Entries of files that an earlier export left there stay; those of what was `written` anew, or is gone, go.
+    """
     if not folder.is_dir():
         return
-    rows = []
+    known = (read_json(folder / _RECORD) or {}).get("files")
+    anew = {*(path.name for path in written), *(file.file.name for file in files)}
+    if not files and not isinstance(known, list):
+        return  # nothing of ours to be mended
+    rows = [row for row in known if _stays(row, folder, anew)] if isinstance(known, list) else []
     for file in files:
         verdict = file.verdict
         judged = {"status": verdict.status, "detail": verdict.detail, "fix": verdict.fix}
         rows.append({**asdict(file), "file": file.file.name, **judged})
-    replace_json(folder / "quality.json", {"files": rows})
+    if rows:
+        replace_json(folder / _RECORD, {"files": rows})
+    else:
+        (folder / _RECORD).unlink(missing_ok=True)
+
+
+def _stays(row: Any, folder: Path, anew: Collection[str]) -> bool:
+    """Whether an entry is of something that is still there as it was compared; a whole folder goes by its name."""
+    name = row.get("file") if isinstance(row, dict) else None
+    if not isinstance(name, str) or name in anew:
+        return False
+    return (folder / ("config.json" if name == folder.name else name)).is_file()

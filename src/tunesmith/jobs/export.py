@@ -53,6 +53,7 @@ def preview(job: Job) -> int:
 @settled_libraries()
 def export(job: Job) -> int:
     """Write what the job asks for. Exit code 1 when a file does not answer as the trained model does."""
+    from tunesmith.export.report import save_quality
     from tunesmith.export.target import earlier_files, remember_files
 
     job = _with_stored_base(job)
@@ -62,6 +63,7 @@ def export(job: Job) -> int:
         forecast(job, model, console)
         before = earlier_files(model.folder)
         written = _write(job, model, console)
+        save_quality([], model.folder, written=written)  # what was told of the files before
         modelfile = write_modelfile(job, model, written)
         remember_files(
             model.folder, [*(path.name for path in written if path.is_file()), "Modelfile", QUALITY, "quality.json"]

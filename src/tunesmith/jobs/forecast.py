@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunesmith.config import Job
@@ -39,6 +40,8 @@ def forecast(job: Job, model: Opened, console: Console) -> None:
     for name, size in files:
         disk += size
         console.print(f"  {name}  {size_text(size)}", markup=False)
+    if line := _replaced(job, model, [name for name, _ in files]):
+        console.print(line, markup=False)
     memory = _MEMORY + 2 * max(source.largest, model.exact.largest)
     line = tr("  disk {disk}, memory {memory}").format(disk=size_text(disk), memory=size_text(memory))
     console.print(line, markup=False)
@@ -58,6 +61,20 @@ def forecast(job: Job, model: Opened, console: Console) -> None:
         from tunesmith.export.hub import check_hub
 
         console.print(f"  {check_hub(job.export.export_hub_model_id, job.model)}", markup=False)
+
+
+def _replaced(job: Job, model: Opened, names: Sequence[str]) -> str:
+    """What of an earlier export in the folder is written anew; empty where it holds none."""
+    from tunesmith.export.target import earlier_files
+
+    before = [path.name for path in earlier_files(model.folder) if path.suffix == ".gguf"]
+    gone = [name for name in before if name in names]
+    if "safetensors" in targets(job) and (model.folder / "config.json").is_file():
+        gone.append("safetensors")
+    stays = [name for name in before if name not in names]
+    told = tr("  replaces {names} of an earlier export").format(names=", ".join(gone)) if gone else ""
+    kept = tr("  keeps {names} of an earlier export").format(names=", ".join(stays)) if stays else ""
+    return "\n".join(filter(None, (told, kept)))
 
 
 def shard_bytes(job: Job) -> int:

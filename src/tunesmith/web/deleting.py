@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tunesmith.runs.layout import RunLayout
 from tunesmith.runs.read import RunReader
 from tunesmith.web import forms
 from tunesmith.web.room import size_of
+from tunesmith.web.studio import Studio
 
 _MOST_NAMED = 5
 
@@ -25,6 +27,8 @@ class Deletion(BaseModel):
 
     answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
     folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
+    loaded: whether the chat has its model loaded; exports: the exports that name it, which of those waiting or at work
+    can't go on without it.
     """
 
     folder: str
@@ -36,9 +40,11 @@ class Deletion(BaseModel):
     exported: str = ""
     dataset: str = ""
     others: list[str] = []
+    loaded: bool = False
+    exports: list[str] = []
 
 
-def deletion_of(run: RunReader, name: str) -> Deletion:
+def deletion_of(run: RunReader, name: str, studio: Studio) -> Deletion:
     layout, kind = run.layout, run.state().kind
     goes = list(_going(layout))
     journal = layout.journal
@@ -55,7 +61,24 @@ def deletion_of(run: RunReader, name: str) -> Deletion:
         exported=exported if isinstance(exported, str) and Path(exported).is_dir() else "",
         dataset=_made(config) if kind.startswith("data ") else "",
         others=sorted(path.name for path in layout.root.iterdir() if path not in asked.union(goes))[:_MOST_NAMED],
+        loaded=any(_lies_in(place, layout.root) for place in studio.sessions.places()),
+        exports=list(islice(_exports_of(layout.root, studio), _MOST_NAMED)),
     )
+
+
+def _exports_of(folder: Path, studio: Studio) -> Iterator[str]:
+    """Ids of the exports whose model or adapter lies in the folder."""
+    for summary in studio.look().runs:
+        if summary.kind == "export":
+            config = forms.mapping_in(studio.workspace.run(summary.id).layout.resolved)
+            named = [config.get("model_name_or_path"), config.get("adapter_name_or_path")]
+            places = [place for one in named for place in (one if isinstance(one, list) else [one])]
+            if any(isinstance(place, str) and _lies_in(place, folder) for place in places):
+                yield summary.id
+
+
+def _lies_in(place: str, folder: Path) -> bool:
+    return bool(place) and Path(place).expanduser().resolve().is_relative_to(folder.resolve())
 
 
 def _made(config: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -45,8 +46,13 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def load(self, model: str, adapter: str | None, settings: Mapping[str, Any]) -> Session:
-        """Begin to load a model; the session says when it is ready."""
+    def load(
+        self, model: str, adapter: str | None, settings: Mapping[str, Any], *, free: Collection[str] = ()
+    ) -> Session:
+        """Begin to load a model; the session says when it is ready. free: those that are unloaded before."""
+        for name in free:
+            with suppress(Missing):  # another tab was faster
+                self.unload(name)
         with self._lock:
             self._forget_gone()
             if len(self._sessions) >= _MOST:
@@ -75,6 +81,11 @@ class Sessions:
         with self._lock:
             self._see_the_dead()
             return list(self._sessions.values())
+
+    def places(self) -> list[str]:
+        """The models and adapters that are loaded, as they were asked for."""
+        held = [one for one in self.all() if one.status != "failed"]
+        return [place for one in held for place in (one.model, one.adapter) if place]
 
     def get(self, name: str) -> Session:
         with self._lock:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from tunesmith.runs.layout import RunLayout, is_run
 from tunesmith.runs.processes import birth, is_alive
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run, flat_yaml
-from tunesmith.web import forms
+from tunesmith.runs.state import process_lives
+from tunesmith.web import forms, taken
 from tunesmith.web.devices import CPU
 from tunesmith.web.queue import Job
 from tunesmith.web.studio import AUTHORED, Studio, asks_a_server
@@ -30,6 +32,7 @@ from tunesmith.web.workspace import Clash, free_folder
 
 RECORDED = "tunesmith.jobs.recorded"
 _PATIENCE_SECONDS = 60.0
+_ONE_EXPORT = threading.Lock()
 
 
 class Unconfirmed(Clash):
@@ -52,11 +55,12 @@ def begin_training(
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if beside or not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
-    taken = _devices(studio, chosen, resolved)
-    run = execute.queue(resolved).root
+    devices = _devices(studio, chosen, resolved)
+    with _runs_named(studio, resolved):
+        run = execute.queue(resolved).root
     arguments = ["train", (run / "resolved.yaml").as_posix()]
     environment = {**forms.secrets_of(settings), **({"MASTER_PORT": ""} if free_port else {})}
-    return _enqueue(studio, run, "tunesmith", arguments, taken, environment)
+    return _enqueue(studio, run, "tunesmith", arguments, devices, environment)
 
 
 def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_key: str | None = None) -> str:
@@ -143,6 +147,9 @@ def begin_authoring(
     local: it loads a model of this machine, for which it waits in the queue while the devices are taken. asked: what
     the run is listed with until then.
     """
+    if is_run(run) and process_lives(RunReader(run).state()):
+        name = studio.workspace.relative(run)
+        raise Clash(f"{name} is at work already.", hint="Wait for its end, or stop it first.")
     if local and studio.devices_taken():
         if not is_run(run):
             text = flat_yaml(asked or {})
@@ -175,11 +182,14 @@ def begin_export(studio: Studio, settings: Mapping[str, Any], chosen: Sequence[s
     if not resolved.job.export.export_dir:
         raise UserError("Where to is missing.", hint="For example: exports/mine", field="export_dir")
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
-    title = Path(resolved.job.export.export_dir).name
-    return begin_command(
-        studio, "export", [], title=title, asked=resolved.asked, chosen=_devices(studio, chosen, resolved),
-        secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
-    )  # fmt: skip
+    folder = Path(resolved.job.export.export_dir)
+    with _ONE_EXPORT:  # of two tabs that start at once, the second sees the first
+        if clash := taken.export_clash(studio, folder):
+            raise clash[0]
+        return begin_command(
+            studio, "export", [], title=folder.name, asked=resolved.asked, chosen=_devices(studio, chosen, resolved),
+            secrets=forms.secrets_of(settings), resolved=dump_yaml(resolved.job),
+        )  # fmt: skip
 
 
 def begin_evaluation(
@@ -192,10 +202,20 @@ def begin_evaluation(
     forms.confine(resolved.job, studio.workspace, exposed=studio.exposed)
     if beside or not settings.get("output_dir"):
         resolved = _with_free_folder(resolved)
-    taken = _devices(studio, chosen, resolved)
-    layout = evaluate.queue(resolved)
+    devices = _devices(studio, chosen, resolved)
+    with _runs_named(studio, resolved):
+        layout = evaluate.queue(resolved)
     run, arguments = layout.root, _evaluation(layout)
-    return _enqueue(studio, run, "tunesmith", arguments, taken, forms.secrets_of(settings))
+    return _enqueue(studio, run, "tunesmith", arguments, devices, forms.secrets_of(settings))
+
+
+@contextmanager
+def _runs_named(studio: Studio, resolved: Resolved) -> Iterator[None]:
+    """Around what takes a folder for a run: where a run is at work in it, the refusal says which."""
+    try:
+        yield
+    except UserError as error:
+        raise taken.named_run(error, resolved.job.run.output_dir, studio.workspace)[0] from None
 
 
 def _evaluation(layout: RunLayout) -> list[str]:

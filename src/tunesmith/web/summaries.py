@@ -18,7 +18,7 @@ from tunesmith.web.workspace import Workspace
 
 Status = Literal["queued", "starting", "running", "stopping", "finished", "failed", "stopped", "killed"]
 _AT_WORK = frozenset({"starting", "running", "stopping"})
-_ACTIVE = _AT_WORK | {"queued"}
+ACTIVE = _AT_WORK | {"queued"}
 _SEARCH_SECONDS = 10.0
 _HELD = {
     "message": "Its token has to be entered again: the studio was restarted, and tokens are kept nowhere.",
@@ -96,7 +96,7 @@ class Summaries:
         mark = (*marks, place)
         before = self._known.get(name)
         # A process may die without changing a file, so what is active is read each time.
-        if before is not None and before[0] == mark and before[1].status not in _ACTIVE:
+        if before is not None and before[0] == mark and before[1].status not in ACTIVE:
             return before[1]
         fresh = self._read(name, run, place)
         self._known[name] = (mark, fresh)
@@ -117,7 +117,7 @@ class Summaries:
                 status = "starting"  # what its state says is of the time before
         if status == "queued" and position is None and state.pid is not None:
             status = "starting"  # its process is there, and gets ready
-        active = status in _ACTIVE
+        active = status in ACTIVE
         model, of = _subject_of(run, state.kind)
         missing = list(place.missing) if place is not None else []
         error = _HELD if missing else {} if active else state.error or {}

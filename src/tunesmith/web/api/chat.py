@@ -38,12 +38,13 @@ Text = Annotated[str, Field(max_length=1_000_000)]
 
 
 class ToLoad(BaseModel):
-    """model: a run, a checkpoint, a folder, a GGUF file or a hub id."""
+    """model: a run, a checkpoint, a folder, a GGUF file or a hub id. free: sessions that are unloaded for it."""
 
     model: Annotated[str, Field(min_length=1, max_length=1000)]
     adapter: Annotated[str, Field(max_length=1000)] | None = None
     settings: Annotated[dict[str, Any], Field(max_length=200)] = {}
     trusted: bool = False
+    free: Annotated[list[str], Field(max_length=20)] = []
 
 
 class Turn(BaseModel):
@@ -116,7 +117,7 @@ def load_model(asked: ToLoad, studio: TheStudio) -> Session:
     job = load_job(files, {**keys, **settings}, verb="chat").job
     forms.confine_model(job, studio.workspace, exposed=studio.exposed)
     ask_for_trust(job.model, asked.trusted)
-    return studio.sessions.load(asked.model, asked.adapter, settings)
+    return studio.sessions.load(asked.model, asked.adapter, settings, free=asked.free)
 
 
 @router.get("/chat/{session}")

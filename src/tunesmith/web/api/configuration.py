@@ -13,9 +13,10 @@ from tunesmith.config.load import Resolved, to_flat
 from tunesmith.data.catalog import resolve
 from tunesmith.errors import UserError
 from tunesmith.text.families import family_names
-from tunesmith.web import forms
+from tunesmith.web import forms, taken
 from tunesmith.web.access import TheStudio, router_of
 from tunesmith.web.language import Told, said
+from tunesmith.web.studio import Studio
 from tunesmith.web.workspace import free_folder
 
 router = router_of("configuration")
@@ -30,13 +31,14 @@ class Asked(BaseModel):
 
 
 class Problem(BaseModel):
-    """offer: settings that would mend it, where they can be told."""
+    """offer: settings that would mend it, where they can be told. run: the run at work that is in the way."""
 
     field: str | None
     message: Told
     hint: Told = ""
     level: Literal["error", "note"] = "error"
     offer: dict[str, Any] = {}
+    run: str | None = None
 
 
 class Checked(BaseModel):
@@ -98,7 +100,9 @@ def key_help(key: str) -> Help:
 def check_config(asked: Asked, studio: TheStudio) -> Checked:
     """What is wrong with the settings; nothing is loaded or written."""
     resolved, errors = forms.check(asked.verb, asked.settings, studio.workspace, studio.devices, exposed=studio.exposed)
-    problems = [_problem(error, resolved) for error in errors]
+    problems = [_problem(studio, error, resolved) for error in errors]
+    if asked.verb == "export" and resolved and not errors:
+        problems = _export_problems(studio, resolved)
     return Checked(
         ok=not problems,
         problems=problems,
@@ -133,19 +137,32 @@ def show_command(asked: Asked) -> Command:
 
 
 @router.post("/config/import")
-def import_config(text: Text) -> Imported:
+def import_config(text: Text, studio: TheStudio) -> Imported:
     """The settings of a file, LLaMA-Factory's too."""
     settings, notes, refused = forms.read_yaml(text.text, text.name, text.verb)
     return Imported(
         settings=settings,
         notes=notes,
-        refused=[_problem(error) for error in refused],
+        refused=[_problem(studio, error) for error in refused],
     )
 
 
-def _problem(error: UserError, resolved: Resolved | None = None) -> Problem:
+def _export_problems(studio: Studio, resolved: Resolved) -> list[Problem]:
+    folder = Path(resolved.job.export.export_dir or "")
+    clash = taken.export_clash(studio, folder) if resolved.job.export.export_dir else None
+    if clash is None:
+        return []
+    error, run = clash
+    free = {"export_dir": taken.free_for_export(studio, folder).as_posix()}
+    return [Problem(field=error.field, message=error.message, hint=error.hint, offer=free, run=run)]
+
+
+def _problem(studio: Studio, error: UserError, resolved: Resolved | None = None) -> Problem:
     offer: dict[str, Any] = {}
+    run = None
+    if resolved:
+        error, run = taken.named_run(error, resolved.job.run.output_dir, studio.workspace)
     if error.code == "in_use" and error.field == "output_dir" and resolved:
         folder = free_folder(Path(resolved.job.run.output_dir))
         offer = {"output_dir": folder.as_posix()}
-    return Problem(field=error.field, message=error.message, hint=error.hint, offer=offer)
+    return Problem(field=error.field, message=error.message, hint=error.hint, offer=offer, run=run)

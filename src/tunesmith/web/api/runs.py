@@ -236,7 +236,7 @@ def run_file(run: str, path: str, studio: TheStudio) -> FileResponse:
 @router.get("/runs/{run:path}/deletion")
 def tell_deletion(run: str, studio: TheStudio) -> deleting.Deletion:
     """What deleting the run would take away, and what it leaves."""
-    return deleting.deletion_of(studio.workspace.run(run), _id(studio, run))
+    return deleting.deletion_of(studio.workspace.run(run), _id(studio, run), studio)
 
 
 @router.delete("/runs/{run:path}", status_code=204)

@@ -217,6 +217,8 @@ export interface components {
          *
          *     answers: whether a model's answers stay, which a job of authoring of the same name would use again. exported: the
          *     folder of an export, dataset: the name of a data set, others: files of anyone else in the folder; these stay too.
+         *     loaded: whether the chat has its model loaded; exports: the exports that name it, which of those waiting or at work
+         *     can't go on without it.
          */
         Deletion: {
             /** Folder */
@@ -246,6 +248,16 @@ export interface components {
              * @default []
              */
             others: string[];
+            /**
+             * Loaded
+             * @default false
+             */
+            loaded: boolean;
+            /**
+             * Exports
+             * @default []
+             */
+            exports: string[];
         };
         /**
          * Detail
@@ -1056,7 +1068,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description offer: settings that would mend it, where they can be told.
+         * @description offer: settings that would mend it, where they can be told. run: the run at work that is in the way.
          */
         Problem: {
             /** Field */
@@ -1081,6 +1093,8 @@ export interface components {
             offer: {
                 [key: string]: unknown;
             };
+            /** Run */
+            run?: string | null;
         };
         /**
          * Question
@@ -1661,7 +1675,7 @@ export interface components {
         };
         /**
          * ToLoad
-         * @description model: a run, a checkpoint, a folder, a GGUF file or a hub id.
+         * @description model: a run, a checkpoint, a folder, a GGUF file or a hub id. free: sessions that are unloaded for it.
          */
         ToLoad: {
             /** Model */
@@ -1680,6 +1694,11 @@ export interface components {
              * @default false
              */
             trusted: boolean;
+            /**
+             * Free
+             * @default []
+             */
+            free: string[];
         };
         /** ToRestore */
         ToRestore: {

@@ -1,6 +1,7 @@
 import { useMemo, useRef, useState } from "react";
 import { ApiError, get, post, request, url } from "../api/client";
 import type { CommandLine, Option, Problem, Settings } from "../api/types";
+import { useRuns } from "../api/events";
 import { told, useKept, useResource, useRested } from "../api/use";
 import { Field, labelsOf } from "../form/field";
 import { SettingsForm } from "../form/form";
@@ -8,7 +9,7 @@ import type { Group } from "../form/layout";
 import { fieldOfOption, settingsOf, type Texts } from "../form/schema";
 import { t } from "../i18n";
 import { go, href, useRoute } from "../router";
-import { Dialog } from "../ui/dialog";
+import { Confirm, Dialog } from "../ui/dialog";
 import { Button, Code, Failure, Labelled, Page, Waiting } from "../ui/parts";
 import { FieldLabels, Said } from "../ui/said";
 import { attempt } from "../ui/toast";
@@ -50,6 +51,7 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const [command, setCommand] = useState(false);
+  const [again, setAgain] = useState(false);
   const listed = sources.split("\n").map((line) => line.trim()).filter(Boolean);
   const asked: Asked = { sources: listed, options: settingsOf(texts, fields), keyed: Boolean(key.trim()) };
   const preview = usePreview(kind, asked);
@@ -62,6 +64,7 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
   const set = (name: string, text: string) => change({ ...texts, [name]: text });
   const given = (name: string) => (name === "sources" ? listed.length > 0 : Boolean(texts[name]?.trim()));
   const missing = (["sources", "out", ...(kind === "roles" ? ["role" as const] : [])] as const).find((name) => !given(name));
+  const out = texts["out"]?.trim() ?? "";
   const start = async () => {
     setBusy(true);
     setError(null);
@@ -72,13 +75,15 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
     }
     setBusy(false);
   };
-  const problems: Problem[] = placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error", offer: {} }] : [];
+  const problems: Problem[] = placed ? [{ field: wrong.field, message: wrong.message, hint: wrong.hint, level: "error", offer: {}, run: null }] : [];
   const box = (name: string) => fields.filter((field) => field.name === name).map((field) => <Field key={name} field={field} text={texts[name]} problems={problems.filter((one) => one.field === name)} onChange={(text) => set(name, text)} />);
   const special = {
     role: <WithChoices key="role" field={box("role")}><Speakers sources={listed} texts={texts} onChange={(text) => set("role", text)} /></WithChoices>,
     styles: <WithChoices key="styles" field={box("styles")}><Styles texts={texts} onChange={(text) => set("styles", text)} /></WithChoices>,
   };
   const asksSomebody = kind === "make" || (kind === "roles" && (given("model") || given("base_url")));
+  // A job that asks a model keeps its answers in a run of the data set's name, and goes on there.
+  const before = useRuns()?.find((run) => asksSomebody && run.id === `saves/data/${out}`);
   const columns = [...new Set(tables.tables.flatMap((head) => head.columns))];
   return (
     <FieldLabels value={labelsOf(fields)}><div className="columns">
@@ -90,8 +95,9 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
       </div>
       <aside className="side stack" aria-label={t("train.side")}>
         <section className="card stack">
-          <Button kind="primary" icon="play" busy={busy} disabled={missing !== undefined} onClick={() => void start()}>{t("authoring.start")}</Button>
+          <Button kind="primary" icon="play" busy={busy} disabled={missing !== undefined} onClick={() => (before ? setAgain(true) : void start())}>{t("authoring.start")}</Button>
           {missing && <p className="small">{t(`authoring.need.${missing}`)}</p>}
+          {before && <p className="small"><a href={href("runs", before.id)}>{t("authoring.before.title", { name: out })}</a> {t("authoring.before.text")}</p>}
           {error && <Failure error={error} />}
           <p className="small muted">{t(`authoring.${kind}.note`)}</p>
           {asksSomebody && <Labelled label={t("authoring.key")} help={t("authoring.key.help")}>{(id) => <input id={id} type="password" autoComplete="off" value={key} onChange={(event) => setKey(event.target.value)} />}</Labelled>}
@@ -104,6 +110,7 @@ function AuthoringForm({ kind, fields }: { kind: Kind; fields: ReturnType<typeof
         </section>
         <section className="card stack tight"><Button icon="copy" disabled={missing !== undefined} onClick={() => setCommand(true)}>{t("train.command")}</Button></section>
       </aside>
+      {again && before && <Confirm onClose={() => setAgain(false)} question={{ title: t("authoring.before.title", { name: out }), text: t("authoring.before.text"), action: t("authoring.before.action"), run: start }} />}
       {command && <CommandDialog kind={kind} asked={asked} onClose={() => setCommand(false)} />}
     </div></FieldLabels>
   );

@@ -19,7 +19,11 @@ export const seedOf = (asking: Asking): number | null => (asking.seed.trim() ===
 export const checkedOf = (asking: Asking): Settings => given({ ...settingsOf(asking), seed: Number(asking.seed) < 0 ? null : numeric(asking.seed) });
 
 /** A problem with the box's own name in it, as the page calls it. */
-export const wordsOf = ({ field, message }: Problem): string => (field ? message.replace(field, t(`chat.${field as (typeof CHECKED)[number]}`)) : message);
+export function wordsOf({ field, message }: Pick<Problem, "field" | "message">): string {
+  if (!field) return message;
+  const label = t(`chat.${field as (typeof CHECKED)[number]}`);
+  return message.includes(field) ? message.replace(field, label) : `${label}: ${message}`;
+}
 
 /** How it is asked; what is wrong stands at its box. */
 export function ChatSettings({ asking, setAsking, tools, problems }: { asking: Asking; setAsking: (asking: Asking) => void; tools: Tools; problems: Problem[] }) {

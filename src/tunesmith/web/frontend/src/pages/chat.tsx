@@ -3,7 +3,7 @@ import { get, put, remove, stream, type ApiError } from "../api/client";
 import type { ChatPart, ChatSession, Conversation, ConversationHead } from "../api/types";
 import { told, useKept, useResource } from "../api/use";
 import { ended, heard, messagesOf, opened, seedFor, titleOf, toolsIn, type Turn } from "../chat/turns";
-import { useCheck } from "../form/check";
+import { useChecked } from "../form/check";
 import { t, when } from "../i18n";
 import { useRoute } from "../router";
 import { Confirm, type Question } from "../ui/dialog";
@@ -40,8 +40,9 @@ export function ChatPage() {
   const atEnd = useRef(true);
   const tools = toolsIn(asking.tools);
   const ready = session?.status === "ready" ? session : null;
-  const problems = (useCheck("chat", checkedOf(asking))?.problems ?? []).filter((problem) => CHECKED.some((name) => name === problem.field));
-  const wrong = problems[0] ? wordsOf(problems[0]) : tools.problem ? t("chat.tools.wrong", { why: tools.problem }) : "";
+  const { check, fresh: checked } = useChecked("chat", checkedOf(asking));
+  const problems = (check?.problems ?? []).filter((problem) => CHECKED.some((name) => name === problem.field));
+  const wrong = [...problems.map(wordsOf), ...(tools.problem ? [t("chat.tools.wrong", { why: tools.problem })] : [])];
   const both = compare && Boolean(ready?.tuned);
 
   // To the end with every word, and once more when the buttons under an answer come; whoever reads further up stays there.
@@ -52,7 +53,7 @@ export function ChatPage() {
 
   /** Ask, and ask the base model after it; what was said until a stop stands. again: how often that was asked before. */
   const answer = async (before: Turn[], again = 0) => {
-    if (!ready || wrong) return;
+    if (!ready || wrong.length) return;
     const own = new AbortController();
     setControl(own);
     setError(null);
@@ -138,13 +139,13 @@ export function ChatPage() {
           <div ref={said} onScroll={({ currentTarget: box }) => { atEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END; }} className="chat-turns" role="log" aria-live="off" tabIndex={0} aria-label={t("chat.conversation")}>
             {turns.length === 0 && <Empty icon="chat" title={ready ? t("chat.ready") : t("chat.empty")}>{ready ? t("chat.ready.text") : t("chat.empty.text")}</Empty>}
             {turns.map((turn, n) => (
-              <ChatTurn key={n} turn={turn} loaded={placeOf(ready)} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready || wrong !== ""}
+              <ChatTurn key={n} turn={turn} loaded={placeOf(ready)} busy={control !== null && n === turns.length - 1} locked={control !== null || !ready || wrong.length > 0}
                 onEdit={(text) => edit(n, text)} onSend={() => setSending(n)}
                 onAgain={turn.role === "assistant" ? () => void answer(turns.slice(0, n), (turn.again ?? 0) + 1) : undefined} />
             ))}
             {error && <Failure error={error} />}
           </div>
-          <Composer disabled={!ready} wrong={ready ? wrong : ""} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
+          <Composer disabled={!ready} wrong={ready ? wrong : []} checked={checked} busy={control !== null} onStop={stop} tools={tools.names.length > 0} onSend={(role, text) => void answer([...turns, { role, text }])} />
         </section>
         <aside className="side stack" aria-label={t("chat.side")}>
           <Loader session={session} setSession={setSession} wanted={route.query.get("run") ?? route.query.get("model")} />
@@ -167,33 +168,42 @@ export function ChatPage() {
         </aside>
       </div>
       {question && <Confirm question={question} onClose={() => setQuestion(null)} />}
-      {sending !== null && <SendToDataset cut={isCut(turns[sending])} messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
+      {sending !== null && <SendToDataset cut={isCut(turns[sending])} tuned={hasBase(turns[sending])} messages={messagesOf(turns, sending + 1)} system={asking.system} tools={tools.tools} onClose={() => setSending(null)} />}
     </Page>
   );
 }
 
 const isCut = (turn?: Turn) => turn?.role === "assistant" && (turn.answer.finish === "length" || turn.answer.finish === "stopped");
 
-/** wrong: why nothing can be sent; writing goes on. */
-function Composer({ disabled, wrong, busy, tools, onSend, onStop }: { disabled: boolean; wrong: string; busy: boolean; tools: boolean; onSend: (role: "user" | "tool", text: string) => void; onStop: () => void }) {
+const hasBase = (turn?: Turn) => turn?.role === "assistant" && turn.base !== undefined;
+
+/** wrong: why nothing can be sent; writing goes on. checked: whether that is about the settings as they are now: what is
+ * sent before waits for the check. */
+function Composer({ disabled, wrong, checked, busy, tools, onSend, onStop }: { disabled: boolean; wrong: string[]; checked: boolean; busy: boolean; tools: boolean; onSend: (role: "user" | "tool", text: string) => void; onStop: () => void }) {
   const [text, setText] = useState("");
   const [role, setRole] = useState<"user" | "tool">("user");
+  const [waits, setWaits] = useState(false);
   const send = () => {
-    if (!text.trim() || disabled || wrong || busy) return;
+    setWaits(!checked);
+    if (!text.trim() || disabled || !checked || wrong.length || busy) return;
     onSend(tools ? role : "user", text);
     setText("");
     setRole("user");
   };
+  useEffect(() => {
+    if (waits && checked) send();
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [waits, checked]);
   return (
     <>
-    {wrong && <p className="composer-wrong small bad" role="status"><Said text={wrong} /></p>}
+    {wrong.length > 0 && <div className="composer-wrong small bad" role="status">{wrong.map((one) => <p key={one}><Said text={one} /></p>)}</div>}
     <form className="composer" onSubmit={(event) => { event.preventDefault(); send(); }}>
       {tools && <select aria-label={t("chat.role")} value={role} onChange={(event) => setRole(event.target.value as "user" | "tool")} style={{ width: "auto" }}><option value="user">{t("chat.user")}</option><option value="tool">{t("chat.tool")}</option></select>}
       <textarea
         rows={2} value={text} aria-label={t("chat.message")} placeholder={t("chat.message")} disabled={disabled} onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => { if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) { event.preventDefault(); send(); } }}
       />
-      {busy ? <Button icon="stop" onClick={onStop}>{t("chat.stop")}</Button> : <Button type="submit" kind="primary" icon="send" disabled={disabled || Boolean(wrong) || !text.trim()}>{t("chat.send")}</Button>}
+      {busy ? <Button icon="stop" onClick={onStop}>{t("chat.stop")}</Button> : <Button type="submit" kind="primary" icon="send" busy={waits} disabled={disabled || (checked && wrong.length > 0) || !text.trim()}>{t("chat.send")}</Button>}
     </form>
     </>
   );

@@ -27,7 +27,7 @@ export function DatasetPage() {
   const { cutoff_len: _, ...uncut } = settings; // lengths are those before any cut
   const reading = tab === "lengths" ? uncut : {};
   useUsualModel(view, setView);
-  const look = useResource<Look>(`${name}?${JSON.stringify(reading)}`, (signal) => post(`datasets/${encodeURIComponent(name)}/look`, { settings: reading }, signal));
+  const look = useResource<Look>(name ? `${name}?${JSON.stringify(reading)}` : null, (signal) => post(`datasets/${encodeURIComponent(name)}/look`, { settings: reading }, signal));
   return (
     <Page title={name} crumb={{ href: href("data"), text: t("nav.data") }} lead={look.data && !look.data.problem ? t("dataset.lead", { rows: look.data.rows, format: look.data.format ?? "?" }) : "\u00a0"}
       actions={<a className="button primary" href={href("train", "", { dataset: name, ...((tab === "mask" || tab === "lengths") && view.model_name_or_path && { model: view.model_name_or_path }) })}>{t("data.train")}</a>}>

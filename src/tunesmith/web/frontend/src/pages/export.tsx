@@ -6,13 +6,14 @@ import { useCheck } from "../form/check";
 import { Field, labelOf } from "../form/field";
 import { SettingsForm } from "../form/form";
 import { EXPORT, fieldsFor } from "../form/layout";
-import { fieldsOf, settingsOf, type FieldSpec, type Texts } from "../form/schema";
+import { fieldsOf, settingsOf, textsOf, type FieldSpec, type Texts } from "../form/schema";
 import { named, t } from "../i18n";
 import { go, href, useRoute } from "../router";
 import { Button, Failure, Page, Waiting } from "../ui/parts";
 import { Said } from "../ui/said";
 import { CommandDialog } from "./arguments";
 import { Earlier } from "./earlier";
+import { Offer, ProblemText } from "./obstacles";
 import { SourceField, useSource } from "./source";
 import { useStart } from "./trust";
 
@@ -70,7 +71,12 @@ function ExportForm({ fields }: { fields: FieldSpec[] }) {
           <Button kind="primary" icon="export" busy={busy} disabled={!known || !settled || (check !== null && !check.ok)} onClick={() => void start()}>{t("export.start")}</Button>
           {error && <Failure error={error} />}
           {place && unknown && <Failure error={unknown} />}
-          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => <p key={n} className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}<Said text={problem.message} /> <span className="muted"><Said text={problem.hint} /></span></p>)}
+          {known && check?.problems.filter((problem) => problem.level === "error").map((problem, n) => (
+            <div key={n} className="stack tight">
+              <p className="small">{problem.field && find(problem.field) ? <strong>{labelOf(problem.field)}: </strong> : null}<ProblemText problem={problem} /></p>
+              {Object.keys(problem.offer).length > 0 && <div className="row"><Offer offer={problem.offer as Settings} onOffer={(offer) => setTexts({ ...texts, ...textsOf(offer) })} /></div>}
+            </div>
+          ))}
           {check?.notes.map((note) => <p key={note} className="small muted">{note}</p>)}
           <Button icon="copy" onClick={() => setCommand(true)}>{t("train.command")}</Button>
         </section>

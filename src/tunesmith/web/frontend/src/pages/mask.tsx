@@ -2,10 +2,14 @@ import { Fragment } from "react";
 import type { Piece, PieceKind } from "../api/types";
 import { t } from "../i18n";
 
-const KINDS: PieceKind[] = ["trained", "masked", "special", "truncated"];
+/** A control token that is learned has a look of its own: whether the end of an answer is, decides whether it ever ends. */
+type Look = PieceKind | "learned";
+const LOOKS: Look[] = ["trained", "masked", "special", "learned", "truncated"];
+export const lookOf = (piece: Pick<Piece, "kind" | "trained">): Look => (piece.kind === "special" && piece.trained ? "learned" : piece.kind);
+const classOf = (look: Look) => `piece ${look === "learned" ? "special learned" : look}`;
 
 export const MaskLegend = () => (
-  <ul className="row small mask-legend">{KINDS.map((kind) => <li key={kind}><span className={`piece ${kind}`}>{t(`mask.${kind}`)}</span></li>)}</ul>
+  <ul className="row small mask-legend">{LOOKS.map((look) => <li key={look}><span className={classOf(look)}>{t(`mask.${look}`)}</span></li>)}</ul>
 );
 
 /** Tokens in the colour of what training does with them; line ends are shown and kept. */
@@ -14,7 +18,7 @@ export function Pieces({ pieces }: { pieces: Piece[] }) {
     <p className="pieces">
       {pieces.map((piece, n) => (
         <Fragment key={n}>
-          <span className={`piece ${piece.kind}`} title={`${t(`mask.${piece.kind}`)}${piece.ids?.length ? ` · ${piece.ids.slice(0, 12).join(" ")}` : ""}`}>{piece.text.replaceAll("\n", "↵\n")}</span>
+          <span className={classOf(lookOf(piece))} title={`${t(`mask.${lookOf(piece)}`)}${piece.ids?.length ? ` · ${piece.ids.slice(0, 12).join(" ")}` : ""}`}>{piece.text.replaceAll("\n", "↵\n")}</span>
         </Fragment>
       ))}
     </p>

@@ -70,7 +70,7 @@ function Goes({ run }: { run: Run }) {
   const told = useResource<Deletion>(run.id, (signal) => get(`runs/${segment(run.id)}/deletion`, {}, signal));
   if (told.error) return <Failure error={told.error} retry={told.reload} />;
   if (!told.data) return <Waiting rows={3} />;
-  const { folder, bytes: size, checkpoints, weights, answers, predictions, exported, dataset, others } = told.data;
+  const { folder, bytes: size, checkpoints, weights, answers, predictions, exported, dataset, others, loaded, exports } = told.data;
   const goes = [
     t("delete.folder", { folder, size: bytes(size) }),
     weights && t("delete.weights"), checkpoints > 0 && t("delete.checkpoints", { n: checkpoints }),
@@ -81,6 +81,8 @@ function Goes({ run }: { run: Run }) {
     <>
       <Points title={t("delete.goes")} points={goes} />
       {stays.some(Boolean) && <Points title={t("delete.stays")} points={stays} />}
+      {loaded && <p>{t("delete.loaded")}</p>}
+      {exports.length > 0 && <p>{t("delete.exports", { names: exports.join(", ") })}</p>}
       <p className="muted">{t("delete.final")}</p>
     </>
   );
