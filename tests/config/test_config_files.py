@@ -96,7 +96,14 @@ def test_broken_json_names_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{name: Ada, author: me and you}", "name: Ada, author: me and you", "name：Ada，author：me and you"]
+    "text",
+    [
+        "{name: Ada, author: me and you}",
+        "name: Ada, author: me and you",
+        "name：Ada，author：me and you",
+        "name: Ada\nauthor: me and you",
+        "name: 'Ada'; author: \"me and you\"",
+    ],
 )
 def test_a_mapping_may_be_typed_without_braces(text: str) -> None:
     job = load_job([], {**OVERRIDES, "placeholders": text}).job

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tunesmith.jobs import recorded
-from tunesmith.jobs.stages import Stages
+from tunesmith.jobs.stages import Stages, heard
 from tunesmith.runs.read import RunReader
 from tunesmith.runs.run import Run
 
@@ -48,6 +48,19 @@ def _noted(update: Callable[..., None], told: list[tuple[int, str]]) -> Callable
             told.append((run.state.step, run.state.stage))
 
     return noted
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("\x1e0.500 writing", ("", 0.5, "writing")),
+        ("loading: 40%\x1e0.000 reading", ("loading: 40%", 0.0, "reading")),
+        ("\x1enot ours", None),
+        ("for people", None),
+    ],
+)
+def test_a_stage_is_heard_wherever_it_stands(line: str, told: tuple[str, float, str] | None) -> None:
+    assert heard(line) == told
 
 
 def test_the_share_within_a_stage_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,3 +146,8 @@ def test_two_studios_of_one_host_keep_their_cookies_apart(studio: Studio) -> Non
     answers = [client.get(f"http://localhost:{port}/?token=a-very-long-token") for port in (7860, 7861)]
     names = {answer.headers["set-cookie"].partition("=")[0] for answer in answers}
     assert len(names) == 2
+
+
+def test_the_folder_of_a_user_that_there_is_not_is_no_path(studio: Studio) -> None:
+    with pytest.raises(UserError, match="no path on this machine"):
+        studio.workspace.inside("~nobody9/x")

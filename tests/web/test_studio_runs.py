@@ -63,6 +63,7 @@ def test_whoever_uses_a_run_is_told_before_it_is_deleted(client: TestClient, stu
     for name in ("mine", "other"):
         Run.create(Path("saves") / name, {}, {}).finish("finished")
     Run.create(Path("saves/x"), {}, {"adapter_name_or_path": ["saves/mine"]}, kind="export").finish("finished")
+    Run.create(Path("saves/y"), {}, {"model_name_or_path": "~nobody9/x"}, kind="export").finish("finished")
     studio.sessions._sessions["a"] = Session(session="a", model="saves/mine/checkpoint-2")
     studio.changed()
     found = {name: client.get(f"/api/runs/saves/{name}/deletion").json() for name in ("mine", "other")}
@@ -87,6 +88,11 @@ def test_a_folder_that_another_tab_writes_to_is_refused_by_the_name_of_its_run(
     assert (told["run"], told["offer"]) == ("saves/export/a_1", {"export_dir": "exports/a_2"})
     asked = {"verb": "export", "settings": {"model_name_or_path": tiny_model, **export}}
     assert client.post("/api/runs", json=asked).status_code == 409
+    earlier = Run.create(Path("saves/export/a_0"), {}, {"export_dir": "exports/a"}, kind="export")
+    earlier.add_environment(arguments=["export"])
+    earlier.begin_attempt()
+    earlier.finish("failed")
+    assert client.post("/api/runs/saves/export/a_0/resume", json={}).status_code == 409
     Run.create(Path("saves/long"), {}, {}).begin_attempt()
     train = {"dataset": "numbers", "output_dir": "saves/long", "template": "qwen"}
     told = first(train, "train")

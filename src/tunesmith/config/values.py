@@ -19,7 +19,7 @@ from tunesmith.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-_PAIR = re.compile(r"\s*([\w-]+)\s*[:：]\s*(.+)", re.DOTALL)
+_PAIR = re.compile(r"([\w-]+)\s*[:：]\s*(.+)", re.DOTALL)
 
 
 def shape(field: Field, value: Any) -> Any:
@@ -46,8 +46,12 @@ def shape(field: Field, value: Any) -> Any:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     """`name: Ada, author: me` as a person types it, with ASCII or Chinese marks; empty for a text of another form."""
-    found = [_PAIR.fullmatch(part) for part in re.split(r"[,，](?=\s*[\w-]+\s*[:：])", text)]
-    return [(pair[1], pair[2].strip()) for pair in found if pair] if all(found) else []
+    found = [_PAIR.fullmatch(part.strip()) for part in re.split(r"[,，;；\n](?=\s*[\w-]+\s*[:：])", text)]
+    return [(pair[1], _unquoted(pair[2])) for pair in found if pair] if all(found) else []
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _split(text: str) -> list[str]:

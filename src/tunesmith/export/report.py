@@ -68,10 +68,11 @@ def save_quality(files: Sequence[Quality], folder: Path, *, written: Iterable[Pa
     if not folder.is_dir():
         return
     known = (read_json(folder / _RECORD) or {}).get("files")
+    ours = [row for row in known if _is_ours(row)] if isinstance(known, list) else []
+    if not files and not ours:
+        return  # others write files of that name too
     anew = {*(path.name for path in written), *(file.file.name for file in files)}
-    if not files and not isinstance(known, list):
-        return  # nothing of ours to be mended
-    rows = [row for row in known if _stays(row, folder, anew)] if isinstance(known, list) else []
+    rows = [row for row in ours if _stays(row["file"], folder, anew)]
     for file in files:
         verdict = file.verdict
         judged = {"status": verdict.status, "detail": verdict.detail, "fix": verdict.fix}
@@ -82,9 +83,10 @@ def save_quality(files: Sequence[Quality], folder: Path, *, written: Iterable[Pa
         (folder / _RECORD).unlink(missing_ok=True)
 
 
-def _stays(row: Any, folder: Path, anew: Collection[str]) -> bool:
+def _is_ours(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("file"), str) and "status" in row
+
+
+def _stays(name: str, folder: Path, anew: Collection[str]) -> bool:
     """Whether an entry is of something that is still there as it was compared; a whole folder goes by its name."""
-    name = row.get("file") if isinstance(row, dict) else None
-    if not isinstance(name, str) or name in anew:
-        return False
-    return (folder / ("config.json" if name == folder.name else name)).is_file()
+    return name not in anew and (folder / ("config.json" if name == folder.name else name)).is_file()

@@ -264,7 +264,7 @@ def _verified(
         return []
     if found:
         console.print(quality_table(found))
-        save_quality(found, model.folder)
+    save_quality(found, model.folder, written=files)
     if model.folder.is_dir() and not asked:
         (model.folder / QUALITY).unlink(missing_ok=True)  # an earlier export's, of other files
     if len(found) > 1 and model.folder.is_dir():

@@ -50,7 +50,7 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
         listed.append(_shown(number, row) | {"problem": refused})
     yield {
         "rows": listed,
-        "columns": _columnswhile_wanted(files, layout),
+        "columns": _columns_wanted(files, layout),
         "problem": problem,
         "editable": all(file.path.suffix.lower() in EDITABLE for file in files) and entry.place == "file",
         "revision": ",".join(revision(file.path) for file in files),
@@ -210,7 +210,7 @@ def _columns_found(files: list[SourceFile]) -> list[str]:
     return list(names)
 
 
-def _columnswhile_wanted(files: list[SourceFile], layout: Any) -> list[str]:
+def _columns_wanted(files: list[SourceFile], layout: Any) -> list[str]:
     """The columns that a row may have: those of the first rows, and the two that the format can't do without."""
     needed = [layout.columns.prompt, layout.columns.response] if layout and layout.format.name == "alpaca" else []
     return list(dict.fromkeys([*_columns_found(files), *(name for name in needed if name)]))

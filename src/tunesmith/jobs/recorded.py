@@ -72,8 +72,9 @@ def _listen(stream: IO[bytes], run: Run, words: deque[str]) -> None:
         stage = heard(text)
         with suppress(UserError):
             if stage is not None:
-                share, what = stage
+                text, share, what = stage
                 run.update(step=min(99, max(run.state.step, int(100 * share))), stage=what)
+            if stage is not None and not text:
                 continue
             words.append(text)
             run.run_log(text)

@@ -6,11 +6,13 @@ Between the two stands a line on standard output, which no person sees: it is wr
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 
 LISTENED = "TUNESMITH_STAGES"
 _MARK = "\x1e"  # a record separator, as no text for people begins
+_TOLD = re.compile(rf"{_MARK}([01]\.\d{{3}}) (.*)$")
 _EVERY = 0.5  # seconds
 
 
@@ -48,9 +50,8 @@ class Stages:
             print(f"{_MARK}{min(1.0, (self._part + share) / self._parts):.3f} {self._words}", flush=True)
 
 
-def heard(line: str) -> tuple[float, str] | None:
-    """Share of the whole and the part in words; None where the line is for people."""
-    if not line.startswith(_MARK):
-        return None
-    share, _, words = line.removeprefix(_MARK).partition(" ")
-    return float(share), words
+def heard(line: str) -> tuple[str, float, str] | None:
+    """What stands before it in the line, the share of the whole, and the part in words; None where all of the line is
+    for people."""
+    found = _TOLD.search(line)
+    return (line[: found.start()], float(found[1]), found[2]) if found else None

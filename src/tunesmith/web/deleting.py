@@ -17,6 +17,7 @@ from tunesmith.runs.read import RunReader
 from tunesmith.web import forms
 from tunesmith.web.room import size_of
 from tunesmith.web.studio import Studio
+from tunesmith.web.workspace import path_of
 
 _MOST_NAMED = 5
 
@@ -78,7 +79,8 @@ def _exports_of(folder: Path, studio: Studio) -> Iterator[str]:
 
 
 def _lies_in(place: str, folder: Path) -> bool:
-    return bool(place) and Path(place).expanduser().resolve().is_relative_to(folder.resolve())
+    path = path_of(Path(), place) if place else None
+    return path is not None and path.is_relative_to(folder.resolve())
 
 
 def _made(config: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from tunesmith.web import forms, taken
 from tunesmith.web.devices import CPU
 from tunesmith.web.queue import Job
 from tunesmith.web.studio import AUTHORED, Studio, asks_a_server
-from tunesmith.web.workspace import Clash, free_folder
+from tunesmith.web.workspace import Clash, free_folder, path_of
 
 RECORDED = "tunesmith.jobs.recorded"
 _PATIENCE_SECONDS = 60.0
@@ -78,32 +78,36 @@ def begin_again(studio: Studio, name: str, chosen: Sequence[str] | None, *, api_
         secrets = {"TUNESMITH_API_KEY": api_key} if api_key else {}
         return begin_authoring(studio, path, command, secrets, local=not asks_a_server(run))
     if state.kind == EVAL:
-        taken = studio.devices.known(chosen) or studio.devices.ids()
-        return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), taken, {})
+        on = studio.devices.known(chosen) or studio.devices.ids()
+        return _enqueue(studio, path, "tunesmith", _evaluation(RunLayout(path)), on, {})
     if state.kind != "train":
         kept = _recorded(run, "arguments")
-        return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], studio.devices.known(chosen), {})
+        target = forms.mapping_in(run.layout.resolved).get("export_dir") if state.kind == "export" else None
+        with _ONE_EXPORT:
+            if isinstance(target, str) and target and (clash := taken.export_clash(studio, Path(target))):
+                raise clash[0]
+            return _enqueue(studio, path, RECORDED, [path.as_posix(), *kept], studio.devices.known(chosen), {})
     if state.status == "finished":
         raise Clash(f"{name} has finished; there is nothing left to resume.", hint="Start a new run from its adapter.")
     if not state.attempt:  # it never began
-        taken = studio.devices.known(chosen) or studio.devices.ids()
+        on = studio.devices.known(chosen) or studio.devices.ids()
         Run.open(run.path).update(status="queued", ended=None, error=None)
         arguments = ["train", (path / run.layout.resolved.name).as_posix()]
-        return _enqueue(studio, path, "tunesmith", arguments, taken, {})
+        return _enqueue(studio, path, "tunesmith", arguments, on, {})
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise Clash(f"{name} has no complete checkpoint to resume from.", hint="Start it anew with its settings.")
     last = path / checkpoints[-1].path.name
     given = {"output_dir": path.as_posix(), "resume_from_checkpoint": last.as_posix()}
     resolved = load_job([run.layout.resolved], given, verb="train")
-    taken = _devices(studio, chosen, resolved)
+    on = _devices(studio, chosen, resolved)
     execute.queue(resolved)
     arguments = [
         "train",
         (path / run.layout.resolved.name).as_posix(),
         *(f"{key}={text}" for key, text in given.items()),
     ]
-    return _enqueue(studio, path, "tunesmith", arguments, taken, {})
+    return _enqueue(studio, path, "tunesmith", arguments, on, {})
 
 
 def begin_command(
@@ -154,8 +158,8 @@ def begin_authoring(
         if not is_run(run):
             text = flat_yaml(asked or {})
             Run.create(run, text, text, kind=" ".join(command[:2])).add_environment(command=["tunesmith", *command])
-        taken = studio.devices.ids()
-        return _enqueue(studio, run, "tunesmith", list(command), taken, dict(secrets))
+        on = studio.devices.ids()
+        return _enqueue(studio, run, "tunesmith", list(command), on, dict(secrets))
     layout = RunLayout(run)
     log_from = layout.launch_log.stat().st_size if layout.launch_log.is_file() else 0
     before = (read_json(layout.state) or {}).get("attempt", 0)
@@ -249,7 +253,8 @@ def ask_for_trust(model: ModelConfig, trusted: bool) -> None:
 
 def _is_gguf(model: str) -> bool:
     """Whether it is a file that holds no code."""
-    return model.lower().endswith(".gguf") and Path(model).expanduser().is_file()
+    path = path_of(Path(), model)
+    return model.lower().endswith(".gguf") and path is not None and path.is_file()
 
 
 def _with_free_folder(resolved: Resolved) -> Resolved:

@@ -46,7 +46,9 @@ class Workspace:
         """The path, absolute, with links resolved; UserError where it leads out of the workspace."""
         if "\0" in str(text):
             raise UserError("A path can't hold a null character.", field=field)
-        path = (self.root / Path(text).expanduser()).resolve()
+        path = path_of(self.root, text)
+        if path is None:
+            raise UserError(f"{text} is no path on this machine.", field=field)
         if not any(path.is_relative_to(place) for place in (self.root, *self.also)):
             raise UserError(
                 f"{text} lies outside the workspace {self.root}.",
@@ -67,6 +69,15 @@ class Workspace:
             return RunReader(path)
         except UserError:
             raise Missing(f"There is no run {name}.", hint="It may have been deleted or moved.") from None
+
+
+def path_of(root: Path, text: str | Path) -> Path | None:
+    """The path below a folder, or an absolute one, with `~` and links resolved; None for what is no path here, as with
+    the name of a user that there is not."""
+    try:
+        return (root / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def free_folder(path: Path) -> Path:

@@ -17,7 +17,7 @@ export function Loader({ session, setSession, wanted }: { session: ChatSession |
   const [chosen, setChosen] = useState("");
   const [replace, setReplace] = useState(true);
   const [error, setError] = useState<ApiError | null>(null);
-  const [asking, setAsking] = useState<ApiError | null>(null);
+  const [asking, setAsking] = useState<{ refusal: ApiError; model: string } | null>(null);
   const known = useResource<ChatSession[]>("chat", (signal) => get("chat", {}, signal));
   const held = (known.data ?? []).filter((one) => one.status !== "failed");
   const value = chosen || wanted || "";
@@ -34,7 +34,7 @@ export function Loader({ session, setSession, wanted }: { session: ChatSession |
     if (!session || (now && now.status === session.status)) return;
     setSession(now?.status === "failed" ? null : (now ?? null));
     if (now?.status !== "failed") return;
-    if (now.field === "trust_remote_code") void load({ trust_remote_code: true });
+    if (now.field === "trust_remote_code") void load(now.model, { trust_remote_code: true }, list);
     else setError(new ApiError(400, now.message, now.hint));
   };
   const loading = session?.status === "loading" || held.some((one) => one.status === "loading");
@@ -45,20 +45,20 @@ export function Loader({ session, setSession, wanted }: { session: ChatSession |
     return () => { clearInterval(timer); removeEventListener("focus", seen); };
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [session, loading, replace, value]);
-  const begin = async (settings: Settings, trusted: boolean) => {
-    const free = replace ? held.map((one) => one.session) : [];
-    const begun = await post<ChatSession>("chat/load", { model: value, settings, trusted, free });
-    known.set([...(known.data ?? []).filter((one) => !free.includes(one.session)), begun]);
+  const begin = async (model: string, settings: Settings, trusted: boolean, there = known.data ?? []) => {
+    const free = replace ? there.map((one) => one.session) : [];
+    const begun = await post<ChatSession>("chat/load", { model, settings, trusted, free });
+    known.set([...there.filter((one) => !free.includes(one.session)), begun]);
     setSession(begun);
   };
   /** A model that brings code of its own is loaded once somebody agreed; the server says whose code it is. */
-  const load = async (settings: Settings = {}) => {
+  const load = async (model: string, settings: Settings = {}, there?: ChatSession[]) => {
     setError(null);
     try {
-      await begin(settings, false);
+      await begin(model, settings, false, there);
     } catch (reason) {
       const refusal = told(reason);
-      if (asksForTrust(refusal)) setAsking(refusal);
+      if (asksForTrust(refusal)) setAsking({ refusal, model });
       else setError(refusal);
     }
   };
@@ -75,7 +75,7 @@ export function Loader({ session, setSession, wanted }: { session: ChatSession |
         <datalist id={`${id}-list`}>{models.map((one) => <option key={one.path} value={one.path}>{one.name}</option>)}</datalist>
       </>}</Labelled>
       {held.length > 0 && <label className="row small"><input type="checkbox" checked={replace} onChange={(event) => setReplace(event.target.checked)} />{t("chat.replace", { names: held.map(nameOf).join(", ") })}</label>}
-      <Button kind="primary" disabled={!value} onClick={() => void load()}>{t("chat.load")}</Button>
+      <Button kind="primary" disabled={!value} onClick={() => void load(value)}>{t("chat.load")}</Button>
     </div>
   );
   return (
@@ -85,7 +85,7 @@ export function Loader({ session, setSession, wanted }: { session: ChatSession |
       ))}</ul>}
       {error && <Failure error={error} />}
       {session ? <details><summary className="small">{t("chat.other")}</summary>{form}</details> : form}
-      {asking && <Trust refusal={asking} run={() => begin({ trust_remote_code: true }, true)} onClose={() => setAsking(null)} />}
+      {asking && <Trust refusal={asking.refusal} run={() => begin(asking.model, { trust_remote_code: true }, true)} onClose={() => setAsking(null)} />}
     </section>
   );
 }
