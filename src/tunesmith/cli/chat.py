@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from tunesmith.cli.train import resolve, tell_notes, wants_help
+from tunesmith.cli.asked import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 from tunesmith.jobs.places import configuration_of

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunesmith.cli.train import resolve, tell_notes, wants_help
+from tunesmith.cli.asked import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 

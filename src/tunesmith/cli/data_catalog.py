@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunesmith.cli.asked import wants_help
 from tunesmith.cli.flags import Flags
-from tunesmith.cli.train import wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 

@@ -7,8 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tunesmith.cli.asked import wants_help
 from tunesmith.cli.data_options import must_be_named, read_arguments, table
-from tunesmith.cli.train import wants_help
 from tunesmith.i18n import tr, translated, trn
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunesmith.cli.asked import wants_help
 from tunesmith.cli.flags import Flags
-from tunesmith.cli.train import wants_help
 from tunesmith.i18n import tr
 
 HELP = """\

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunesmith.cli.asked import wants_help
 from tunesmith.cli.data_options import must_be_named, read_arguments, table
-from tunesmith.cli.train import wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 

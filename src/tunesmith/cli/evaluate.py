@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from tunesmith.cli.asked import resolve, tell_notes, wants_help
 from tunesmith.cli.flags import is_place, value_of
-from tunesmith.cli.train import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError
 from tunesmith.i18n import tr
 

@@ -6,8 +6,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunesmith.cli.asked import resolve, tell_notes, wants_help
 from tunesmith.cli.preflight import print_lines
-from tunesmith.cli.train import resolve, tell_notes, wants_help
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.i18n import tr
 from tunesmith.jobs.places import configuration_of, place_of

@@ -2,8 +2,9 @@ import { useState } from "react";
 import type { MadeRow } from "../api/types";
 import { named, percent, t } from "../i18n";
 import { Button } from "../ui/parts";
-import type { Verdict, Words } from "./review";
 
+export type Verdict = "accepted" | "rejected" | "open";
+export interface Words { question: string; answer: string }
 interface Props { row: MadeRow; editing: boolean; onEdit: (on: boolean) => void; onDecide: (verdict: Verdict, words?: Words) => void }
 
 export function ReviewRow({ row, editing, onEdit, onDecide }: Props) {

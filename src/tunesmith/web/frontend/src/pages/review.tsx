@@ -6,13 +6,11 @@ import { number, t } from "../i18n";
 import { Button, Empty, Failure, Pick, Search, Waiting } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { pauseBefore } from "./reloading";
-import { ReviewRow } from "./review-row";
+import { ReviewRow, type Verdict, type Words } from "./review-row";
 import { useWriting, WritingNote } from "./review-writing";
 
 const PAGE = 20;
 const STATES = ["", "kept", "held", "decided"] as const;
-export type Verdict = "accepted" | "rejected" | "open";
-export interface Words { question: string; answer: string }
 /** What was decided here since the server last told the rows. */
 type Decided = Record<string, { verdict: Verdict } & Partial<Words>>;
 
