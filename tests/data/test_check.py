@@ -10,8 +10,8 @@ import pytest
 from doubles import CharEncoder, text_of
 from rich.console import Console
 
-from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.check import check_dataset, render_check
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.preview import PreviewRow, preview_rows, render_preview
 from tunesmith.data.seen import NOWHERE, Seen
 

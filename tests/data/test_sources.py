@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.data import readers
-from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.encoding import detect_encoding
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.sources import Meter, locate, read_rows
 from tunesmith.errors import UserError
 from tunesmith.text.rows import RowError

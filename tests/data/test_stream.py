@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from doubles import CharEncoder, text_of
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.loader import StreamLoader
 from tunesmith.data.stream import Position, SampleStream, StreamSettings
 from tunesmith.data.tokenize import TokenizeOptions

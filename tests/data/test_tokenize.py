@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from doubles import CharEncoder, Sample, text_of
 
-from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.catalog import resolve
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.tokenize import TokenizeOptions, tokenize_dataset
 from tunesmith.data.tokens import ChunkedStore, TokenFile, TokenStore, TokenWriter
 from tunesmith.errors import UserError

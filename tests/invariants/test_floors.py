@@ -113,3 +113,23 @@ def test_the_run_directory_is_read_with_the_standard_library_alone() -> None:
         if name.split(".")[0] not in allowed
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_modules_need_each_other() -> None:
+    """Not in a function, nor for a type: what two need stands below them both."""
+    names = {".".join(("tunesmith", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in modules()}
+    needs = {
+        name: {found for found in _named(path) if found in names and found != name} for name, path in names.items()
+    }
+    while leaves := [name for name, lower in needs.items() if not lower]:
+        needs = {name: lower.difference(leaves) for name, lower in needs.items() if name not in leaves}
+    assert not needs, "in circles: " + ", ".join(sorted(needs))
+
+
+def _named(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)

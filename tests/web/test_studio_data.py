@@ -12,8 +12,8 @@ import pytest
 from pyarrow import parquet
 from starlette.testclient import TestClient
 
-from tunesmith.data.catalog import DatasetEntry
 from tunesmith.data.editing import keep_rows, put_back, replace_row, row_of, taken_out
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.sources import SourceFile, locate, read_rows
 from tunesmith.errors import UserError
 from tunesmith.jobs import memory

@@ -13,7 +13,8 @@ from tunesmith.authoring.catalog_file import CatalogFile, check_name, edited, in
 from tunesmith.authoring.publish import OPENAI_TAGS, exchanged, refuse_existing, refuse_taken, written_aside
 from tunesmith.authoring.ranking import is_ranked
 from tunesmith.config.places import cache_folder
-from tunesmith.data.catalog import Catalog, DatasetEntry
+from tunesmith.data.catalog import Catalog
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.layout import choose_layout, nearest_format
 from tunesmith.data.sources import locate, read_rows
 from tunesmith.errors import UserError

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.config.places import cache_folder
-from tunesmith.data.catalog import INFO
 from tunesmith.data.encoding import decode_file
+from tunesmith.data.entry import INFO
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.runs.files import replace_text
 

@@ -17,7 +17,8 @@ from tunesmith.authoring.publish import Published, publish, refuse_existing, tar
 from tunesmith.authoring.ranking import Ranked, write_ranked
 from tunesmith.authoring.records import RECORDS
 from tunesmith.authoring.sources import Family, Item, ReadingOptions, Rejected, Source, open_sources
-from tunesmith.data.catalog import INFO, Catalog, DatasetEntry
+from tunesmith.data.catalog import Catalog
+from tunesmith.data.entry import INFO, DatasetEntry
 from tunesmith.errors import UserError
 from tunesmith.i18n import plural
 from tunesmith.text.formats import FORMATS

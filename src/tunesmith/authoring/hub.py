@@ -11,7 +11,8 @@ from typing import Any
 
 from tunesmith.authoring.catalog_file import CatalogFile, info_path
 from tunesmith.config.model import use_modelscope
-from tunesmith.data.catalog import INFO, Catalog, resolve
+from tunesmith.data.catalog import Catalog, resolve
+from tunesmith.data.entry import INFO
 from tunesmith.errors import UserError
 
 _MESSAGE = "Data set uploaded by Tunesmith"

@@ -17,7 +17,7 @@ from tunesmith.authoring.passages import text_rows
 from tunesmith.authoring.ranking import Ranked, is_ranked, ranked_keys, read_ranked
 from tunesmith.authoring.records import RECORDS, read_records
 from tunesmith.authoring.tables import CSV, SHEETS, Table, read_tables
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.layout import nearest_format
 from tunesmith.errors import UserError
 from tunesmith.text.conversation import Conversation, Document, Example, Message

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from tunesmith.config.data import DataConfig
 from tunesmith.config.model import Hub, use_modelscope
 from tunesmith.data.encoding import decode_file
+from tunesmith.data.entry import INFO, DatasetEntry, Place
 from tunesmith.errors import UserError, did_you_mean
 from tunesmith.text.formats import FORMATS, Columns, Tags
 
-INFO = "dataset_info.json"
 T = TypeVar("T", Columns, Tags)
-Place = Literal["file", "hub", "modelscope", "cloud"]
 
 _KEYS = {
     "file_name": str,
@@ -36,40 +34,6 @@ _KEYS = {
     "tags": dict,
     "file_sha1": str,  # obsolete upstream, without effect
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetEntry:
-    """One data set: where it lies and how its rows are to be read.
-
-    place, location: a path for `file`, a repository for `hub` and `modelscope`, a URI for `cloud`.
-    hub_repo: set where a `file` lies in the hub repository that its dataset_info.json came from.
-    formatting: None lets the first rows tell. columns_given: whether the entry names columns of its own.
-    """
-
-    name: str
-    place: Place
-    location: str
-    hub_repo: str | None = None
-    subset: str | None = None
-    split: str = "train"
-    folder: str | None = None
-    num_samples: int | None = None
-    formatting: str | None = None
-    ranking: bool = False
-    columns: Columns = field(default_factory=Columns)
-    columns_given: bool = False
-    tags: Tags = field(default_factory=Tags)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def preference(self) -> str | None:
-        """The stage that this data is for, where it is not meant for pt or sft."""
-        if self.columns.kto_tag is not None:
-            return "kto"
-        if self.ranking or self.columns.chosen is not None or self.columns.rejected is not None:
-            return "dpo"
-        return None
 
 
 class Catalog:

@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
 from tunesmith.data.layout import Stage
 from tunesmith.data.seen import NOWHERE, Seen, as_numbers

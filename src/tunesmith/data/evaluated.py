@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tunesmith.config.data import DataConfig
 from tunesmith.config.model import Hub
-from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.catalog import resolve
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal
 from tunesmith.data.mixing import sample_rows
 from tunesmith.data.prepare import split_chosen

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import UserError, code_of
 
 if TYPE_CHECKING:
-    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.entry import DatasetEntry
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".xlsx")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.headers import column_for
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS, Columns, Format, Tags

@@ -13,7 +13,8 @@ import numpy as np
 from tunesmith.config.data import DataConfig
 from tunesmith.config.model import Hub
 from tunesmith.config.objective import ObjectiveConfig
-from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.catalog import resolve
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.mixing import Indices, mix, sample_rows, split_each
 from tunesmith.data.report import DataReport
 from tunesmith.data.saved import PreparedData, is_saved, load_prepared, save_prepared

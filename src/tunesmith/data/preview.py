@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal
 from tunesmith.data.layout import Stage
 from tunesmith.data.sources import locate

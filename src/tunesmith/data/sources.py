@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunesmith.data.catalog import INFO, DatasetEntry
 from tunesmith.data.encoding import detect_encoding
+from tunesmith.data.entry import INFO, DatasetEntry
 from tunesmith.data.hub import SUFFIXES, fetch
 from tunesmith.data.readers import Reader, read_csv, read_json, read_jsonl, read_txt
 from tunesmith.data.tables import read_arrow, read_parquet, read_xlsx

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.examples import ExampleReader, Refusal, Refusals
 from tunesmith.data.mixing import Strategy, draws
 from tunesmith.data.packing import pack

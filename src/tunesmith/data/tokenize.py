@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
-from tunesmith.data.catalog import DatasetEntry
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.examples import ExampleReader, ReadExample, Refusal, Refusals
 from tunesmith.data.layout import Layout, Stage, choose_layout, nearest_format
 from tunesmith.data.report import DatasetReport

@@ -18,7 +18,7 @@ from tunesmith.errors import UserError
 from tunesmith.jobs.lines import Operation, Question
 
 if TYPE_CHECKING:
-    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.entry import DatasetEntry
     from tunesmith.data.sources import SourceFile, SourceRow
 
 Part = dict[str, Any]

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from tunesmith.config import Job, ModelConfig
 from tunesmith.config.places import cache_folder
-from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.catalog import resolve
 from tunesmith.data.check import CheckReport, check_dataset, render_check
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.prepare import encode_options
 from tunesmith.data.preview import preview_rows, render_preview
 from tunesmith.errors import UserError

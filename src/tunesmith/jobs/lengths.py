@@ -16,7 +16,7 @@ from tunesmith.jobs.changes import dataset_of
 from tunesmith.jobs.lines import Question, go_on
 
 if TYPE_CHECKING:
-    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.entry import DatasetEntry
     from tunesmith.data.sources import SourceFile
 
 Part = dict[str, Any]

@@ -17,7 +17,7 @@ from tunesmith.jobs.changes import job_of
 from tunesmith.jobs.lines import Question, go_on, while_wanted
 
 if TYPE_CHECKING:
-    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.entry import DatasetEntry
     from tunesmith.text.conversation import Example
 
 _GLANCED = 20_000

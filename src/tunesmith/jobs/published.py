@@ -11,8 +11,9 @@ from rich.text import Text
 from tunesmith.authoring.publish import Published
 from tunesmith.authoring.splitting import is_text
 from tunesmith.config.places import cache_folder
-from tunesmith.data.catalog import DatasetEntry, resolve
+from tunesmith.data.catalog import resolve
 from tunesmith.data.check import check_dataset, render_check
+from tunesmith.data.entry import DatasetEntry
 from tunesmith.data.layout import Stage
 from tunesmith.data.preview import plain_rows
 from tunesmith.data.sources import locate, read_rows

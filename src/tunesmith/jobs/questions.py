@@ -23,7 +23,7 @@ from tunesmith.jobs.lines import Operation, Question, go_on, serve, while_wanted
 from tunesmith.jobs.memory import Memory
 
 if TYPE_CHECKING:
-    from tunesmith.data.catalog import DatasetEntry
+    from tunesmith.data.entry import DatasetEntry
     from tunesmith.data.sources import SourceFile, SourceRow
     from tunesmith.jobs.data import TextReader
 

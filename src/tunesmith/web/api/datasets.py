@@ -11,7 +11,8 @@ import anyio
 from fastapi import Query, Request
 
 from tunesmith.authoring.catalog_file import edited
-from tunesmith.data.catalog import INFO, Catalog
+from tunesmith.data.catalog import Catalog
+from tunesmith.data.entry import INFO
 from tunesmith.data.sources import SUFFIXES
 from tunesmith.errors import UserError
 from tunesmith.text.formats import FORMATS

@@ -1,4 +1,4 @@
-import type { Plural } from "./index";
+import type { Plural } from "./shapes";
 
 export const en = {
   "nav": "Main", "nav.runs": "Runs", "nav.train": "Train", "nav.data": "Data", "nav.chat": "Chat", "nav.export": "Export", "nav.settings": "System",
@@ -111,3 +111,7 @@ export const en = {
   "settings.title": "System", "settings.lead": "This machine, and what would stand in the way.", "settings.machine": "This machine", "settings.doctor": "Doctor", "doctor.pass": "Good", "doctor.warn": "Warning", "doctor.fail": "Problem",
   "about.version": "Version", "about.workspace": "Workspace", "about.python": "Python", "about.devices": "Devices", "about.memory": "Memory free", "about.disk": "Disk free",
 } satisfies Record<string, string | Plural>;
+
+export type Key = keyof typeof en;
+/** What every language has. */
+export type Words = Record<Key, string | Plural>;

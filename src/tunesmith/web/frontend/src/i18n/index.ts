@@ -1,13 +1,10 @@
 // Words of the page. English is the pattern that the other dictionaries are typed after, so a missing word does not compile.
 import { useSyncExternalStore } from "react";
-import { en } from "./en";
+import { en, type Key, type Words } from "./en";
 import { LABELS } from "./labels";
+import type { Labels, Plural } from "./shapes";
 
-export type Plural = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
-export type Key = keyof typeof en;
-export type Words = Record<Key, string | Plural>;
-/** Names of settings by their keys; their helps come from the server, in the page's language. */
-export type Labels = Record<string, string>;
+export type { Key, Words } from "./en";
 
 export const LANGUAGES = { en: "English", "zh-CN": "简体中文", "zh-TW": "繁體中文", ja: "日本語", ko: "한국어", ru: "Русский" } as const;
 export type Language = keyof typeof LANGUAGES;

@@ -1,4 +1,5 @@
-import type { Labels, Words } from "./index";
+import type { Words } from "./en";
+import type { Labels } from "./shapes";
 
 export const words: Words = {
   "nav": "メインメニュー", "nav.runs": "ジョブ", "nav.train": "学習", "nav.data": "データ", "nav.chat": "チャット", "nav.export": "エクスポート", "nav.settings": "システム",

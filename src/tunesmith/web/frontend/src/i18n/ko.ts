@@ -1,4 +1,5 @@
-import type { Labels, Words } from "./index";
+import type { Words } from "./en";
+import type { Labels } from "./shapes";
 
 export const words: Words = {
   "nav": "주 메뉴", "nav.runs": "작업", "nav.train": "학습", "nav.data": "데이터", "nav.chat": "채팅", "nav.export": "내보내기", "nav.settings": "시스템",

@@ -1,4 +1,4 @@
-import type { Labels } from "./index";
+import type { Labels } from "./shapes";
 
 // LLaMA Board's names of settings, where they differ from the key read aloud.
 export const LABELS: Labels = {

@@ -1,4 +1,5 @@
-import type { Labels, Words } from "./index";
+import type { Words } from "./en";
+import type { Labels } from "./shapes";
 
 export const words: Words = {
   "nav": "Главное меню", "nav.runs": "Запуски", "nav.train": "Обучение", "nav.data": "Данные", "nav.chat": "Чат", "nav.export": "Экспорт", "nav.settings": "Система",

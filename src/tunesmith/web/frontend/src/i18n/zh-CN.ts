@@ -1,4 +1,5 @@
-import type { Labels, Words } from "./index";
+import type { Words } from "./en";
+import type { Labels } from "./shapes";
 
 export const words: Words = {
   "nav": "主菜单", "nav.runs": "任务", "nav.train": "训练", "nav.data": "数据", "nav.chat": "对话", "nav.export": "导出", "nav.settings": "系统",

@@ -1,4 +1,5 @@
-import type { Labels, Words } from "./index";
+import type { Words } from "./en";
+import type { Labels } from "./shapes";
 
 export const words: Words = {
   "nav": "主選單", "nav.runs": "任務", "nav.train": "訓練", "nav.data": "資料", "nav.chat": "對話", "nav.export": "匯出", "nav.settings": "系統",
