@@ -19,7 +19,7 @@ from tunesmith.errors import UserError
 from tunesmith.jobs import memory
 from tunesmith.jobs.lines import CalledOff
 from tunesmith.jobs.memory import Memory
-from tunesmith.jobs.questions import OPERATIONS
+from tunesmith.jobs.questions import operations
 from tunesmith.text.rows import RowError
 from tunesmith.web.studio import Studio
 from tunesmith.web.uploads import receive
@@ -267,7 +267,7 @@ def test_reading_ends_between_two_rows_where_nobody_waits(workspace: Path, tiny_
     stopped.set()
     asked = {"dataset": "numbers", "settings": {"model_name_or_path": tiny_model, "dataset_dir": "data"}}
     with pytest.raises(CalledOff):
-        list(OPERATIONS[do](asked, stopped))
+        list(operations()[do](asked, stopped))
 
 
 def test_memory_is_told_by_parts(client: TestClient, tiny_model: str) -> None:
@@ -348,9 +348,11 @@ def test_the_longest_row_is_looked_for_among_those_that_are_trained_on(
 def test_another_cutoff_is_told_from_lengths_that_are_known(
     tiny_model: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    process = operations()
+
     def ask(what: str, **settings: object) -> dict[str, Any]:
         asked = {"model_name_or_path": tiny_model, "dataset_dir": "data", **settings}
-        return next(OPERATIONS[what]({"dataset": "numbers", "settings": asked}, threading.Event()))
+        return next(process[what]({"dataset": "numbers", "settings": asked}, threading.Event()))
 
     look = ask("look")
     by_look = {plan["cutoff"]: plan for plan in ask("look", cutoff_len=7)["lengths"]["cutoffs"]}

@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 
 Part = dict[str, Any]
 _CUTOFFS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-_KEPT: dict[str, Any] = {}
-"""int64 [rows] of one data set, under what they depend on."""
 
 
-def keep(key: str, lengths: Any) -> None:
-    """Remember them, in place of those that were known. key: of `key_of`, from before they were counted."""
-    _KEPT.clear()
-    _KEPT[key] = lengths
+class Lengths:
+    """int64 [rows] of the data set that was counted last, under what they depend on."""
 
+    def __init__(self) -> None:
+        self._key, self._lengths = "", None
 
-def cutoff(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """What the job's cutoff_len would cut off; rows are counted only where they are not known."""
-    from tunesmith.jobs.data import checked, text_reader
+    def keep(self, key: str, lengths: Any) -> None:
+        """Remember them, in place of those that were known. key: of `key_of`, from before they were counted."""
+        self._key, self._lengths = key, lengths
 
-    job, entry, files = dataset_of(question)
-    key = key_of(job, entry, files)
-    if key not in _KEPT:
-        report = checked(job, entry, text_reader(job), against=[], before_batch=partial(go_on, stopped))
-        keep(key, report.lengths)
-    yield _at_cutoff(_KEPT[key], job.data.cutoff_len)
+    def cutoff(self, question: Question, stopped: threading.Event) -> Iterator[Part]:
+        """What the job's cutoff_len would cut off; rows are counted only where they are not known."""
+        from tunesmith.jobs.data import checked, text_reader
+
+        job, entry, files = dataset_of(question)
+        if (key := key_of(job, entry, files)) != self._key:
+            report = checked(job, entry, text_reader(job), against=[], before_batch=partial(go_on, stopped))
+            self.keep(key, report.lengths)
+        yield _at_cutoff(self._lengths, job.data.cutoff_len)
 
 
 def key_of(job: Job, entry: DatasetEntry, files: list[SourceFile]) -> str:

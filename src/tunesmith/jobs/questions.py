@@ -57,8 +57,9 @@ def rows(question: Question, stopped: threading.Event) -> Iterator[Part]:
     }
 
 
-def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
-    """How a data set is read: format, columns, what can't be used and why, lengths where a model is named."""
+def look(known: lengths.Lengths, question: Question, stopped: threading.Event) -> Iterator[Part]:
+    """How a data set is read: format, columns, what can't be used and why, lengths where a model is named, which are
+    known from then on."""
     from tunesmith.data.editing import revision
     from tunesmith.data.headers import likeliest
     from tunesmith.data.tokenize import open_dataset
@@ -87,7 +88,7 @@ def look(question: Question, stopped: threading.Event) -> Iterator[Part]:
     key = lengths.key_of(job, entry, files)
     report = checked(job, entry, reader, against=[], before_batch=partial(go_on, stopped))
     if report.lengths is not None:
-        lengths.keep(key, report.lengths)
+        known.keep(key, report.lengths)
     yield facts | {
         "format": report.format,
         "columns": _named(layout.columns),
@@ -253,15 +254,19 @@ def _pieces(ids: list[int], trained: list[bool], kept: list[bool] | None, reader
         at = end
 
 
-OPERATIONS: dict[str, Operation] = {
-    "estimate": Memory().estimate,
-    "rows": rows,
-    "look": look,
-    "cutoff": lengths.cutoff,
-    "unfilled": unfilled,
-    "mask": mask,
-    **CHANGES,
-}
+def operations() -> dict[str, Operation]:
+    """What a process answers, with what it remembers from one question to the next."""
+    known = lengths.Lengths()
+    return {
+        "estimate": Memory().estimate,
+        "rows": rows,
+        "look": partial(look, known),
+        "cutoff": known.cutoff,
+        "unfilled": unfilled,
+        "mask": mask,
+        **CHANGES,
+    }
+
 
 if __name__ == "__main__":
-    serve(OPERATIONS)
+    serve(operations())
